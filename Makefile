@@ -1,0 +1,34 @@
+# make demo · make test · make lint: each sets up .venv by itself on a fresh machine.
+# PIP_CONSTRAINT pins the CPU build of torch; unset it to get your platform's own:  make demo CONSTRAINTS=
+PYTHON ?= python3
+CONSTRAINTS ?= requirements/ci.txt
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow test-common lint clean
+
+demo: $(READY)
+	$(PY) scripts/demo.py --output_dir outputs/demo
+
+test: $(READY)
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(READY)
+	$(PY) -m pytest -q -m slow
+
+test-common: $(READY)
+	bash tests/common/run.sh $(PY)
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) outputs build *.egg-info
+
+$(READY): setup.py pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'hf_mlc needs Python 3.11 or newer, found ' + sys.version.split()[0])"
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable ".[dev]"
+	touch $@

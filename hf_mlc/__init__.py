@@ -1,0 +1,37 @@
+"""Multi-label classification for the Hugging Face ecosystem. Importing this registers our models with the Auto classes."""
+
+from hf_mlc.auto import ARCHITECTURES, register
+from hf_mlc.data import MultiLabelCollator, load_splits, tokenize_splits
+from hf_mlc.errors import UserError
+from hf_mlc.inference import load_model, predict_texts
+from hf_mlc.labels import LabelSpace
+from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.modeling.configuration_plant import PlantConfig
+from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.modeling.multi_label import MultiLabelOutput
+from hf_mlc.thresholds import tune_thresholds
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.trainer import MultiLabelTrainer
+from hf_mlc.version import __version__
+
+
+register()
+
+__all__ = [
+    "ARCHITECTURES",
+    "LabelSpace",
+    "MultiLabelCollator",
+    "MultiLabelMetrics",
+    "MultiLabelOutput",
+    "MultiLabelTrainer",
+    "MultiLabelTrainingArguments",
+    "PlantConfig",
+    "PlantForMultiLabelClassification",
+    "UserError",
+    "__version__",
+    "load_model",
+    "load_splits",
+    "predict_texts",
+    "tokenize_splits",
+    "tune_thresholds",
+]

@@ -1,0 +1,33 @@
+"""`hf-mlc VERB`: the same mains as the files in scripts/, for installed users."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from hf_mlc.commands.running import run
+from hf_mlc.version import __version__
+
+
+VERBS = {
+    "train": "train a model from a recipe and a data set",
+    "evaluate": "measure a trained model on a split",
+    "predict": "label texts from a file or standard input",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb; returns the exit status: 0 when the work is done, 2 after a user's mistake."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["--version"]:
+        sys.stdout.write(f"hf-mlc {__version__}\n")
+        return 0
+    if not arguments or arguments[0] not in VERBS:
+        asked_for_help = arguments[:1] in (["-h"], ["--help"])
+        lines = ["usage: hf-mlc VERB [--help] [arguments]", *(f"  {verb:<10}{what}" for verb, what in VERBS.items())]
+        if arguments and not asked_for_help:
+            lines = [f"hf-mlc: error: unknown verb '{arguments[0]}'; accepted: {', '.join(VERBS)}"]
+        (sys.stdout if asked_for_help else sys.stderr).write("\n".join(lines) + "\n")
+        return 0 if asked_for_help else 2
+    command = importlib.import_module(f"hf_mlc.commands.{arguments[0]}")
+    return run(command.main, arguments[1:])

@@ -1,0 +1,114 @@
+"""`evaluate`: the metrics of a trained model on one split, at its tuned thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from tqdm.auto import tqdm
+from transformers import HfArgumentParser
+
+from hf_mlc.commands.parsing import parse_arguments
+from hf_mlc.commands.running import say, write_json
+from hf_mlc.data import Columns, fingerprint, load_splits
+from hf_mlc.errors import UserError
+from hf_mlc.inference import load_model, score_texts
+from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.run_facts import Stopwatch, peak_memory_bytes, versions
+
+
+TEXTS_AT_ONCE = 1024  # scores of this many documents are held at a time
+
+
+@dataclass
+class EvaluateArguments:
+    """Arguments of `evaluate`."""
+
+    model: str = field(metadata={"help": "A trained model's folder or Hub id."})
+    dataset_name: str = field(metadata={"help": "A Hub id, a local file, or a folder of splits."})
+    split: str = field(default="test", metadata={"help": "train, validation or test."})
+    output: str | None = field(default=None, metadata={"help": "JSON file for the metrics."})
+    revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
+    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of a Hub data set."})
+    dataset_revision: str | None = field(default=None, metadata={"help": "The data set's branch, tag or commit."})
+    text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
+    labels_column: str = field(default="labels", metadata={"help": "Column of the labels."})
+    labels_separator: str | None = field(default=None, metadata={"help": "What separates labels in a string."})
+    threshold: float | None = field(default=None, metadata={"help": "In place of the tuned thresholds."})
+    ranking_ks: list[int] = field(default_factory=lambda: [1, 3, 5], metadata={"help": "The k of ranking metrics."})
+    batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
+    strict: bool = field(default=False, metadata={"help": "Fail on a label that the model doesn't know."})
+    score_budget_mb: int = field(default=512, metadata={"help": "Memory for the scores of exact curves."})
+
+
+def main(arguments: list[str]) -> None:
+    """Measures by `arguments` and prints the table."""
+    parser = HfArgumentParser(EvaluateArguments)
+    if "-h" in arguments or "--help" in arguments:
+        parser.print_help()
+        return
+    (args,), _, _ = parse_arguments(parser, arguments)
+    stopwatch = Stopwatch()
+    loaded = load_model(args.model, revision=args.revision)
+    rows = load_splits(
+        args.dataset_name,
+        config_name=args.dataset_config_name,
+        revision=args.dataset_revision,
+        columns=Columns(
+            text=args.text_column[0] if len(args.text_column) == 1 else args.text_column,
+            labels=args.labels_column,
+            labels_separator=args.labels_separator,
+        ),
+        splits=[args.split],
+    )[args.split]
+
+    space, config = loaded.label_space, loaded.model.config
+    metrics = MultiLabelMetrics(
+        len(space),
+        train_counts=space.counts,
+        num_train_documents=space.num_documents,
+        ks=args.ranking_ks,
+        thresholds=config.thresholds if args.threshold is None else args.threshold,
+        min_labels=config.min_labels if args.threshold is None else 0,
+        score_budget_mb=args.score_budget_mb,
+    )
+    unknown = 0
+    with tqdm(total=len(rows), desc=f"Scoring {args.split}", unit=" documents") as bar:
+        for start in range(0, len(rows), TEXTS_AT_ONCE):
+            part = rows[start : start + TEXTS_AT_ONCE]
+            known = []
+            for place, names in enumerate(part["labels"]):
+                if args.strict:
+                    known.append(space.encode(names, file=args.dataset_name, row=start + place + 1))
+                else:
+                    ids, missed = space.encode_known(names)
+                    known.append(ids)
+                    unknown += missed
+            label_ids = torch.nn.utils.rnn.pad_sequence(
+                [torch.from_numpy(ids) for ids in known], batch_first=True, padding_value=-100
+            )
+            metrics.update(score_texts(loaded, part["text"], batch_size=args.batch_size), label_ids=label_ids)
+            bar.update(len(part["text"]))
+    if not len(rows):
+        raise UserError("no rows", file=args.dataset_name, field="split")
+    result = metrics.compute()
+    for name, value in result.items():
+        say(f"{name:<28}{value:.4f}")
+    if unknown:
+        say(f"{unknown} labels of {args.split} are unknown to the model and were skipped")
+    if args.output:
+        write_json(
+            args.output,
+            {
+                "model": args.model,
+                "split": args.split,
+                "documents": len(rows),
+                "unknown_labels_skipped": unknown,
+                "fingerprint": fingerprint(rows),
+                "metrics": result,
+                "facts": metrics.facts(),
+                **stopwatch.read(),
+                "peak_memory_bytes": peak_memory_bytes(),
+                "versions": versions(),
+            },
+        )

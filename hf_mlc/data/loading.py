@@ -1,0 +1,369 @@
+"""A data set from the Hub or from local files, as a `DatasetDict` of `train` / `validation` / `test`.
+
+Every split has the columns `id` (string), `text` (string) and `labels` (a list of strings, or of int64 where the data
+holds ids). Local files are streamed row by row into an Arrow file in the cache of `datasets`, so memory does not grow
+with them, and every row is checked on the way; a file that has not changed is not read again.
+
+What is decided about rows that are not as one would wish (counts: [`~hf_mlc.data.checking.DataReport`]):
+
+| case | answer |
+| --- | --- |
+| a line that is no JSON, no object; a CSV record of the wrong width; bytes that are no UTF-8 | error: file, row |
+| an archive or a Parquet file that is broken or cut short, an empty file, an unsupported ending | error: file |
+| a column that is not there; a text or labels that are null; a label that is no string or integer | error: file, row, field |
+| strings and integers mixed as labels | error: file, row, field |
+| empty text | kept and counted; the model gets no evidence |
+| empty label set | kept and counted; a row of zeros |
+| a label twice in a row | merged when encoded; counted |
+| white space around the labels of a separated string; nothing between two separators | stripped; no label |
+| white space around the labels of a list | kept: part of the name |
+| an id twice in a split; a training text that stands in another split too | kept; counted, with a warning |
+| no label in the whole training split | error |
+| one label in the whole training split | allowed, with a warning |
+| a label in validation or test that the label space lacks | counted and skipped; an error with `strict=True` |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from hf_mlc.data.reading import (
+    FORMATS,
+    check_file,
+    class_names_of,
+    class_names_of_features,
+    format_of,
+    read_raw_rows,
+    stem_of,
+)
+from hf_mlc.data.rows import Columns, RowForm, checked_row
+from hf_mlc.errors import UserError
+
+
+SPLITS = ("train", "validation", "test")
+
+# what a file or a Hub split is called, followed by nothing or by a character that is no letter
+_SPLIT_NAME = {
+    "train": r"train(?:ing)?",
+    "validation": r"valid(?:ation)?|val|dev(?:elopment)?",
+    "test": r"test(?:ing)?",
+}
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
+# part of the cache key: raise it when the rows that come out of the same file change
+_ROWS_VERSION = 1
+
+
+def load_splits(
+    dataset_name: str | Path | None = None,
+    *,
+    config_name: str | None = None,
+    revision: str | None = None,
+    train_file: str | Path | None = None,
+    validation_file: str | Path | None = None,
+    test_file: str | Path | None = None,
+    columns: Columns | None = None,
+    splits: Sequence[str] | Mapping[str, str] | None = None,
+    max_samples: Mapping[str, int] | None = None,
+    cache_dir: str | Path | None = None,
+) -> datasets.DatasetDict:
+    """Loads the splits of a data set.
+
+    Args:
+        dataset_name (`str` or `Path`, *optional*): a local file (which is then the training split), a local folder
+            with a file a split, or a Hub id. In a folder, and on the Hub, splits are found by name: `train*`,
+            `valid*` / `val*` / `dev*`, `test*`; a file may be cut into shards (`train-00000-of-00002.parquet`).
+        config_name (`str`, *optional*): the configuration of a Hub data set.
+        revision (`str`, *optional*): its commit, branch or tag.
+        train_file, validation_file, test_file (`str` or `Path`, *optional*): local files, instead of `dataset_name`.
+        columns ([`Columns`], *optional*): which columns hold text, labels and ids.
+        splits (`list[str]` or `dict[str, str]`, *optional*): which of `train`, `validation`, `test` to read; the
+            others are not opened. As a dict it also says what they are called in the data:
+            `{"train": "staylevel.train"}`. Without it: all there are, among them `train`.
+        max_samples (`dict[str, int]`, *optional*): the first so many rows of a split, by split.
+        cache_dir (`str` or `Path`, *optional*): where the Arrow files are kept, instead of the cache of `datasets`.
+
+    Returns:
+        `datasets.DatasetDict`: in the order train, validation, test.
+
+    Raises:
+        `UserError`: see the table at the top of this file.
+    """
+    columns = columns or Columns()
+    max_samples = dict(max_samples or {})
+    _check_split_names([*(splits or ()), *max_samples])
+    for split, most in max_samples.items():
+        if most < 1:
+            raise UserError(f"{most} rows of {split}", field="max_samples", accepted="1 or more")
+    given = {"train": train_file, "validation": validation_file, "test": test_file}
+    files = {split: [Path(file)] for split, file in given.items() if file is not None}
+    if (dataset_name is None) == (not files):
+        raise UserError(
+            "no data set" if not files else "both a data set and files of splits",
+            field="dataset_name",
+            accepted="either dataset_name or train_file / validation_file / test_file",
+        )
+    if dataset_name is not None:
+        if not _is_local(dataset_name):
+            return _from_hub(str(dataset_name), config_name, revision, columns, splits, max_samples, cache_dir)
+        files = _files_of(Path(dataset_name), splits)
+    elif splits is not None:
+        if missing := [split for split in splits if split not in files]:
+            raise UserError(f"no file for the split {missing[0]!r}", accepted=f"{missing[0]}_file")
+        files = {split: files[split] for split in files if split in splits}
+    return _from_files(files, columns, max_samples, cache_dir)
+
+
+def iterate_rows(
+    file: str | Path, columns: Columns | None = None, *, labels_required: bool = True, label_type: type | None = None
+) -> Iterator[dict[str, Any]]:
+    """The checked rows of one local file, one at a time: `{"id": str, "text": str, "labels": list}`.
+
+    Args:
+        file (`str` or `Path`): JSON Lines, CSV or Parquet, plain or gzipped.
+        columns ([`Columns`], *optional*): which columns hold what.
+        labels_required (`bool`, *optional*, defaults to `True`): with `False` a row without labels passes, without
+            the key (texts to predict on).
+        label_type (`type`, *optional*): `str` or `int`, where it is known.
+
+    Raises:
+        `UserError`: naming file, row and field, when the row at fault is reached.
+    """
+    columns = columns or Columns()
+    check_file(file)
+    form = RowForm(
+        file=file,
+        is_csv=format_of(file) == "csv",
+        class_names=class_names_of(file, columns.labels),
+        label_type=label_type,
+        labels_required=labels_required,
+    )
+    for number, raw in read_raw_rows(file, columns.wanted):
+        row = checked_row(raw, columns, form, row=number)
+        if form.label_type is None and row.get("labels"):
+            form = replace(form, label_type=type(row["labels"][0]))
+        yield row
+
+
+def _check_split_names(names: Sequence[str]):
+    for name in names:
+        if name not in SPLITS:
+            raise UserError(f"unknown split {name!r}", field="splits", accepted=", ".join(SPLITS))
+
+
+# -- local files
+
+
+def _is_local(name: str | Path) -> bool:
+    text = str(name)
+    if Path(name).exists():
+        return True
+    # these can be no Hub id: a path with a mistake in it should not be looked for on the Hub
+    looks_like_a_path = isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1
+    if looks_like_a_path or format_of(text) is not None:
+        raise UserError("no such file or folder", file=name, accepted="a local file, a local folder or a Hub id")
+    return False
+
+
+def _files_of(path: Path, splits: Sequence[str] | Mapping[str, str] | None) -> dict[str, list[Path]]:
+    if path.is_file():
+        check_file(path)
+        if splits is None:
+            return {"train": [path]}
+        if len(splits) != 1:
+            raise UserError("one file, several splits asked for", file=path, field="splits", accepted="one split")
+        return {next(iter(splits)): [path]}
+    found = sorted(file for file in path.iterdir() if file.is_file() and format_of(file) is not None)
+    files_of: dict[str, list[Path]] = {}
+    for split in SPLITS:
+        pattern = _SPLIT_NAME[split] + r"(?![A-Za-z])"
+        if isinstance(splits, Mapping):
+            pattern = re.escape(splits.get(split, "")) + r"(?:-\d{5}-of-\d{5})?$"
+        if matching := [file for file in found if re.match(pattern, stem_of(file), re.IGNORECASE)]:
+            files_of[split] = matching
+    wanted = ("train",) if splits is None else splits
+    listing = ", ".join(file.name for file in found) or f"no file ending in {', '.join(FORMATS)}"
+    for split in wanted:
+        if split not in files_of:
+            raise UserError(
+                f"no file of the split {split!r}; found: {listing}",
+                file=path,
+                accepted="files called train*, validation* / valid* / val* / dev* and test*",
+            )
+    files_of = {split: files for split, files in files_of.items() if splits is None or split in splits}
+    for split, files in files_of.items():
+        if len(files) > 1 and not _are_shards(files):
+            raise UserError(
+                f"several files of the split {split!r}: {', '.join(file.name for file in files)}",
+                file=path,
+                accepted=f"one, or {split}_file or splits={{{split!r}: NAME}} to choose one",
+            )
+    return files_of
+
+
+def _are_shards(files: list[Path]) -> bool:
+    """Whether these are all of `NAME-00000-of-0000N`, in order."""
+    places = [_SHARD.search(stem_of(file)) for file in files]
+    if not all(places):
+        return False
+    names = {stem_of(file)[: place.start()] for file, place in zip(files, places, strict=True)}
+    return len(names) == 1 and [(int(p[1]), int(p[2])) for p in places] == [(i, len(files)) for i in range(len(files))]
+
+
+def _from_files(
+    files_of: Mapping[str, list[Path]], columns: Columns, max_samples: Mapping[str, int], cache_dir: str | Path | None
+) -> datasets.DatasetDict:
+    for files in files_of.values():
+        for file in files:
+            check_file(file)
+    label_type = _first_label_type([file for files in files_of.values() for file in files], columns)
+    loaded = datasets.DatasetDict()
+    for split in SPLITS:
+        if split not in files_of:
+            continue
+        files = files_of[split]
+        stats = [file.stat() for file in files]
+        try:
+            loaded[split] = datasets.Dataset.from_generator(
+                _rows_of_files,
+                features=_features(label_type),
+                cache_dir=str(cache_dir) if cache_dir is not None else None,
+                split=datasets.NamedSplit(split),
+                # tuples: a list would be taken for shards. All of this is the key of the cache.
+                gen_kwargs={
+                    "files": tuple(str(file.resolve()) for file in files),
+                    "shown_as": tuple(str(file) for file in files),
+                    "columns": columns,
+                    "label_type": label_type.__name__,
+                    "most": max_samples.get(split),
+                    "state": tuple((stat.st_size, stat.st_mtime_ns) for stat in stats),
+                    "version": _ROWS_VERSION,
+                },
+            )
+        except datasets.exceptions.DatasetGenerationError as failure:
+            if isinstance(failure.__cause__, UserError):
+                raise failure.__cause__ from None
+            raise
+    return loaded
+
+
+def _rows_of_files(
+    files: tuple[str, ...],
+    shown_as: tuple[str, ...],
+    columns: Columns,
+    label_type: str,
+    most: int | None,
+    state: tuple[tuple[int, int], ...],
+    version: int,
+) -> Iterator[dict[str, Any]]:
+    """The generator behind a split; `state` and `version` only make the key of the cache change when they do."""
+    number = 0
+    for file, shown in zip(files, shown_as, strict=True):
+        number_before = number
+        rows = iterate_rows(file, columns, label_type={"str": str, "int": int}[label_type])
+        for row in islice(rows, None if most is None else most - number):
+            number += 1
+            yield row
+        if number == number_before and number != most:
+            raise UserError("an empty file: no rows", file=shown, accepted="at least one row")
+
+
+def _first_label_type(files: Sequence[Path], columns: Columns) -> type:
+    """`str` or `int`, as the first label of the first file that has one; a few rows are read for it."""
+    for file in files:
+        for row in iterate_rows(file, columns):
+            if row["labels"]:
+                return type(row["labels"][0])
+    return str
+
+
+def _features(label_type: type) -> datasets.Features:
+    label = datasets.Value("int64" if label_type is int else "string")
+    return datasets.Features(
+        {"id": datasets.Value("string"), "text": datasets.Value("string"), "labels": datasets.List(label)}
+    )
+
+
+# -- the Hub
+
+
+def _from_hub(
+    name: str,
+    config_name: str | None,
+    revision: str | None,
+    columns: Columns,
+    splits: Sequence[str] | Mapping[str, str] | None,
+    max_samples: Mapping[str, int],
+    cache_dir: str | Path | None,
+) -> datasets.DatasetDict:
+    try:
+        raw = datasets.load_dataset(
+            name, config_name, revision=revision, cache_dir=str(cache_dir) if cache_dir is not None else None
+        )
+    # what `datasets` raises for: not found, no such configuration or revision, no connection
+    except (FileNotFoundError, ValueError, ConnectionError) as failure:
+        raise UserError(
+            f"cannot be loaded ({failure})",
+            file=name,
+            accepted="a local file, a local folder or a data set on the Hub",
+        ) from None
+    names = {split: _hub_split(raw, split, splits) for split in SPLITS}
+    wanted = ("train",) if splits is None else splits
+    for split in wanted:
+        if names[split] is None:
+            raise UserError(
+                f"no split {split!r}; found: {', '.join(raw)}", file=name, accepted="splits={'train': NAME}"
+            )
+    loaded = datasets.DatasetDict()
+    for split in SPLITS:
+        if names[split] is None or (splits is not None and split not in splits):
+            continue
+        data = raw[names[split]]
+        if split in max_samples:
+            data = data.select(range(min(max_samples[split], len(data))))
+        loaded[split] = _checked_hub_split(data, columns, shown_as=f"{name}[{names[split]}]")
+    return loaded
+
+
+def _hub_split(raw: datasets.DatasetDict, split: str, splits: Sequence[str] | Mapping[str, str] | None) -> str | None:
+    if isinstance(splits, Mapping):
+        return splits.get(split) if splits.get(split) in raw else None
+    if split in raw:
+        return split
+    matching = [name for name in raw if re.fullmatch(_SPLIT_NAME[split], name)]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: str) -> datasets.Dataset:
+    if len(data) == 0:
+        raise UserError("an empty split: no rows", file=shown_as, accepted="at least one row")
+    class_names = class_names_of_features(data.features, columns.labels)
+    inner = getattr(data.features.get(columns.labels), "feature", None)
+    is_integer = class_names is None and "int" in str(getattr(inner, "dtype", ""))
+    form = RowForm(file=shown_as, class_names=class_names, label_type=int if is_integer else None)
+    return data.map(
+        _checked_batch,
+        batched=True,
+        with_indices=True,
+        remove_columns=data.column_names,
+        features=_features(int if is_integer else str),
+        fn_kwargs={"columns": columns, "form": form},
+        desc=f"Checking {shown_as}",
+    )
+
+
+def _checked_batch(
+    batch: Mapping[str, list[Any]], indices: list[int], *, columns: Columns, form: RowForm
+) -> dict[str, list[Any]]:
+    read = [name for name in batch if name in columns.wanted] or list(batch)
+    rows = [
+        checked_row({name: batch[name][i] for name in read}, columns, form, row=index + 1)
+        for i, index in enumerate(indices)
+    ]
+    return {name: [row[name] for row in rows] for name in ("id", "text", "labels")}

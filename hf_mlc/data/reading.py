@@ -1,0 +1,222 @@
+"""Raw rows out of JSON Lines, CSV and Parquet files, plain or gzipped, one at a time.
+
+Each row comes with its number, counted from 1, so that whatever is wrong with it can be reported as FILE, row N: the
+line in JSON Lines (blank lines are skipped, and counted), the record without the header in CSV, the row in Parquet.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_mlc.errors import UserError
+
+
+FORMATS = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_ACCEPTED = ", ".join(FORMATS) + ", each plain or with .gz"
+_BOM = b"\xef\xbb\xbf"
+# rows of a Parquet file that are Python objects at one time
+_PARQUET_BATCH = 256
+
+
+def format_of(file: str | Path) -> str | None:
+    """`"jsonl"`, `"csv"` or `"parquet"` by the file's name; None for any other."""
+    suffixes = [suffix.lower() for suffix in Path(file).suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return FORMATS.get(suffixes[-1]) if suffixes else None
+
+
+def stem_of(file: str | Path) -> str:
+    """The file's name without the endings of its format: `train` for `train.jsonl.gz`."""
+    name = Path(file).name
+    for ending in (".gz", *FORMATS):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+    return name
+
+
+def check_file(file: str | Path):
+    """`UserError` unless this is a file of a format that can be read."""
+    path = Path(file)
+    if not path.exists():
+        raise UserError("no such file", file=path, accepted=_ACCEPTED)
+    if not path.is_file():
+        raise UserError("not a file", file=path, accepted=_ACCEPTED)
+    if format_of(path) is None:
+        raise UserError(
+            f"unsupported file ending {''.join(path.suffixes) or '(none)'!r}", file=path, accepted=_ACCEPTED
+        )
+
+
+def read_raw_rows(file: str | Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields `(row number, {column: value})`; columns that are not wanted may be left out.
+
+    Raises:
+        `UserError`: on a missing file, an unsupported ending, an archive that is broken or cut short, bytes that are
+            no UTF-8, a line that is no JSON object, a CSV record of the wrong width, a broken Parquet file.
+    """
+    check_file(file)
+    path = Path(file)
+    reader = {"jsonl": _jsonl_rows, "csv": _csv_rows, "parquet": _parquet_rows}[format_of(path)]
+    yield from reader(path, wanted)
+
+
+def class_names_of(file: str | Path, column: str) -> tuple[str, ...] | None:
+    """The names behind a Parquet column `List(ClassLabel)`, which `datasets` keeps in the file's schema."""
+    if format_of(file) != "parquet":
+        return None
+    with _opened(Path(file)) as stream, _parquet_errors(Path(file)):
+        schema = pq.ParquetFile(_seekable(stream, Path(file))).schema_arrow
+    return class_names_of_features(datasets.Features.from_arrow_schema(schema), column)
+
+
+def class_names_of_features(features: datasets.Features, column: str) -> tuple[str, ...] | None:
+    inner = getattr(features.get(column), "feature", None)
+    return tuple(inner.names) if isinstance(inner, datasets.ClassLabel) else None
+
+
+# -- formats
+
+
+def _jsonl_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as failure:
+            if number == 1 and line.lstrip().startswith("["):
+                problem = "a JSON array, not JSON Lines"
+            else:
+                problem = f"not JSON ({failure})"
+            raise UserError(problem, file=path, row=number, accepted="one JSON object a line") from None
+        if not isinstance(value, dict):
+            problem = f"a JSON {_JSON_KIND[type(value)]} instead of an object"
+            raise UserError(problem, file=path, row=number, accepted="one JSON object a line")
+        yield number, value
+
+
+_JSON_KIND = {list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
+
+
+def _csv_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # Python's default, 128 KiB, is shorter than a long note
+    delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
+    records = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        header = next(records, None)
+        if header is None:
+            return
+        header = [name.strip() for name in header]
+        for name in wanted:
+            if header.count(name) > 1:
+                raise UserError("two columns of this name", file=path, field=name, accepted="each column name once")
+        for number, record in enumerate(records, start=1):
+            if not record:  # a blank line
+                continue
+            if len(record) != len(header):
+                raise UserError(
+                    f"{len(record)} fields under a header of {len(header)}",
+                    file=path,
+                    row=number,
+                    accepted="as many fields as the header has, with quotes around one that holds the delimiter",
+                )
+            yield number, dict(zip(header, record, strict=True))
+    except csv.Error as failure:
+        raise UserError(f"not CSV ({failure})", file=path, row=number + 1, accepted="quotes that are closed") from None
+
+
+def _parquet_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    number = 0
+    with _opened(path) as stream, _parquet_errors(path):
+        parquet = pq.ParquetFile(_seekable(stream, path))
+        found = parquet.schema_arrow.names
+        columns = [name for name in found if name in wanted]
+        if not columns:  # say which columns there are rather than yield empty rows
+            columns = found
+        for batch in parquet.iter_batches(batch_size=_PARQUET_BATCH, columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+
+
+# -- bytes
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The numbered lines, decoded; line ends are kept, since a quoted CSV field may hold them."""
+    number = 0
+    with _opened(path) as stream:
+        while True:
+            try:
+                line = stream.readline()
+            except (EOFError, gzip.BadGzipFile, zlib.error) as failure:
+                raise _bad_archive(path, failure, row=number + 1) from None
+            if not line:
+                return
+            number += 1
+            if number == 1:
+                line = line.removeprefix(_BOM)
+            try:
+                yield number, line.decode("utf-8")
+            except UnicodeDecodeError as failure:
+                raise UserError(
+                    f"not UTF-8: byte 0x{line[failure.start]:02x} at position {failure.start} of line {number}",
+                    file=path,
+                    row=number,
+                    accepted="UTF-8 text",
+                ) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        stream = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
+    except OSError as failure:
+        raise UserError(f"cannot be opened ({failure.strerror})", file=path, accepted="a readable file") from None
+    with stream:
+        yield stream
+
+
+def _seekable(stream: BinaryIO, path: Path) -> BinaryIO:
+    """Parquet is read from its end: a gzipped one is unpacked to an unnamed temporary file first."""
+    if path.suffix.lower() != ".gz":
+        return stream
+    unpacked = tempfile.TemporaryFile()  # noqa: SIM115  (its reader owns it; it is gone when that is)
+    try:
+        shutil.copyfileobj(stream, unpacked)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as failure:
+        raise _bad_archive(path, failure) from None
+    unpacked.seek(0)
+    return unpacked
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as failure:
+        first_line = str(failure).partition("\n")[0]
+        raise UserError(
+            f"not readable as Parquet ({first_line})", file=path, accepted="a whole Parquet file"
+        ) from None
+
+
+def _bad_archive(path: Path, failure: Exception, *, row: int | None = None) -> UserError:
+    what = "the archive is cut short" if isinstance(failure, EOFError) else f"not a sound gzip archive ({failure})"
+    return UserError(what, file=path, row=row, accepted="a whole .gz file")

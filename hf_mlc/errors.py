@@ -1,0 +1,44 @@
+"""The one kind of error that is the user's to mend, and how it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave us: one line that names file, row and field, what was found, what is accepted.
+
+    Commands print it on standard error without a traceback and leave with exit status 2; library callers can catch
+    it as the `ValueError` that it is.
+
+    Args:
+        problem (`str`): what was found, in a few words.
+        file (`str` or `Path`, *optional*): where; a Hub id counts as a file.
+        row (`int`, *optional*): the row in that file, counted from 1 (data rows: a CSV header is not counted).
+        field (`str`, *optional*): the column, argument or key.
+        accepted (`str`, *optional*): what would have been accepted.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        row: int | None = None,
+        field: str | None = None,
+        accepted: str | None = None,
+    ):
+        self.problem, self.file, self.row, self.field, self.accepted = problem, file, row, field, accepted
+        place = ", ".join(
+            part
+            for part in (
+                str(file) if file is not None else "",
+                f"row {row}" if row is not None else "",
+                f"field '{field}'" if field is not None else "",
+            )
+            if part
+        )
+        line = f"{place}: {problem}" if place else problem
+        if accepted:
+            line += f"; accepted: {accepted}"
+        super().__init__(" ".join(line.split()))  # whatever the value held, the message stays on one line

@@ -1,0 +1,27 @@
+"""The label space inside a model's configuration, where it travels with the weights."""
+
+from __future__ import annotations
+
+from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.configuration_multi_label import MAX_LABELS_IN_CONFIG, MultiLabelConfig
+
+
+def store_label_space(config: MultiLabelConfig, label_space: LabelSpace) -> None:
+    """Writes names, counts, descriptions and parents into `config`.
+
+    With more than 20,000 labels they are saved to `labels.json` beside config.json, so that config.json still opens at
+    once; the configuration in memory looks the same either way.
+    """
+    content = label_space.to_dict()
+    names = content.pop("names")
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.label_space = content
+    config.label_space_file = "labels.json" if len(names) > MAX_LABELS_IN_CONFIG else None
+
+
+def read_label_space(config: MultiLabelConfig) -> LabelSpace:
+    """The label space that `config` holds; without one, the names of `id2label` and nothing known of training."""
+    config.read_label_file()
+    names = [config.id2label[number] for number in range(config.num_labels)]
+    return LabelSpace.from_dict({"names": names, **(config.label_space or {})}, file=config.name_or_path or None)

@@ -1,0 +1,7 @@
+"""What a multi-label model's scores are worth. Start with [`MultiLabelMetrics`]; each metric by itself, with its formula,
+is in `counting` (label sets), `ranking` (the first k) and `curves` (AUC, average precision)."""
+
+from hf_mlc.metrics.streaming import BUCKETS, MultiLabelMetrics
+
+
+__all__ = ["BUCKETS", "MultiLabelMetrics"]

@@ -1,0 +1,140 @@
+"""Scores kept for AUC and average precision: whole while they fit a budget, then as histograms.
+
+Shape legend: B documents of one batch, N documents so far, L labels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from hf_mlc.metrics.batch import UNKNOWN
+from hf_mlc.metrics.curves import (
+    average_precision_bounds,
+    roc_auc_and_average_precision,
+    roc_auc_bounds,
+    score_bins,
+)
+
+
+MICRO_BINS = 65_536  # one histogram for all labels together costs nothing: bins of 1/2048 on the logit scale
+BYTES_PER_CELL = 5  # a float32 score and an int8 truth
+
+
+class ScoreStore:
+    """Collects dense scores with their truth and answers with AUC and average precision.
+
+    Whether the answer is exact depends on the number of documents alone, never on how they came in batches. While the
+    store turns into histograms it holds its budget and one batch; the exact answer takes another copy of the scores.
+
+    Args:
+        num_labels (`int`): L.
+        budget_bytes (`int`): room for exact scores (5 bytes a cell), and after that for the histograms of the single
+            labels (8 bytes a label and bin); where those do not fit, only the micro areas are left.
+        num_bins (`int`): bins of a label's histogram.
+    """
+
+    def __init__(self, num_labels: int, *, budget_bytes: int, num_bins: int):
+        self.num_labels, self.budget_bytes, self.num_bins = num_labels, budget_bytes, num_bins
+        self.blocks: list[tuple[np.ndarray, np.ndarray]] = []
+        self.num_documents = 0
+        self.exact = True
+        self.histograms_L: np.ndarray | None = None  # (2, L, bins): negatives, positives
+        self.histograms_micro: np.ndarray | None = None  # (2, MICRO_BINS)
+
+    def add(self, scores_BL: torch.Tensor, truth_BL: torch.Tensor) -> None:
+        """Takes scores (float32, in [0, 1]) and truth (int8: 1, 0, -100 unknown) of shape `(B, L)`."""
+        self.num_documents += len(scores_BL)
+        if self.exact and self.num_documents * self.num_labels * BYTES_PER_CELL > self.budget_bytes:
+            self._start_histograms()
+        if self.exact:
+            # copies: the caller may reuse its buffers
+            self.blocks.append((scores_BL.cpu().numpy().copy(), truth_BL.cpu().numpy().copy()))
+        else:
+            self._count(scores_BL, truth_BL)
+
+    def merge(self, other: ScoreStore) -> None:
+        """Adds what another store has seen."""
+        total = self.num_documents + other.num_documents
+        fits = total * self.num_labels * BYTES_PER_CELL <= self.budget_bytes
+        if self.exact and not (other.exact and fits):
+            self._start_histograms()
+        if self.exact:
+            self.blocks += other.blocks
+        elif other.exact:
+            for scores_BL, truth_BL in other.blocks:
+                self._count(torch.from_numpy(scores_BL), torch.from_numpy(truth_BL))
+        else:
+            self.histograms_micro += other.histograms_micro
+            if self.histograms_L is not None:
+                self.histograms_L += other.histograms_L
+        self.num_documents = total
+
+    def micro(self) -> dict[str, tuple[float, float]]:
+        """{"auc": (value, error), "ap": (value, error)} of all cells as one ranking; the error is 0 where exact, and
+        the true value lies within value ± error. NaN where undefined."""
+        if self.exact:
+            scores_NL, truth_NL = self._all()
+            known_NL = truth_NL != UNKNOWN
+            auc, precision = roc_auc_and_average_precision(scores_NL[known_NL], truth_NL[known_NL])
+            return {"auc": (auc, 0.0), "ap": (precision, 0.0)}
+        negatives, positives = self.histograms_micro
+        return {
+            "auc": tuple(float(part) for part in _middle(*roc_auc_bounds(positives, negatives))),
+            "ap": tuple(float(part) for part in _middle(*average_precision_bounds(positives, negatives))),
+        }
+
+    def per_label(self) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+        """The same for each label, arrays of shape (L,); `None` where the labels' histograms did not fit."""
+        if self.exact:
+            areas_2L = np.full((2, self.num_labels), np.nan)
+            scores_NL, truth_NL = self._all()
+            scores_LN, truth_LN = np.ascontiguousarray(scores_NL.T), np.ascontiguousarray(truth_NL.T)
+            del scores_NL, truth_NL
+            for label in np.flatnonzero((truth_LN == 1).any(axis=1)):
+                known_N = truth_LN[label] != UNKNOWN
+                areas_2L[:, label] = roc_auc_and_average_precision(scores_LN[label][known_N], truth_LN[label][known_N])
+            return {"auc": (areas_2L[0], np.zeros(self.num_labels)), "ap": (areas_2L[1], np.zeros(self.num_labels))}
+        if self.histograms_L is None:
+            return None
+        answers = {"auc": ([], []), "ap": ([], [])}
+        for start in range(0, self.num_labels, 256):  # the bounds need float64 copies
+            negatives, positives = self.histograms_L[:, start : start + 256]
+            for name, bounds in (("auc", roc_auc_bounds), ("ap", average_precision_bounds)):
+                for parts, part in zip(answers[name], _middle(*bounds(positives, negatives)), strict=True):
+                    parts.append(part)
+        return {name: (np.concatenate(values), np.concatenate(errors)) for name, (values, errors) in answers.items()}
+
+    def _all(self) -> tuple[np.ndarray, np.ndarray]:
+        if len(self.blocks) > 1:  # joined in place of the parts, so that asking twice does not copy twice
+            scores, truth = zip(*self.blocks, strict=True)
+            self.blocks = [(np.concatenate(scores), np.concatenate(truth))]
+        return self.blocks[0]
+
+    def _start_histograms(self) -> None:
+        self.exact = False
+        self.histograms_micro = np.zeros((2, MICRO_BINS), np.int64)
+        if 2 * 4 * self.num_labels * self.num_bins <= self.budget_bytes:
+            self.histograms_L = np.zeros((2, self.num_labels, self.num_bins), np.uint32)
+        for scores_BL, truth_BL in self.blocks:
+            self._count(torch.from_numpy(scores_BL), torch.from_numpy(truth_BL))
+        self.blocks = []
+
+    def _count(self, scores_BL: torch.Tensor, truth_BL: torch.Tensor) -> None:
+        rows_per_step = max(1, 2**22 // self.num_labels)  # the working copies are int64: 32 MB at a time
+        for start in range(0, len(scores_BL), rows_per_step):
+            scores, truth = scores_BL[start : start + rows_per_step], truth_BL[start : start + rows_per_step]
+            labels = torch.arange(self.num_labels, device=scores.device).expand_as(scores)
+            for target in (0, 1):
+                of_target = truth == target
+                counts = torch.bincount(score_bins(scores[of_target], MICRO_BINS), minlength=MICRO_BINS)
+                self.histograms_micro[target] += counts.cpu().numpy()
+                if self.histograms_L is not None:
+                    cells = labels[of_target] * self.num_bins + score_bins(scores[of_target], self.num_bins)
+                    cells, counts = cells.unique(return_counts=True)
+                    histogram = self.histograms_L[target].reshape(-1)
+                    histogram[cells.cpu().numpy()] += counts.cpu().numpy().astype(np.uint32)
+
+
+def _middle(lowest: np.ndarray, highest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (lowest + highest) / 2, (highest - lowest) / 2

@@ -1,0 +1,56 @@
+"""Arguments of a training run: all of transformers' own, with defaults for many labels, and what we add."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import TrainingArguments
+
+
+@dataclass
+class MultiLabelTrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` with other defaults where many labels ask for it, and a few arguments more.
+
+    Other defaults: evaluation and saving every epoch, the best checkpoint by `tuned_f1_micro` kept and loaded at the
+    end, rows of like length batched together, metrics accumulated batch by batch.
+
+    Args:
+        ranking_ks (`list[int]`, *optional*, defaults to `[1, 3, 5]`): the `k` of `p@k`, `r@k`, `ndcg@k`, `psp@k`.
+        threshold_kind (`str`, *optional*, defaults to `"auto"`):
+            what is tuned on validation at the end: `"global"`, `"per_label"`, `"auto"` (the better by cross-validation
+            inside the validation rows) or `"none"`.
+        threshold_metric (`str`, *optional*, defaults to `"f1_micro"`): what the thresholds maximise.
+        early_stopping_patience (`int`, *optional*): evaluations without a better metric before training stops.
+        overwrite_output (`bool`, *optional*, defaults to `False`): start anew in a folder that already holds a run.
+        score_budget_mb (`int`, *optional*, defaults to 512): memory for scores that exact curves and tuning may take.
+    """
+
+    eval_strategy: Any = field(default="epoch", metadata={"help": "When to evaluate on the validation split."})
+    save_strategy: Any = field(default="epoch", metadata={"help": "When to save a checkpoint."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, the best among them."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best checkpoint's weights."})
+    metric_for_best_model: str | None = field(
+        default="tuned_f1_micro", metadata={"help": "The validation metric that picks the checkpoint."}
+    )
+    train_sampling_strategy: str = field(
+        default="group_by_length", metadata={"help": "random, sequential, group_by_length or batch_rebalance."}
+    )
+    batch_eval_metrics: bool = field(default=True, metadata={"help": "Accumulate metrics batch by batch."})
+
+    ranking_ks: list[int] = field(default_factory=lambda: [1, 3, 5], metadata={"help": "The k of ranking metrics."})
+    threshold_kind: str = field(default="auto", metadata={"help": "auto, global, per_label or none."})
+    threshold_metric: str = field(default="f1_micro", metadata={"help": "The metric that thresholds maximise."})
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "Evaluations without a better metric before training stops."}
+    )
+    overwrite_output: bool = field(
+        default=False, metadata={"help": "Start anew in an output_dir that already holds a run."}
+    )
+    score_budget_mb: int = field(default=512, metadata={"help": "Memory for the scores of exact curves and tuning."})
+
+    def __post_init__(self):
+        super().__post_init__()
+        choices = ("auto", "global", "per_label", "none")
+        if self.threshold_kind not in choices:
+            raise ValueError(f"threshold_kind: found '{self.threshold_kind}'; accepted: {', '.join(choices)}")

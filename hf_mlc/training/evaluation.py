@@ -1,0 +1,95 @@
+"""From batches of logits to metrics, as transformers' Trainer hands them over."""
+
+from __future__ import annotations
+
+import torch
+from transformers import EvalPrediction
+
+from hf_mlc.labels import LabelSpace
+from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.thresholds import ThresholdTuner
+
+
+class StreamingEvaluation:
+    """`compute_metrics` for `batch_eval_metrics=True`: every batch is counted, then forgotten.
+
+    The logits may be those of all labels `(B, L)`, or a pair of a shortlist's logits and `candidate_ids` `(B, S)`. Besides
+    the metrics at the given thresholds it reports `tuned_<metric>` and `tuned_threshold`: the best that one threshold
+    can do on the same documents. Choose checkpoints by that, on validation rows; a model whose scores are merely shifted
+    is not a worse model.
+
+    Args:
+        label_space (`LabelSpace`): names and training counts.
+        thresholds (`float` or `list[float]`): the decision rule in force.
+        min_labels (`int`): its smallest label set.
+        ks (`list[int]`): of the ranking metrics.
+        tuned_metric (`str`, *optional*): what the reported threshold maximises; `None` reports none (a test split).
+        score_budget_mb (`int`): memory for exact curves.
+    """
+
+    def __init__(
+        self,
+        label_space: LabelSpace,
+        *,
+        thresholds: float | list[float],
+        min_labels: int,
+        ks: list[int],
+        tuned_metric: str | None,
+        score_budget_mb: int,
+    ):
+        self.metrics = MultiLabelMetrics(
+            len(label_space),
+            train_counts=label_space.counts,
+            num_train_documents=label_space.num_documents,
+            ks=ks,
+            thresholds=thresholds,
+            min_labels=min_labels,
+            score_budget_mb=score_budget_mb,
+        )
+        self.tuned_metric = tuned_metric
+        self.tuner = (
+            ThresholdTuner(len(label_space), kind="global", metric=tuned_metric, row_budget_mb=score_budget_mb)
+            if tuned_metric is not None
+            else None
+        )
+
+    def update(self, predictions: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> None:
+        """Counts one batch of logits against `labels` (float, `(B, L)`) or `label_ids` (int64, `(B, P)`)."""
+        logits, candidate_ids = predictions if isinstance(predictions, tuple | list) else (predictions, None)
+        scores = logits.float().sigmoid().cpu()
+        if candidate_ids is not None:
+            candidate_ids = candidate_ids.cpu()
+        key = "labels" if targets.is_floating_point() else "label_ids"
+        for accumulator in filter(None, (self.metrics, self.tuner)):
+            accumulator.update(scores, candidate_ids=candidate_ids, **{key: targets.cpu()})
+
+    def compute(self) -> dict[str, float]:
+        """All metrics of what was counted."""
+        result = self.metrics.compute()
+        if self.tuner is not None:
+            choice = self.tuner.tune()
+            result[f"tuned_{self.tuned_metric}"] = choice.value
+            result["tuned_threshold"] = choice.thresholds
+        return result
+
+
+class ComputeMetrics:
+    """Keeps one `StreamingEvaluation` between the batches of one evaluation.
+
+    Args:
+        start: called at the first batch of each evaluation; gives a fresh `StreamingEvaluation`.
+    """
+
+    def __init__(self, start):
+        self.start = start
+        self.running: StreamingEvaluation | None = None
+
+    def __call__(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
+        if self.running is None:
+            self.running = self.start()
+        self.running.update(prediction.predictions, prediction.label_ids)
+        if not compute_result:
+            return {}
+        result = self.running.compute()
+        self.running = None
+        return result

@@ -1,0 +1,168 @@
+"""transformers' Trainer for label sets: streaming metrics, documents as the unit of loss, thresholds from validation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from transformers import EarlyStoppingCallback, Trainer
+from transformers.utils import logging
+
+from hf_mlc.errors import UserError
+from hf_mlc.label_storage import read_label_space
+from hf_mlc.labels import LabelSpace
+from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation
+from hf_mlc.training.sampling import LengthGroupedEpochSampler
+
+
+logger = logging.get_logger(__name__)
+
+
+class MultiLabelTrainer(Trainer):
+    """`transformers.Trainer`, all of it, and what label sets need beyond.
+
+    - Metrics are accumulated batch by batch (`hf_mlc.metrics`); nothing of size documents x labels is gathered.
+    - The loss is a mean over the DOCUMENTS of an optimiser step, however they are spread over accumulation steps and
+      processes; transformers counts target cells.
+    - Batches of like length in an order that a resumed run repeats.
+    - [`~MultiLabelTrainer.tune_thresholds`] writes the decision rule into the model's configuration.
+
+    Args:
+        model (`MultiLabelPreTrainedModel`): the model; its configuration must hold the label space.
+        args (`MultiLabelTrainingArguments`): the arguments.
+        label_space (`LabelSpace`, *optional*): names and training counts; read from the configuration if not given.
+        kwargs: as `transformers.Trainer`. `data_collator` is our `MultiLabelCollator`, `processing_class` the
+            tokenizer or processor saved with the model.
+    """
+
+    def __init__(self, model, args: MultiLabelTrainingArguments, *, label_space: LabelSpace | None = None, **kwargs):
+        self.label_space = label_space if label_space is not None else read_label_space(model.config)
+        collator = kwargs.get("data_collator")
+        if args.label_names is None and hasattr(collator, "targets"):
+            # both target forms are in the signature; an evaluation loss needs every named one in the batch
+            args.label_names = [collator.targets]
+        if args.load_best_model_at_end and kwargs.get("eval_dataset") is None:
+            raise UserError(
+                "no validation rows to choose the best checkpoint by",
+                field="load_best_model_at_end",
+                accepted="an eval_dataset, or False",
+            )
+        if "compute_metrics" not in kwargs and args.batch_eval_metrics:
+            kwargs["compute_metrics"] = ComputeMetrics(self._start_evaluation)
+        self.reports_tuned_threshold = True
+        super().__init__(model=model, args=args, **kwargs)
+        # our forward takes `num_items_in_batch` and means documents by it; see `_get_num_items_in_batch`
+        self.model_accepts_loss_kwargs = True
+        if args.early_stopping_patience is not None:
+            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+
+    def _start_evaluation(self) -> StreamingEvaluation:
+        config = self.model.config
+        return StreamingEvaluation(
+            self.label_space,
+            thresholds=config.thresholds,
+            min_labels=config.min_labels,
+            ks=self.args.ranking_ks,
+            tuned_metric=self.args.threshold_metric if self.reports_tuned_threshold else None,
+            score_budget_mb=self.args.score_budget_mb,
+        )
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | None:
+        """Documents in the optimiser step, over all processes; overrides the count of target cells."""
+        name = (self.args.label_names or ["labels"])[0]
+        if not batch_samples or name not in batch_samples[0]:
+            return None
+        documents = torch.tensor(sum(batch[name].shape[0] for batch in batch_samples), device=device)
+        if self.args.average_tokens_across_devices and self.args.world_size > 1:
+            documents = self.accelerator.gather(documents).sum()
+        elif self.args.n_gpu > 1:
+            documents = documents // self.args.n_gpu
+        return documents
+
+    def _get_train_sampler(self, train_dataset=None):
+        train_dataset = self.train_dataset if train_dataset is None else train_dataset
+        column = self.args.length_column_name
+        if self.args.train_sampling_strategy != "group_by_length" or column not in getattr(
+            train_dataset, "column_names", ()
+        ):
+            return super()._get_train_sampler(train_dataset)
+        args = self.args
+        return LengthGroupedEpochSampler(
+            train_dataset[column][:],
+            args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            seed=args.seed if args.data_seed is None else args.data_seed,
+        )
+
+    def tune_thresholds(self, dataset=None) -> ThresholdChoice | None:
+        """Chooses the decision rule on validation rows and writes it to the model's configuration.
+
+        Args:
+            dataset (`datasets.Dataset`, *optional*): validation rows, `eval_dataset` if not given. Never test rows.
+
+        Returns:
+            `ThresholdChoice`, or `None` with `threshold_kind="none"`.
+        """
+        if self.args.threshold_kind == "none":
+            return None
+        tuner = ThresholdTuner(
+            len(self.label_space),
+            kind=self.args.threshold_kind,
+            metric=self.args.threshold_metric,
+            row_budget_mb=self.args.score_budget_mb,
+        )
+        for predictions, targets in self.iterate_predictions(self.eval_dataset if dataset is None else dataset):
+            logits, candidate_ids = predictions if isinstance(predictions, tuple | list) else (predictions, None)
+            key = "labels" if targets.is_floating_point() else "label_ids"
+            tuner.update(logits.float().sigmoid(), candidate_ids=candidate_ids, **{key: targets})
+        choice = tuner.tune()
+        self.model.config.thresholds = choice.thresholds
+        self.model.config.min_labels = choice.min_labels
+        return choice
+
+    def iterate_predictions(self, dataset):
+        """Yields `(logits, targets)` on the CPU, batch by batch over the whole data set, the same on every process."""
+        dataloader = self.get_eval_dataloader(dataset)
+        model = self._wrap_model(self.model, training=False, dataloader=dataloader)
+        model.eval()
+        for inputs in dataloader:
+            _, logits, targets = self.prediction_step(
+                model, inputs, prediction_loss_only=False, ignore_keys=self._ignored_outputs()
+            )
+            logits = self.accelerator.pad_across_processes(logits, dim=1, pad_index=-100)
+            targets = self.accelerator.pad_across_processes(targets, dim=1, pad_index=-100)
+            logits, targets = self.accelerator.gather_for_metrics((logits, targets))
+            yield _to_cpu(logits), targets.cpu()
+
+    def _ignored_outputs(self) -> list[str]:
+        return list(getattr(self.model.config, "keys_to_ignore_at_inference", ["hidden_states", "attentions"]))
+
+    def evaluate_test(self, dataset, metric_key_prefix: str = "test") -> dict[str, float]:
+        """Metrics of the test split at the tuned thresholds; nothing is chosen on it, so no tuned values are reported."""
+        self.reports_tuned_threshold = False
+        try:
+            return self.evaluate(dataset, metric_key_prefix=metric_key_prefix)
+        finally:
+            self.reports_tuned_threshold = True
+
+
+def _to_cpu(tensors):
+    return tuple(tensor.cpu() for tensor in tensors) if isinstance(tensors, tuple | list) else tensors.cpu()
+
+
+def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
+    """The newest checkpoint that was written to its end, or `None`.
+
+    A run killed while it saves leaves a folder that `transformers.trainer_utils.get_last_checkpoint` would pick and fail
+    on. The trainer writes `trainer_state.json` last; a folder without one that can be read is passed over.
+    """
+    found = []
+    for folder in Path(output_dir).glob("checkpoint-*"):
+        match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
+        state = folder / "trainer_state.json"
+        # the closing brace is the last byte that json.dump writes
+        if match and state.is_file() and state.read_text(encoding="utf-8").rstrip().endswith("}"):
+            found.append((int(match.group(1)), folder))
+    return max(found)[1] if found else None

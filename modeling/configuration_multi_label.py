@@ -1,0 +1,136 @@
+"""What every architecture's configuration holds: the loss, the decision rule and the label space."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+from transformers.utils import cached_file
+
+
+# Beyond this many labels, names and counts leave config.json for a file beside it (`label_space_file`)
+MAX_LABELS_IN_CONFIG = 20_000
+
+
+@strict
+class MultiLabelConfig(PreTrainedConfig):
+    r"""
+    Base class of all configurations of this package.
+
+    Args:
+        loss (`str`, *optional*, defaults to `"bce"`):
+            `"bce"` (binary cross-entropy), `"focal"` (Lin et al., 2017) or `"asymmetric"` (Ridnik et al., 2021).
+        loss_reduction (`str`, *optional*, defaults to `"mean"`):
+            Over the labels of a document, `"mean"` (sum divided by the number of labels) or `"sum"`. Over documents
+            the loss is always a mean.
+        use_pos_weight (`bool`, *optional*, defaults to `False`):
+            Weigh the positives of label l by `min((N - n_l) / n_l, pos_weight_max)`; the weights are a buffer of the
+            model, filled from training counts.
+        pos_weight_max (`float`, *optional*, defaults to 10.0): upper bound of these weights.
+        label_smoothing (`float`, *optional*, defaults to 0.0):
+            Targets become `y * (1 - s) + s / 2` (binary smoothing; every label is its own two-class problem).
+        focal_gamma (`float`, *optional*, defaults to 2.0): exponent of the focal loss.
+        asymmetric_gamma_positive (`float`, *optional*, defaults to 0.0): exponent for positives.
+        asymmetric_gamma_negative (`float`, *optional*, defaults to 4.0): exponent for negatives.
+        asymmetric_clip (`float`, *optional*, defaults to 0.05): probability margin under which negatives cost nothing.
+        thresholds (`float` or `list[float]`, *optional*, defaults to 0.5):
+            A label is predicted from this score on; one number, or one a label. Tuned on validation rows.
+        min_labels (`int`, *optional*, defaults to 0): the smallest label set a document may get.
+        label_space (`dict`, *optional*):
+            Training counts and, where known, descriptions and parents of the labels (`hf_mlc.labels.LabelSpace`);
+            the names are `id2label`.
+        label_space_file (`str`, *optional*):
+            The file beside config.json that holds names and counts where there are more than 20,000 labels.
+        label_count (`int`, *optional*): number of labels, written only with `label_space_file`.
+    """
+
+    loss: Literal["bce", "focal", "asymmetric"] = "bce"
+    loss_reduction: Literal["mean", "sum"] = "mean"
+    use_pos_weight: bool = False
+    pos_weight_max: float | int = 10.0
+    label_smoothing: float | int = 0.0
+    focal_gamma: float | int = 2.0
+    asymmetric_gamma_positive: float | int = 0.0
+    asymmetric_gamma_negative: float | int = 4.0
+    asymmetric_clip: float | int = 0.05
+    thresholds: float | int | list[float] = 0.5
+    min_labels: int = 0
+    label_space: dict[str, Any] | None = None
+    label_space_file: str | None = None
+    label_count: int | None = None
+
+    def __post_init__(self, **kwargs):
+        # with the names in a file of their own, these are placeholders until `read_label_file`
+        self._names_are_placeholders = self.id2label is None and self.label_count is not None
+        if self._names_are_placeholders:
+            kwargs.setdefault("num_labels", self.label_count)
+        super().__post_init__(**kwargs)
+        self.problem_type = "multi_label_classification"
+
+    def validate_loss_arguments(self):
+        """Ranges of the loss's numbers."""
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"`label_smoothing` must be in [0, 1), found {self.label_smoothing}")
+        for name in ("focal_gamma", "asymmetric_gamma_positive", "asymmetric_gamma_negative"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must not be negative, found {getattr(self, name)}")
+        if not 0 <= self.asymmetric_clip < 1:
+            raise ValueError(f"`asymmetric_clip` must be in [0, 1), found {self.asymmetric_clip}")
+        if self.pos_weight_max <= 0:
+            raise ValueError(f"`pos_weight_max` must be positive, found {self.pos_weight_max}")
+
+    def validate_thresholds(self):
+        """One threshold, or exactly one a label, each a probability."""
+        thresholds = self.thresholds if isinstance(self.thresholds, list) else [self.thresholds]
+        if isinstance(self.thresholds, list) and len(thresholds) != self.num_labels:
+            raise ValueError(f"`thresholds` has {len(thresholds)} entries for {self.num_labels} labels")
+        if not all(0 <= threshold <= 1 for threshold in thresholds):
+            raise ValueError("`thresholds` must lie in [0, 1]")
+        if self.min_labels < 0:
+            raise ValueError(f"`min_labels` must not be negative, found {self.min_labels}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as a dictionary; with a `label_space_file` the names stay out of it."""
+        output = super().to_dict()
+        if self.label_space_file is not None:
+            output["label_count"] = self.num_labels
+            for key in ("id2label", "label2id", "label_space"):
+                output.pop(key, None)
+        output.pop("_names_are_placeholders", None)
+        return output
+
+    def label_file(self) -> Path:
+        """The file of names and counts in the folder or Hub repository that this configuration was loaded from."""
+        return Path(cached_file(self.name_or_path, self.label_space_file))
+
+    def read_label_file(self) -> None:
+        """Fills in names and label space where they lie in a file of their own; does nothing otherwise."""
+        if not self._names_are_placeholders:
+            return
+        content = json.loads(self.label_file().read_text(encoding="utf-8"))
+        names = content.pop("names")
+        if len(names) != self.label_count:
+            raise ValueError(f"{self.label_space_file} names {len(names)} labels, config.json says {self.label_count}")
+        self.id2label = dict(enumerate(names))
+        self.label2id = {name: number for number, name in enumerate(names)}
+        self.label_space = content
+        self._names_are_placeholders = False
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs):
+        """As `PreTrainedConfig.save_pretrained`, with the label file beside config.json where there is one."""
+        super().save_pretrained(save_directory, **kwargs)
+        if self.label_space_file is None:
+            return
+        target = Path(save_directory, self.label_space_file)
+        if self._names_are_placeholders:
+            if target.resolve() != self.label_file().resolve():
+                shutil.copyfile(self.label_file(), target)
+            return
+        content = {"names": [self.id2label[number] for number in range(self.num_labels)], **(self.label_space or {})}
+        target.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+__all__ = ["MAX_LABELS_IN_CONFIG", "MultiLabelConfig"]

@@ -1,0 +1,45 @@
+"""From scores to label sets: the one decision rule that models, pipelines, scripts and metrics share.
+
+Shape legend: B documents, L labels, S scored columns (L, or the shortlist's length).
+"""
+
+import torch
+
+
+def apply_thresholds(
+    scores_BS: torch.Tensor,
+    thresholds: float | torch.Tensor | list[float],
+    *,
+    min_labels: int = 0,
+    candidate_ids_BS: torch.Tensor | None = None,
+) -> torch.BoolTensor:
+    """Which scored columns are predicted.
+
+    A column is predicted when its score is at least its threshold. Where fewer than `min_labels` columns pass, the
+    columns whose score exceeds their own threshold by most (or falls short by least) are taken until there are
+    `min_labels`; of columns that tie, the one with the lower index.
+
+    Args:
+        scores_BS (`torch.Tensor` of shape `(B, S)`): probabilities.
+        thresholds (`float` or sequence of `L` floats): one for all labels, or one a label.
+        min_labels (`int`, *optional*, defaults to 0): the smallest label set that a document may get.
+        candidate_ids_BS (`torch.LongTensor` of shape `(B, S)`, *optional*): the label of each column where only a
+            shortlist was scored; negative ids are padding and never predicted.
+
+    Returns:
+        `torch.BoolTensor` of shape `(B, S)`.
+    """
+    thresholds = torch.as_tensor(thresholds, dtype=scores_BS.dtype, device=scores_BS.device)
+    if candidate_ids_BS is not None and thresholds.ndim:
+        thresholds = thresholds[candidate_ids_BS.clamp(min=0)]
+    margin_BS = scores_BS - thresholds
+    if candidate_ids_BS is not None:
+        margin_BS = margin_BS.masked_fill(candidate_ids_BS < 0, float("-inf"))
+    chosen_BS = margin_BS >= 0
+    if min_labels > 0:
+        # stable: ties go to the lower index, whatever the batch
+        best_BS = margin_BS.sort(dim=1, descending=True, stable=True).indices[:, :min_labels]
+        chosen_BS = chosen_BS.scatter(1, best_BS, torch.ones_like(best_BS, dtype=torch.bool))
+        if candidate_ids_BS is not None:
+            chosen_BS = chosen_BS & (candidate_ids_BS >= 0)
+    return chosen_BS

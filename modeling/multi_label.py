@@ -1,0 +1,217 @@
+"""What the five architectures share: their output, their loss, the decision rule, saving with both Auto classes.
+
+Shape legend: B documents, T tokens, L labels, S scored columns (L, or a shortlist), P label ids a document, K top labels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_multi_label import MultiLabelConfig
+from .decision import apply_thresholds
+from .losses import (
+    UNKNOWN,
+    asymmetric,
+    binary_cross_entropy,
+    focal,
+    reduce_cells,
+    targets_from_ids,
+    targets_of_candidates,
+)
+
+
+@dataclass
+class MultiLabelOutput(ModelOutput):
+    r"""
+    Output of every architecture.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when targets are given).
+        logits (`torch.FloatTensor` of shape `(B, L)`, or `(B, S)` where only a shortlist was scored):
+            scores before the sigmoid.
+        candidate_ids (`torch.LongTensor` of shape `(B, S)`, *optional*): the label of each column of a shortlist.
+        hidden_states (`tuple(torch.FloatTensor)`, *optional*, returned with `output_hidden_states=True`):
+            the encoder's input embeddings and the output of each of its layers, `(B, T, D)` each.
+        attentions (`tuple(torch.FloatTensor)`, *optional*, returned with `output_attentions=True`):
+            self-attention weights of the encoder's layers, where it has any.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    candidate_ids: torch.LongTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+class MultiLabelPreTrainedModel(PreTrainedModel):
+    """Base class: targets to loss, scores to label sets, statistics of the label space, Auto classes."""
+
+    config: MultiLabelConfig
+    # transformers' own Trainer would hand over the number of target CELLS (FACTS: transformers#47688); ours hands over
+    # the number of documents and says so by setting `model_accepts_loss_kwargs` itself.
+    accepts_loss_kwargs = False
+    auto_classes: tuple[str, ...] = ("AutoModel", "AutoModelForSequenceClassification")
+
+    def __init__(self, config: MultiLabelConfig):
+        super().__init__(config)
+        if config.use_pos_weight:
+            # persistent: buffers that are not saved come back as uninitialised memory (transformers#48892)
+            self.register_buffer("pos_weight", torch.ones(config.num_labels))
+
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if module is self and self.config.use_pos_weight:
+            init.ones_(self.pos_weight)
+
+    # -- targets and loss -------------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        logits_BS: torch.Tensor,
+        *,
+        labels: torch.Tensor | None = None,
+        label_ids: torch.Tensor | None = None,
+        candidate_ids: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | None:
+        """The configured loss, or `None` without targets.
+
+        Args:
+            logits_BS (`torch.Tensor` of shape `(B, S)`): any float dtype; the loss is computed in float32.
+            labels (`torch.Tensor` of shape `(B, L)`, *optional*):
+                multi-hot targets of any dtype; -100 marks a cell whose answer is unknown.
+            label_ids (`torch.LongTensor` of shape `(B, P)`, *optional*): the same as ids, padded with -100.
+            candidate_ids (`torch.LongTensor` of shape `(B, S)`, *optional*): the columns' labels, for a shortlist.
+            num_items_in_batch (`int` or `torch.Tensor`, *optional*): documents in the whole optimiser step.
+
+        Raises:
+            `ValueError`: where `labels` doesn't have one column a label.
+        """
+        if labels is None and label_ids is None:
+            return None
+        config, logits_BS = self.config, logits_BS.float()
+        if labels is not None:
+            if labels.shape[-1] != config.num_labels or labels.ndim != 2:
+                raise ValueError(
+                    f"`labels` must be multi-hot of shape (batch, {config.num_labels}), found {tuple(labels.shape)}; "
+                    "give lists of ids as `label_ids`, padded with -100"
+                )
+            targets_BS = labels.float()
+            if candidate_ids is not None:
+                targets_BS = targets_BS.gather(1, candidate_ids.clamp(min=0))
+        elif candidate_ids is not None:
+            targets_BS = targets_of_candidates(label_ids, candidate_ids)
+        else:
+            targets_BS = targets_from_ids(label_ids, config.num_labels)
+        known_BS = targets_BS != UNKNOWN
+        if candidate_ids is not None:
+            known_BS = known_BS & (candidate_ids >= 0)
+        targets_BS = targets_BS.masked_fill(~known_BS, 0.0)
+
+        if config.loss == "focal":
+            cells_BS = focal(logits_BS, targets_BS, gamma=config.focal_gamma)
+        elif config.loss == "asymmetric":
+            cells_BS = asymmetric(
+                logits_BS,
+                targets_BS,
+                gamma_positive=config.asymmetric_gamma_positive,
+                gamma_negative=config.asymmetric_gamma_negative,
+                clip=config.asymmetric_clip,
+            )
+        else:
+            pos_weight_S = self.pos_weight if config.use_pos_weight else None
+            if pos_weight_S is not None and candidate_ids is not None:
+                pos_weight_S = pos_weight_S[candidate_ids.clamp(min=0)]
+            cells_BS = binary_cross_entropy(
+                logits_BS, targets_BS, pos_weight_S=pos_weight_S, label_smoothing=config.label_smoothing
+            )
+        return reduce_cells(
+            cells_BS,
+            known_BS,
+            num_labels=config.num_labels if config.loss_reduction == "mean" else None,
+            num_items_in_batch=num_items_in_batch,
+        )
+
+    @torch.no_grad()
+    def set_training_statistics(self, counts_L: torch.Tensor, num_documents: int) -> None:
+        """Fills what the model starts from: positive weights, and the output bias at the labels' log-odds in training.
+
+        Starting at the base rates spares the first epochs, in which a model of many rare labels learns nothing else.
+
+        Args:
+            counts_L (`torch.Tensor` of shape `(L,)`): training documents of each label.
+            num_documents (`int`): training documents.
+        """
+        counts_L = counts_L.to(torch.float64)
+        if self.config.use_pos_weight:
+            weights_L = (num_documents - counts_L) / counts_L.clamp(min=1)
+            self.pos_weight.copy_(weights_L.clamp(min=0.0, max=float(self.config.pos_weight_max)))
+        bias = self.output_bias()
+        if bias is not None:
+            # half a document is added on each side, so that labels never or always seen stay finite
+            bias.copy_(torch.log((counts_L + 0.5) / (num_documents - counts_L + 0.5)))
+
+    def output_bias(self) -> torch.nn.Parameter | None:
+        """The parameter of shape `(L,)` added to the logits, where the architecture has one."""
+        return None
+
+    # -- from scores to answers -------------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        scores_BS: torch.Tensor,
+        *,
+        thresholds: float | list[float] | torch.Tensor | None = None,
+        min_labels: int | None = None,
+        candidate_ids: torch.Tensor | None = None,
+    ) -> torch.BoolTensor:
+        """Which columns are predicted, by the configured thresholds unless others are given (`apply_thresholds`)."""
+        return apply_thresholds(
+            scores_BS,
+            self.config.thresholds if thresholds is None else thresholds,
+            min_labels=self.config.min_labels if min_labels is None else min_labels,
+            candidate_ids_BS=candidate_ids,
+        )
+
+    @torch.no_grad()
+    def predict_topk(self, batch: dict[str, torch.Tensor], k: int = 5) -> tuple[torch.LongTensor, torch.FloatTensor]:
+        """The `k` best labels of each document.
+
+        Args:
+            batch (`dict[str, torch.Tensor]`): what `forward` takes; targets in it are ignored.
+            k (`int`, *optional*, defaults to 5): at most the number of labels.
+
+        Returns:
+            `(ids, scores)` of shape `(B, K)` each, scores in [0, 1], best first.
+        """
+        inputs = {name: value for name, value in batch.items() if name not in ("labels", "label_ids")}
+        output = self(**inputs)
+        logits_BS = output.logits.float()
+        if output.candidate_ids is not None:
+            logits_BS = logits_BS.masked_fill(output.candidate_ids < 0, float("-inf"))
+        values_BK, places_BK = logits_BS.topk(min(k, logits_BS.shape[1]), dim=1)
+        ids_BK = places_BK if output.candidate_ids is None else output.candidate_ids.gather(1, places_BK)
+        return ids_BK, values_BK.sigmoid()
+
+    # -- saving -----------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """As `PreTrainedModel.save_pretrained`, with every Auto class written to `auto_map`.
+
+        A class carries one `_auto_class` and transformers would write that one key only; the model's folder, with the
+        code beside the weights, must open by `AutoModel` and by the task's class alike.
+        """
+        if self._auto_class is not None:
+            reference = f"{type(self).__module__.split('.')[-1]}.{type(self).__name__}"
+            config_class = type(self.config)
+            self.config.auto_map = {
+                "AutoConfig": f"{config_class.__module__.split('.')[-1]}.{config_class.__name__}",
+                **dict.fromkeys(self.auto_classes, reference),
+            }
+        super().save_pretrained(save_directory, **kwargs)
+
+
+__all__ = ["MultiLabelOutput", "MultiLabelPreTrainedModel"]

@@ -1,0 +1,10 @@
+"""`python scripts/train.py`; see hf_mlc/commands/train.py."""
+
+import sys
+
+from hf_mlc.commands.train import main
+from hf_mlc.commands.running import run
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

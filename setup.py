@@ -1,0 +1,52 @@
+"""Metadata of hf_mlc, and the map that installs the flat folder `modeling/` as `hf_mlc.modeling`."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "hf_mlc/version.py").read_text(encoding="utf-8")).group(1)
+
+INSTALL = [
+    "accelerate>=1.1",
+    "datasets>=4.0",
+    "huggingface-hub>=1.31",
+    "numpy>=1.26",
+    "pyyaml>=6.0",
+    "safetensors>=0.8",
+    "torch>=2.6",
+    "transformers>=5.17",
+]
+BASELINES = ["scikit-learn>=1.5"]
+EXTRAS = {
+    # `make demo` and `make test` need the linear baseline; a user who only trains our models does not
+    "compare": BASELINES,
+    "dev": [*BASELINES, "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.12"],
+}
+
+setup(
+    name="hf_mlc",
+    version=VERSION,
+    description="Multi-label classification for the Hugging Face ecosystem: five published architectures, one package",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    install_requires=INSTALL,
+    extras_require=EXTRAS,
+    packages=[*find_packages(include=["hf_mlc", "hf_mlc.*"]), "hf_mlc.modeling"],
+    # `modeling/` is what travels to the Hub with the weights; it must stay one flat folder (docs/architecture.md)
+    package_dir={"hf_mlc": "hf_mlc", "hf_mlc.modeling": "modeling"},
+    package_data={"hf_mlc": ["py.typed"]},
+    entry_points={"console_scripts": ["hf-mlc=hf_mlc.cli:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
