@@ -83,9 +83,7 @@ def score_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 
 
 def encode_texts(loaded: LoadedModel, texts: list[str]) -> dict[str, torch.Tensor]:
     """Token ids and mask of a batch, padded to its longest text, cut at the tokenizer's `model_max_length`."""
-    batch = loaded.tokenizer(
-        texts, padding=True, truncation=True, return_tensors="pt", return_token_type_ids=False
-    )
+    batch = loaded.tokenizer(texts, padding=True, truncation=True, return_tensors="pt", return_token_type_ids=False)
     if batch["input_ids"].shape[1] == 0:  # every text is empty: one column of padding stands for it
         batch["input_ids"] = torch.full((len(texts), 1), loaded.tokenizer.pad_token_id)
         batch["attention_mask"] = torch.zeros(len(texts), 1, dtype=torch.long)
@@ -122,7 +120,8 @@ def predict_texts(
         ids = ids[scores_L[ids].sort(descending=True, stable=True).indices[:top_k]]
         names = loaded.label_space.decode(ids.tolist())
         yield [
-            {"label": name, "score": round(score, 6)} for name, score in zip(names, scores_L[ids].tolist(), strict=True)
+            {"label": name, "score": round(score, 6)}
+            for name, score in zip(names, scores_L[ids].tolist(), strict=True)
         ]
 
 

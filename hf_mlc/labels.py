@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +101,7 @@ class LabelSpace:
             file (`str` or `Path`, *optional*): where the lists come from, for error messages.
         """
         if names is not None:
-            space = cls.from_names(names, descriptions=descriptions, parents=parents)
-            counts, num_documents = np.zeros(len(space), dtype=np.int64), 0
-            for labels in label_lists:
-                num_documents += 1
-                counts[space.encode(labels, file=file, row=num_documents)] += 1
-            space.counts, space.num_documents = counts, num_documents
-            return space
+            return cls.from_names(names, descriptions=descriptions, parents=parents).counted(label_lists, file=file)
 
         count_of: dict[Any, int] = {}
         num_documents = 0
@@ -131,6 +125,14 @@ class LabelSpace:
         ordered = sort_names(count_of_name)
         counts = np.fromiter((count_of_name[name] for name in ordered), dtype=np.int64, count=len(ordered))
         return cls(ordered, counts, num_documents, descriptions, parents)
+
+    def counted(self, label_lists: Iterable[Iterable[str | int]], *, file: str | Path | None = None) -> LabelSpace:
+        """The same labels with the counts of these training documents; a label it lacks is an error."""
+        counts, num_documents = np.zeros(len(self), dtype=np.int64), 0
+        for labels in label_lists:
+            num_documents += 1
+            counts[self.encode(labels, file=file, row=num_documents)] += 1
+        return replace(self, counts=counts, num_documents=num_documents)
 
     @classmethod
     def from_names(

@@ -4,11 +4,14 @@
     context[b, l, :] = sum over t of softmax_t(scores[b, l, :])[t] * values[b, t, :]
 
 Label-wise attention goes back to CAML (Mullenbach et al., 2018, eq. 4-5). Written plainly it holds several tensors of
-shape [B, L, T]: 0.4 GB each for 4 documents of 2,880 tokens and 8,922 labels. Here the scores exist for one block of
-labels of one document at a time, in buffers small enough for the processor's cache. The backward pass computes them
-again from the saved log-sum-exp of each row, as FlashAttention does (Dao et al., 2022, algorithm 4):
+shape [B, L, T]: 0.4 GB each for 4 documents of 2,880 tokens and 8,922 labels. Here the scores exist for a block at a
+time, and the backward pass computes them again from the saved log-sum-exp of each row, as FlashAttention does
+(Dao et al., 2022, algorithm 4):
 
     P = exp(scores - lse)      dV = P^T dO      dS = P * (dO V^T - rowsum(dO * O))      dQ = dS K      dK = dS^T Q
+
+Two forms do this: torch's fused kernel ("sdpa"), and our own ("blocks"), which takes values of another width than the
+keys, leaves padding out, and has a place where further score terms can be added.
 
 The file needs nothing but torch, because it is published beside the weights.
 
@@ -18,6 +21,9 @@ l labels of one block, t the tokens of one document that are not padding.
 
 from __future__ import annotations
 
+import contextlib
+import math
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -25,12 +31,13 @@ from torch.autograd.function import once_differentiable
 
 IMPLEMENTATIONS = ("auto", "eager", "blocks", "sdpa")
 
-# Scores in one block: 4 MB in float32. The backward pass holds two such buffers.
-BLOCK_SCORES = 2**21
+# Scores in one block: 16 MB in float32; the backward pass holds two such buffers. A quarter of it is some percent
+# faster on an idle machine, but each block enters about 15 parallel regions, which are dear where cores are shared.
+BLOCK_SCORES = 2**22
 # Below this many labels a block's matrix products become too thin to be fast, however long the document is.
 MIN_BLOCK_LABELS = 64
-# Up to this many scores (B * L * T) the plain form is at least as fast as the blocks on a CPU.
-EAGER_SCORES = 2**18
+# Up to this many scores (B * L * T) the plain form is as fast as the blocks.
+EAGER_SCORES = 2**20
 
 # torch 2.6 cannot tell an export from a compilation; there both take the plain form.
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
@@ -49,8 +56,8 @@ def label_attention(
     """Attends from every label to the tokens of every document, without ever holding all the scores.
 
     The scores, their softmax and all sums are computed in float32 (float64 where an input is float64), whatever the
-    dtype of the inputs and under autocast too; only `"sdpa"` leaves the precision of its matrix products to torch's
-    kernel, which for half-precision inputs multiplies in half precision and sums in float32.
+    dtype of the inputs and under autocast too; only `"sdpa"` on an accelerator multiplies in the half precision of its
+    inputs or of autocast, with sums and softmax in float32 inside torch's kernel.
 
     Args:
         query_LD (`torch.Tensor` of shape `(num_labels, width)`):
@@ -66,12 +73,13 @@ def label_attention(
             Factor of the scores.
         implementation (`str`, *optional*, defaults to `"auto"`):
             `"eager"`: the plain form; holds tensors of shape `(batch_size, num_labels, num_tokens)`.
-            `"blocks"`: blocks of labels, recomputed in the backward pass; first derivatives only.
-            `"sdpa"`: `torch.nn.functional.scaled_dot_product_attention`, with the queries repeated for each document.
-            `"auto"`: `"eager"` for export and on small inputs, else `"blocks"` on a CPU, and `"sdpa"` on other devices
-            and inside `torch.compile`.
+            `"blocks"`: our blocks of labels and documents; first derivatives only; not for `torch.compile`.
+            `"sdpa"`: `torch.nn.functional.scaled_dot_product_attention`; first derivatives only. On a CPU, values
+            of another width than the keys make torch fall back to a form that holds all the scores.
+            `"auto"`: `"eager"` for export; `"sdpa"` otherwise, except that values of another width than the keys on
+            a CPU take `"blocks"`, or `"eager"` where the input is small or inside `torch.compile`.
         block_size (`int`, *optional*):
-            Labels in one block of `"blocks"`; by default as many as make about 4 MB of scores. It changes the
+            Labels in one block of `"blocks"`; by default as many as make about 16 MB of scores. It changes the
             results only by rounding.
 
     Returns:
@@ -87,7 +95,7 @@ def label_attention(
     if mask_BT is not None:
         mask_BT = mask_BT.to(torch.bool)
     if implementation == "auto":
-        implementation = _choose_implementation(query_LD, keys_BTD)
+        implementation = _choose_implementation(query_LD, keys_BTD, values_BTE)
 
     if implementation == "sdpa":
         return _sdpa_attention(query_LD, keys_BTD, values_BTE, mask_BT, scale)
@@ -124,17 +132,15 @@ def label_attention_weights(
     return weights_BST if mask_BT is None else weights_BST.masked_fill(~mask_BT[:, None], 0.0)
 
 
-def _choose_implementation(query_LD: Tensor, keys_BTD: Tensor) -> str:
-    # Asked before any comparison of sizes: such a comparison would tie an exported graph to the example's sizes.
+def _choose_implementation(query_LD: Tensor, keys_BTD: Tensor, values_BTE: Tensor) -> str:
     if _is_exporting() or torch.onnx.is_in_onnx_export() or torch.jit.is_tracing():
         return "eager"
-    if keys_BTD.device.type != "cpu":
+    if keys_BTD.device.type != "cpu" or keys_BTD.shape[2] == values_BTE.shape[2]:
         return "sdpa"
-    batch_size, num_tokens, _ = keys_BTD.shape
-    if batch_size * num_tokens * query_LD.shape[0] <= EAGER_SCORES:
-        return "eager"
     # The blocks choose tokens by the mask's content, which a compiled graph cannot do.
-    return "sdpa" if torch.compiler.is_compiling() else "blocks"
+    if torch.compiler.is_compiling() or keys_BTD.shape[:2].numel() * query_LD.shape[0] <= EAGER_SCORES:
+        return "eager"
+    return "blocks"
 
 
 def _compute_dtype(*tensors: Tensor) -> torch.dtype:
@@ -176,18 +182,35 @@ def _eager_attention(
 def _sdpa_attention(
     query_LD: Tensor, keys_BTD: Tensor, values_BTE: Tensor, mask_BT: Tensor | None, scale: float
 ) -> Tensor:
-    # Autocast, where it is on, unifies the dtypes by itself.
-    dtype = torch.promote_types(torch.promote_types(query_LD.dtype, keys_BTD.dtype), values_BTE.dtype)
-    # One head (the 1) and the same queries for every document.
-    query_B1LD = query_LD.to(dtype)[None, None].expand(keys_BTD.shape[0], -1, -1, -1)
-    context_B1LE = torch.nn.functional.scaled_dot_product_attention(
-        query_B1LD,
-        keys_BTD.to(dtype)[:, None],
-        values_BTE.to(dtype)[:, None],
-        attn_mask=None if mask_BT is None else _attendable(mask_BT)[:, None, None],
-        scale=scale,
-    )
-    return _clear_empty_documents(context_B1LE.squeeze(1).to(values_BTE.dtype), mask_BT)
+    on_cpu = keys_BTD.device.type == "cpu"
+    batch_size, num_labels = keys_BTD.shape[0], query_LD.shape[0]
+    if on_cpu:
+        # In half precision torch's CPU kernel would round the gradient of the keys after every block of labels.
+        dtype = _compute_dtype(query_LD, keys_BTD, values_BTE)
+    else:
+        dtype = torch.promote_types(torch.promote_types(query_LD.dtype, keys_BTD.dtype), values_BTE.dtype)
+    # The labels are dealt out to heads that all read the same keys; every document has the same queries.
+    heads = _num_heads(batch_size) if on_cpu else 1
+    query_HlD = torch.nn.functional.pad(query_LD.to(dtype), (0, 0, 0, -num_labels % heads)).unflatten(0, (heads, -1))
+    with _full_precision(keys_BTD) if on_cpu else contextlib.nullcontext():
+        context_BHlE = torch.nn.functional.scaled_dot_product_attention(
+            query_HlD.expand(batch_size, -1, -1, -1),
+            keys_BTD.to(dtype)[:, None].expand(-1, heads, -1, -1),
+            values_BTE.to(dtype)[:, None].expand(-1, heads, -1, -1),
+            attn_mask=None if mask_BT is None else _attendable(mask_BT)[:, None, None],
+            scale=scale,
+        )
+    context_BLE = context_BHlE.flatten(1, 2)[:, :num_labels].to(values_BTE.dtype)
+    return _clear_empty_documents(context_BLE, mask_BT)
+
+
+def _num_heads(batch_size: int) -> int:
+    """Heads that keep every thread busy: the kernel's backward pass gives each (document, head) to one thread."""
+    if torch.compiler.is_compiling():
+        return 1  # the batch size may be symbolic
+    threads = torch.get_num_threads()
+    # Evenly dealt, but, since every head has its own gradient of the keys, not much above four pieces a thread.
+    return min(threads // math.gcd(batch_size, threads), -(-4 * threads // max(batch_size, 1)))
 
 
 class _BlockAttention(torch.autograd.Function):

@@ -25,7 +25,9 @@ class PlantLabelDecoder(nn.Module):
         self.attention_implementation = config.attention_implementation
         self.attention_block_size = config.attention_block_size
         self.query = nn.Parameter(torch.empty(config.num_labels, config.hidden_size))  # e
-        self.weight = nn.Parameter(torch.empty(config.num_labels, config.hidden_size))  # w, "boost" in the authors' code
+        self.weight = nn.Parameter(
+            torch.empty(config.num_labels, config.hidden_size)
+        )  # w, "boost" in the authors' code
         self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
 
     def forward(self, hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
@@ -81,6 +83,8 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
     def __init__(self, config: PlantConfig):
         super().__init__(config)
+        # a bag of words has no layers whose activations could be recomputed: asking for it is an error there
+        self.supports_gradient_checkpointing = config.encoder != "bag_of_words"
         self.encoder = build_text_encoder(config)
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.decoder = PlantLabelDecoder(config)
@@ -152,9 +156,7 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
         encoded = self.encoder(input_ids, mask_BT, inputs_embeds, **extra)
         logits_BL = self.decoder(self.dropout(encoded.last_hidden_state), mask_BT)
-        loss = self.compute_loss(
-            logits_BL, labels=labels, label_ids=label_ids, num_items_in_batch=num_items_in_batch
-        )
+        loss = self.compute_loss(logits_BL, labels=labels, label_ids=label_ids, num_items_in_batch=num_items_in_batch)
         output = MultiLabelOutput(
             loss=loss,
             logits=logits_BL,

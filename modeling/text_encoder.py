@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from transformers import AutoModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 class EncoderOutput(NamedTuple):
@@ -64,51 +65,64 @@ class BagOfWordsEncoder(nn.Module):
         return [embedded_BTE]
 
 
+class ConvolutionLayer(GradientCheckpointingLayer):
+    """One residual 1-D convolution: what stands a few words to either side is added to each token."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.convolution = nn.Conv1d(
+            config.hidden_size, config.hidden_size, config.conv_kernel_size, padding=config.conv_kernel_size // 2
+        )
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, hidden_BTD: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        # a convolution reads its neighbours, padding too: zero there, as beyond the ends of a lone document
+        inputs_BDT = (hidden_BTD * mask_BT[..., None]).transpose(1, 2)
+        return hidden_BTD + self.dropout(torch.relu(self.convolution(inputs_BDT)).transpose(1, 2))
+
+
 class ConvolutionEncoder(BagOfWordsEncoder):
-    """Residual 1-D convolutions over the word vectors: what stands a few words to either side is added to each."""
+    """Residual 1-D convolutions over the word vectors."""
 
     def __init__(self, config):
         super().__init__(config)
-        self.layers = nn.ModuleList(
-            nn.Conv1d(
-                config.hidden_size,
-                config.hidden_size,
-                config.conv_kernel_size,
-                padding=config.conv_kernel_size // 2,
-            )
-            for _ in range(config.num_hidden_layers)
-        )
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.layers = nn.ModuleList(ConvolutionLayer(config) for _ in range(config.num_hidden_layers))
 
     def encode(self, embedded_BTE: torch.Tensor, mask_BT: torch.Tensor) -> list[torch.Tensor]:
         states = [embedded_BTE]
         for layer in self.layers:
-            # a convolution reads its neighbours, padding too: zero there, as beyond the ends of a lone document
-            inputs_BET = (states[-1] * mask_BT[..., None]).transpose(1, 2)
-            update_BTE = torch.relu(layer(inputs_BET)).transpose(1, 2)
-            states.append(states[-1] + self.dropout(update_BTE))
+            states.append(layer(states[-1], mask_BT))
         return states
+
+
+class RecurrentLayer(GradientCheckpointingLayer):
+    """Two separate unidirectional networks; the second one reads each document from its last token to its first."""
+
+    def __init__(self, config, input_size: int):
+        super().__init__()
+        network = nn.GRU if config.encoder == "gru" else nn.LSTM
+        self.ahead = network(input_size, config.hidden_size // 2, batch_first=True)
+        self.behind = network(input_size, config.hidden_size // 2, batch_first=True)
+
+    def forward(self, hidden_BTD: torch.Tensor, reverse_BT: torch.Tensor) -> torch.Tensor:
+        ahead_BTD = self.ahead(hidden_BTD)[0]
+        behind_BTD = _take(self.behind(_take(hidden_BTD, reverse_BT))[0], reverse_BT)
+        return torch.cat([ahead_BTD, behind_BTD], dim=-1)
 
 
 class RecurrentEncoder(BagOfWordsEncoder):
     """Bidirectional GRU or LSTM; `hidden_size` is the width of both directions together.
 
-    The two directions are separate unidirectional networks, and the backward one reads each document reversed within
-    its own length: the result of a packed sequence without packing, which is slow on CPU and unfriendly to compilers.
+    The backward direction reads each document reversed within its own length: the result of a packed sequence without
+    packing, which is slow on CPU and unfriendly to compilers.
     """
 
     def __init__(self, config):
         super().__init__(config)
         embedding_size = config.embedding_size or config.hidden_size
         self.embeddings = WordEmbedding(config, embedding_size)
-        network = nn.GRU if config.encoder == "gru" else nn.LSTM
         widths = [embedding_size] + [config.hidden_size] * (config.num_hidden_layers - 1)
-        self.forward_layers = nn.ModuleList(
-            network(width, config.hidden_size // 2, batch_first=True) for width in widths
-        )
-        self.backward_layers = nn.ModuleList(
-            network(width, config.hidden_size // 2, batch_first=True) for width in widths
-        )
+        self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
     def encode(self, embedded_BTE: torch.Tensor, mask_BT: torch.Tensor) -> list[torch.Tensor]:
@@ -121,12 +135,8 @@ class RecurrentEncoder(BagOfWordsEncoder):
 
         states = [embedded_BTE]
         hidden_BTD = _take(embedded_BTE, order_BT)
-        for number, (ahead, behind) in enumerate(zip(self.forward_layers, self.backward_layers, strict=True)):
-            if number:
-                hidden_BTD = self.dropout(hidden_BTD)
-            left_BTD = ahead(hidden_BTD)[0]
-            right_BTD = _take(behind(_take(hidden_BTD, reverse_BT))[0], reverse_BT)
-            hidden_BTD = torch.cat([left_BTD, right_BTD], dim=-1)
+        for number, layer in enumerate(self.layers):
+            hidden_BTD = layer(self.dropout(hidden_BTD) if number else hidden_BTD, reverse_BT)
             states.append(_take(hidden_BTD, back_BT))
         return states
 

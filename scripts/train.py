@@ -2,8 +2,8 @@
 
 import sys
 
-from hf_mlc.commands.train import main
 from hf_mlc.commands.running import run
+from hf_mlc.commands.train import main
 
 
 if __name__ == "__main__":

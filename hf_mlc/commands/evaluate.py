@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import torch
 from tqdm.auto import tqdm
-from transformers import HfArgumentParser
 
 from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.commands.running import say, write_json
@@ -43,11 +42,7 @@ class EvaluateArguments:
 
 def main(arguments: list[str]) -> None:
     """Measures by `arguments` and prints the table."""
-    parser = HfArgumentParser(EvaluateArguments)
-    if "-h" in arguments or "--help" in arguments:
-        parser.print_help()
-        return
-    (args,), _, _ = parse_arguments(parser, arguments)
+    (args,), _, _ = parse_arguments(EvaluateArguments, arguments)
     stopwatch = Stopwatch()
     loaded = load_model(args.model, revision=args.revision)
     rows = load_splits(

@@ -40,16 +40,16 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 
 
 def parse_arguments(
-    parser: HfArgumentParser,
+    dataclass_types: type | Sequence[type],
     arguments: Sequence[str],
     *,
     extra_names: Sequence[str] = (),
     description: str = "an argument",
 ) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    """Fills the parser's dataclasses from `--config recipe.yaml` and the command line, which wins.
+    """Fills dataclasses from `--config recipe.yaml` and the command line, which wins; `--help` prints and leaves.
 
     Args:
-        parser (`HfArgumentParser`): over the dataclasses.
+        dataclass_types (`type` or sequence of types): what the command takes.
         arguments (`Sequence[str]`): the command line.
         extra_names (`Sequence[str]`): further names accepted as `--name value`, the value read as YAML.
         description (`str`): what the command takes, for error messages.
@@ -61,6 +61,7 @@ def parse_arguments(
     Raises:
         `UserError`: an unknown argument (with the nearest known one), a value of the wrong type.
     """
+    parser = OneLineParser(dataclass_types)
     own = OneLineParser([], add_help=False, allow_abbrev=False)
     own.add_argument("--config")
     found, rest = own.parse_known_args(list(arguments))

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformers import HfArgumentParser
-
 from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.commands.running import say, written_whole
 from hf_mlc.data import Columns, iterate_rows
@@ -46,11 +44,7 @@ class PredictArguments:
 
 def main(arguments: list[str]) -> None:
     """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first."""
-    parser = HfArgumentParser(PredictArguments)
-    if "-h" in arguments or "--help" in arguments:
-        parser.print_help()
-        return
-    (args,), _, _ = parse_arguments(parser, arguments)
+    (args,), _, _ = parse_arguments(PredictArguments, arguments)
     columns = Columns(text=args.text_column[0] if len(args.text_column) == 1 else args.text_column)
     loaded = load_model(args.model, revision=args.revision)
     stopwatch, documents = Stopwatch(), 0

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 from datasets import Dataset, DatasetDict
-from transformers import AutoConfig, AutoTokenizer, HfArgumentParser, PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from hf_mlc.auto import ARCHITECTURES, architecture_of
 from hf_mlc.commands.parsing import config_names, parse_arguments
 from hf_mlc.commands.running import say, write_json
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
 from hf_mlc.data import (
-    Columns,
-    DataReport,
     add_validation_split,
+    check_splits,
     fingerprint,
     load_splits,
+    texts_of,
     tokenize_splits,
     train_tokenizer,
 )
@@ -33,7 +33,7 @@ from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
 from hf_mlc.run_facts import Stopwatch, num_parameters, peak_memory_bytes, versions
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
-from hf_mlc.training.trainer import MultiLabelTrainer, last_complete_checkpoint
+from hf_mlc.training.trainer import last_complete_checkpoint
 
 
 RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
@@ -43,12 +43,10 @@ RESULTS_FILE = "results.json"  # what came of it; written last
 def main(arguments: list[str]) -> None:
     """Trains by `arguments` (`--config recipe.yaml`, then anything on top)."""
     stopwatch = Stopwatch()
-    parser = HfArgumentParser((ModelArguments, DataArguments, MultiLabelTrainingArguments))
-    if "-h" in arguments or "--help" in arguments:
-        parser.print_help()
-        return
     names = sorted({name for row in ARCHITECTURES.values() for name in config_names(row.config)})
-    (model_args, data_args, args), settings, given = parse_arguments(parser, arguments, extra_names=names)
+    (model_args, data_args, args), settings, given = parse_arguments(
+        (ModelArguments, DataArguments, MultiLabelTrainingArguments), arguments, extra_names=names
+    )
     main_process = args.process_index == 0
     tell = say if main_process else (lambda text: None)
     checkpoint = _checkpoint_to_resume(args, given)
@@ -58,7 +56,7 @@ def main(arguments: list[str]) -> None:
         splits = _load(data_args)
     base = load_model(model_args.model_name_or_path) if model_args.model_name_or_path else None
     splits, label_space, split_lines = _label_space_and_validation(splits, data_args, args.seed, base)
-    tell(str(DataReport.of(splits, label_space)))
+    tell(str(check_splits(splits, label_space)))
     for line in split_lines:
         tell(line)
 
@@ -98,7 +96,9 @@ def main(arguments: list[str]) -> None:
     choice = trainer.tune_thresholds()
     if choice is not None:
         shown = f"{choice.thresholds:.3f}" if isinstance(choice.thresholds, float) else "one a label"
-        tell(f"thresholds from validation: {shown}, at least {choice.min_labels} labels, {choice.metric} {choice.value:.4f}")
+        tell(
+            f"thresholds from validation: {shown}, at least {choice.min_labels} labels, {choice.metric} {choice.value:.4f}"
+        )
     validation = trainer.evaluate()
     # the one look at the test split, after every choice was made
     test = trainer.evaluate_test(encoded["test"]) if args.do_predict and "test" in encoded else None
@@ -168,10 +168,8 @@ def _label_space_and_validation(
         label_space = LabelSpace.from_label_lists(splits["train"]["labels"], file=data_args.dataset_name)
     lines = []
     if "validation" not in splits:
-        splits, report = add_validation_split(
-            splits, label_space, fraction=data_args.validation_fraction, seed=seed
-        )
-        lines = str(report).splitlines()
+        splits, report = add_validation_split(splits, label_space, fraction=data_args.validation_fraction, seed=seed)
+        lines = ["validation rows set aside from training (part 0: train, part 1: validation)", str(report)]
     label_space = label_space.counted(splits["train"]["labels"])
     return splits, label_space, lines
 
@@ -186,7 +184,7 @@ def _tokenizer(
     name = model_args.tokenizer_name or model_args.text_encoder
     if name is None:
         return train_tokenizer(
-            train["text"],
+            texts_of(train),
             kind=model_args.tokenizer_kind,
             vocab_size=model_args.tokenizer_vocab_size,
             min_frequency=model_args.tokenizer_min_frequency,
@@ -197,7 +195,9 @@ def _tokenizer(
         tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"no tokenizer ({str(error).splitlines()[0]})", file=name, field="tokenizer_name",
+            f"no tokenizer ({str(error).splitlines()[0]})",
+            file=name,
+            field="tokenizer_name",
             accepted="a Hub id, or a folder with tokenizer.json",
         ) from None
     tokenizer.model_max_length = data_args.max_length
@@ -224,8 +224,10 @@ def _new_model(
             )
         except (OSError, ValueError) as error:
             raise UserError(
-                f"no readable config.json ({str(error).splitlines()[0]})", file=model_args.text_encoder,
-                field="text_encoder", accepted="a Hub id or a folder",
+                f"no readable config.json ({str(error).splitlines()[0]})",
+                file=model_args.text_encoder,
+                field="text_encoder",
+                accepted="a Hub id or a folder",
             ) from None
     config = architecture.config(
         vocab_size=len(tokenizer),
@@ -248,7 +250,9 @@ def _checkpoint_to_resume(args: MultiLabelTrainingArguments, given: dict[str, An
     asked = args.resume_from_checkpoint
     if asked not in (None, "last"):
         if not (Path(asked) / "trainer_state.json").is_file():
-            raise UserError("no checkpoint", file=asked, field="resume_from_checkpoint", accepted="last, or a checkpoint's folder")
+            raise UserError(
+                "no checkpoint", file=asked, field="resume_from_checkpoint", accepted="last, or a checkpoint's folder"
+            )
         return Path(asked)
     if not output.exists() or args.overwrite_output:
         return None
@@ -262,7 +266,9 @@ def _checkpoint_to_resume(args: MultiLabelTrainingArguments, given: dict[str, An
     before = json.loads((output / RUN_FILE).read_text(encoding="utf-8")) if (output / RUN_FILE).exists() else None
     if before != _comparable(given):
         raise UserError(
-            "holds checkpoints of a run with other arguments", file=output, field="output_dir",
+            "holds checkpoints of a run with other arguments",
+            file=output,
+            field="output_dir",
             accepted="another folder, --resume_from_checkpoint to go on all the same, or --overwrite_output",
         )
     return checkpoint

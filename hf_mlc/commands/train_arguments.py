@@ -50,13 +50,10 @@ class DataArguments:
                 f"found {self.validation_fraction}", field="validation_fraction", accepted="between 0 and 1"
             )
 
-
     def columns(self) -> Columns:
         """Which columns hold what, in the loader's terms."""
         text = self.text_column[0] if len(self.text_column) == 1 else list(self.text_column)
-        return Columns(
-            text=text, labels=self.labels_column, labels_separator=self.labels_separator, id=self.id_column
-        )
+        return Columns(text=text, labels=self.labels_column, labels_separator=self.labels_separator, id=self.id_column)
 
 
 @dataclass

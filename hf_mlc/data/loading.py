@@ -262,16 +262,16 @@ def _rows_of_files(
     state: tuple[tuple[int, int], ...],
     version: int,
 ) -> Iterator[dict[str, Any]]:
-    """The generator behind a split; `state` and `version` only make the key of the cache change when they do."""
+    """The generator behind a split; `files`, `state` and `version` only make the key of the cache change with them."""
     number = 0
-    for file, shown in zip(files, shown_as, strict=True):
+    for file in shown_as:
         number_before = number
         rows = iterate_rows(file, columns, label_type={"str": str, "int": int}[label_type])
         for row in islice(rows, None if most is None else most - number):
             number += 1
             yield row
         if number == number_before and number != most:
-            raise UserError("an empty file: no rows", file=shown, accepted="at least one row")
+            raise UserError("an empty file: no rows", file=file, accepted="at least one row")
 
 
 def _first_label_type(files: Sequence[Path], columns: Columns) -> type:

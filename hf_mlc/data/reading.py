@@ -186,7 +186,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        stream = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
+        stream = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # noqa: SIM115
     except OSError as failure:
         raise UserError(f"cannot be opened ({failure.strerror})", file=path, accepted="a readable file") from None
     with stream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from transformers import TrainingArguments
 
@@ -26,8 +25,8 @@ class MultiLabelTrainingArguments(TrainingArguments):
         score_budget_mb (`int`, *optional*, defaults to 512): memory for scores that exact curves and tuning may take.
     """
 
-    eval_strategy: Any = field(default="epoch", metadata={"help": "When to evaluate on the validation split."})
-    save_strategy: Any = field(default="epoch", metadata={"help": "When to save a checkpoint."})
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate on the validation split."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, the best among them."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best checkpoint's weights."})
     metric_for_best_model: str | None = field(

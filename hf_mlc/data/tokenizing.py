@@ -1,0 +1,212 @@
+"""From texts to token ids: a tokenizer trained from scratch, and the tokenisation of whole data sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, Literal
+
+import datasets
+from datasets.fingerprint import Hasher
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from hf_mlc.data.checking import DataReport
+from hf_mlc.errors import UserError
+from hf_mlc.labels import LabelSpace
+
+
+logger = logging.get_logger(__name__)
+
+SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+# part of the cache key: raise it when the same rows come out differently
+_TOKENS_VERSION = 1
+
+
+def train_tokenizer(
+    texts: Iterable[str],
+    *,
+    kind: Literal["word", "bpe"] = "word",
+    vocab_size: int = 30_000,
+    min_frequency: int = 2,
+    lowercase: bool = True,
+    max_length: int = 512,
+    add_special_tokens_around: bool = False,
+) -> PreTrainedTokenizerFast:
+    r"""Trains a tokenizer on the texts of the TRAINING split.
+
+    `"word"`: Unicode NFC, lower case, then runs of `\w` and single punctuation marks are tokens; words outside the
+    vocabulary are `[UNK]`. `"bpe"`: byte-level byte-pair encoding, which has no unknown words. Both give the offsets of
+    every token in the text, which explanations need.
+
+    Args:
+        texts (iterable of `str`): the training texts; read once, not kept.
+        kind (`str`, *optional*, defaults to `"word"`): `"word"` or `"bpe"`.
+        vocab_size (`int`, *optional*, defaults to 30000): at most so many tokens, the special ones among them.
+        min_frequency (`int`, *optional*, defaults to 2): how often a word, or a pair to be merged, must occur.
+        lowercase (`bool`, *optional*, defaults to `True`): whether case is ignored.
+        max_length (`int`, *optional*, defaults to 512): the tokenizer's `model_max_length`.
+        add_special_tokens_around (`bool`, *optional*, defaults to `False`): `[CLS]` before and `[SEP]` after each text.
+
+    Returns:
+        `PreTrainedTokenizerFast`: with `[PAD]` = 0, `[UNK]` = 1, `[CLS]` = 2, `[SEP]` = 3, `[MASK]` = 4.
+
+    Raises:
+        `UserError`: on an unknown kind, or if no word occurs often enough.
+    """
+    special = list(SPECIAL_TOKENS.values())
+    if vocab_size <= len(special):
+        raise UserError(f"a vocabulary of {vocab_size}", field="vocab_size", accepted=f"more than {len(special)}")
+    common = {"vocab_size": vocab_size, "min_frequency": min_frequency, "special_tokens": special}
+    if kind == "word":
+        backend = Tokenizer(models.WordLevel(unk_token=SPECIAL_TOKENS["unk"]))
+        backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), behavior="removed", invert=True)
+        trainer = trainers.WordLevelTrainer(**common, show_progress=False)
+        smallest = len(special)
+    elif kind == "bpe":
+        backend = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS["unk"]))
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        backend.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(**common, show_progress=False, initial_alphabet=alphabet)
+        smallest = len(special) + len(alphabet)
+        if vocab_size < smallest:
+            raise UserError(
+                f"a vocabulary of {vocab_size}", field="vocab_size", accepted=f"{smallest} or more for bpe"
+            )
+    else:
+        raise UserError(f"a tokenizer of the kind {kind!r}", field="kind", accepted="'word' or 'bpe'")
+    steps = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
+    backend.normalizer = normalizers.Sequence(steps)
+    backend.train_from_iterator(texts, trainer=trainer)
+    if kind == "word" and backend.get_vocab_size() == smallest:
+        raise UserError(
+            f"no word occurs {min_frequency} times in the training texts",
+            field="min_frequency",
+            accepted="training texts with words, or a smaller number",
+        )
+    if add_special_tokens_around:
+        cls, sep = SPECIAL_TOKENS["cls"], SPECIAL_TOKENS["sep"]
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{cls} $A {sep}",
+            pair=f"{cls} $A {sep} $B:1 {sep}:1",
+            special_tokens=[(token, backend.token_to_id(token)) for token in (cls, sep)],
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=max_length,
+        model_input_names=["input_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+        **{f"{name}_token": token for name, token in SPECIAL_TOKENS.items()},
+    )
+
+
+def tokenize_splits(
+    dataset: datasets.DatasetDict,
+    tokenizer: PreTrainedTokenizerBase,
+    label_space: LabelSpace,
+    *,
+    max_length: int,
+    num_proc: int | None = None,
+    strict: bool = False,
+    report: DataReport | None = None,
+) -> datasets.DatasetDict:
+    """Tokenises every split, in batches, cached by `datasets`, with a progress bar.
+
+    Args:
+        dataset (`datasets.DatasetDict`): with the columns `id`, `text`, `labels`, as `load_splits` gives them.
+        tokenizer (`PreTrainedTokenizerBase`): any tokenizer of transformers.
+        label_space ([`~hf_mlc.labels.LabelSpace`]): turns labels into ids.
+        max_length (`int`): longer texts are cut, and counted.
+        num_proc (`int`, *optional*): processes that tokenise.
+        strict (`bool`, *optional*, defaults to `False`): whether a label that is not in the label space is an error in
+            validation and test too, instead of being counted and skipped. In training it always is.
+        report ([`~hf_mlc.data.checking.DataReport`], *optional*): gets the numbers of cut texts and unknown labels.
+
+    Returns:
+        `datasets.DatasetDict`: with `id`, `input_ids`, `label_ids` (int64, sorted, each once), `length` (tokens, for
+        length grouping), and what else the tokenizer gives except `attention_mask`, which the collator makes.
+
+    Raises:
+        `UserError`: naming split and row of a label that is not in the label space.
+    """
+    tokenizer_state = _state_of(tokenizer)
+    labels_state = Hasher.hash(json.dumps(label_space.to_dict()))
+    tokenized = datasets.DatasetDict()
+    for name, split in dataset.items():
+        strict_here = strict or name == "train"
+        # the hash that `datasets` would take itself changes when a fast tokenizer is used for the first time
+        key = (split._fingerprint, tokenizer_state, labels_state, max_length, strict_here, _TOKENS_VERSION)
+        done = split.map(
+            _tokenized_batch,
+            batched=True,
+            with_indices=True,
+            remove_columns=[column for column in split.column_names if column != "id"],
+            num_proc=num_proc,
+            fn_kwargs={
+                "tokenizer": tokenizer,
+                "label_space": label_space,
+                "max_length": max_length,
+                "strict": strict_here,
+                "split": name,
+            },
+            new_fingerprint=Hasher.hash(key),
+            desc=f"Tokenizing {name}",
+        )
+        # the counts are kept as columns on the way, so that a cached run can report them too
+        num_cut, num_unknown = sum(done["_cut"]), sum(done["_unknown"])
+        tokenized[name] = done.remove_columns(["_cut", "_unknown"])
+        if num_cut:
+            logger.info(f"{name}: {num_cut:,} of {len(done):,} texts cut to {max_length} tokens")
+        if num_unknown:
+            logger.warning(f"{name}: {num_unknown:,} labels that are not in the label space were skipped")
+        if report is not None and name in report.splits:
+            report.splits[name].cut_texts = num_cut
+            report.splits[name].unknown_labels = num_unknown
+    return tokenized
+
+
+def _tokenized_batch(
+    batch: dict[str, list[Any]],
+    indices: list[int],
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    label_space: LabelSpace,
+    max_length: int,
+    strict: bool,
+    split: str,
+) -> dict[str, list[Any]]:
+    encoded = tokenizer(batch["text"], truncation=True, max_length=max_length, return_attention_mask=False)
+    columns = dict(encoded)
+    columns["length"] = [len(ids) for ids in encoded["input_ids"]]
+    if tokenizer.is_fast:  # what was cut off hangs on the encoding
+        columns["_cut"] = [bool(encoding.overflowing) for encoding in encoded.encodings]
+    else:
+        whole = tokenizer(batch["text"], truncation=False, verbose=False)["input_ids"]
+        columns["_cut"] = [len(ids) > max_length for ids in whole]
+    columns["label_ids"], columns["_unknown"] = [], []
+    for labels, index in zip(batch["labels"], indices, strict=True):
+        if strict:
+            ids, unknown = label_space.encode(labels, file=split, row=index + 1), 0
+        else:
+            ids, unknown = label_space.encode_known(labels)
+        columns["label_ids"].append(ids)
+        columns["_unknown"].append(unknown)
+    return columns
+
+
+def _state_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A hash of what a tokenizer does to a text, whatever it was last called with."""
+    if not tokenizer.is_fast:
+        return Hasher.hash(tokenizer)
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    described = {key: value for key, value in backend.items() if key not in ("truncation", "padding")}
+    sides = (tokenizer.padding_side, tokenizer.truncation_side, tokenizer.model_input_names)
+    return Hasher.hash((json.dumps(described, sort_keys=True), sides))
+
+
+def texts_of(dataset: datasets.Dataset, *, batch_size: int = 1000) -> Iterable[str]:
+    """The texts of a split one after the other, read in batches; what `train_tokenizer` wants."""
+    return chain.from_iterable(batch["text"] for batch in dataset.select_columns("text").iter(batch_size))

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from hf_mlc.errors import UserError
+from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.thresholds import METRICS, ThresholdTuner, tune_thresholds
+
+
+NUM_DOCUMENTS, NUM_LABELS = 40, 9
+
+
+def _make(seed, *, levels=None, num_documents=NUM_DOCUMENTS, shift=0.0):
+    generator = np.random.default_rng(seed)
+    truth = (generator.random((num_documents, NUM_LABELS)) < 0.15).astype(np.int64)
+    logits = generator.normal(-1.5, 1, truth.shape) + 2.5 * truth + shift * np.arange(NUM_LABELS)
+    scores = 1 / (1 + np.exp(-logits))
+    if levels:
+        scores = np.round(scores * levels) / levels
+    return scores.astype(np.float32), truth
+
+
+def _value(scores, truth, thresholds, min_labels, metric):
+    metrics = MultiLabelMetrics(truth.shape[1], thresholds=thresholds, min_labels=min_labels, score_budget_mb=0)
+    metrics.update(scores, truth)
+    result = metrics.compute()
+    names = ("f1_micro", "f1_macro", "subset_accuracy") if metric == "balanced" else (metric,)
+    return np.mean([result[name] for name in names])
+
+
+def _brute_force(scores, truth, min_labels, metric):
+    """The best value over every threshold that could matter: each score, and above all of them."""
+    cuts = [*np.unique(scores).tolist(), 1.5]
+    return max(_value(scores, truth, cut, min_labels, metric) for cut in cuts)
+
+
+@pytest.mark.parametrize("levels", [None, 12])
+@pytest.mark.parametrize("metric", METRICS)
+def test_global_threshold_is_the_best_there_is(metric, levels):
+    for seed in range(3):
+        scores, truth = _make(seed, levels=levels)
+        if seed == 2:
+            truth[np.random.default_rng(0).random(truth.shape) < 0.1] = -100
+        choice = tune_thresholds(scores, truth, metric=metric)
+        best = {m: _brute_force(scores, truth, m, metric) for m in (0, 1)}
+        assert choice.value == pytest.approx(max(best.values()))
+        assert best[choice.min_labels] == pytest.approx(max(best.values()))
+        assert _value(scores, truth, choice.thresholds, choice.min_labels, metric) == pytest.approx(choice.value)
+        without = tune_thresholds(scores, truth, metric=metric, choose_min_labels=False)
+        assert without.min_labels == 0 and without.value == pytest.approx(best[0])
+
+
+def test_global_threshold_lies_halfway_between_neighbouring_scores():
+    # from the top: .9 right, .6 right, .5 wrong: best below .6, halfway to .5
+    scores, truth = np.array([[0.9, 0.1], [0.5, 0.6]]), np.array([[1, 0], [0, 1]])
+    choice = tune_thresholds(scores, truth)
+    assert choice.thresholds == pytest.approx(0.55) and choice.value == 1.0 and choice.kind == "global"
+    assert choice.num_documents == 2 and choice.metric == "f1_micro"
+
+
+def test_min_labels_is_chosen_where_it_helps():
+    # the right label is always first, but at very different heights
+    scores = np.array([[0.9, 0.5], [0.2, 0.3], [0.04, 0.01]])
+    truth = np.array([[1, 0], [0, 1], [1, 0]])
+    choice = tune_thresholds(scores, truth, metric="subset_accuracy")
+    assert choice.min_labels == 1 and choice.value == 1.0 and choice.thresholds > 0.5
+    # a document without labels and with low scores: none is better
+    choice = tune_thresholds(np.array([[0.9, 0.5], [0.1, 0.2]]), np.array([[1, 1], [0, 0]]))
+    assert choice.min_labels == 0 and choice.value == 1.0
+
+
+def test_per_label_thresholds_follow_the_shrinkage_formula():
+    # label 0: one positive at .8, next .4, own threshold .6; label 1: positives at .3 and .2, next .1, own .15;
+    # label 2: no positive
+    scores = np.array([[0.8, 0.3, 0.05], [0.4, 0.2, 0.06], [0.3, 0.1, 0.07]])
+    truth = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]])
+    # together: .8 right 2/(1+3), .4 wrong, .3 right and wrong 4/(4+3), .2 right 6/(5+3): common threshold .15
+    choice = tune_thresholds(scores, truth, kind="per_label", shrinkage=2.0, choose_min_labels=False)
+    weight = 1 / (1 + 2)  # label 0
+    logit = weight * np.log(0.6 / 0.4) + (1 - weight) * np.log(0.15 / 0.85)
+    assert choice.kind == "per_label" and choice.shrinkage == 2.0
+    assert choice.thresholds == pytest.approx([1 / (1 + np.exp(-logit)), 0.15, 0.15], rel=1e-5)
+    free = tune_thresholds(scores, truth, kind="per_label", shrinkage=0, choose_min_labels=False)
+    assert free.thresholds == pytest.approx([0.6, 0.15, 0.15], rel=1e-5)
+
+
+def test_a_label_without_training_documents_takes_the_common_threshold():
+    scores, truth = _make(0, shift=0.5)
+    options = {"kind": "per_label", "shrinkage": 0, "choose_min_labels": False}
+    common = tune_thresholds(scores, truth, choose_min_labels=False).thresholds
+    own = tune_thresholds(scores, truth, **options).thresholds
+    counts = [0, *[5] * (NUM_LABELS - 1)]
+    limited = tune_thresholds(scores, truth, train_counts=counts, **options).thresholds
+    assert limited[0] == pytest.approx(common) and limited[1:] == own[1:] and own[0] != pytest.approx(common)
+
+
+def test_per_label_thresholds_win_where_labels_live_at_different_heights_and_lose_where_they_do_not():
+    shifted = _make(1, num_documents=400, shift=0.6)
+    choice = tune_thresholds(*shifted, kind="auto", metric="f1_macro")
+    assert choice.kind == "per_label"
+    new_scores, new_truth = _make(2, num_documents=400, shift=0.6)
+    common = tune_thresholds(*shifted, metric="f1_macro")
+    gain = _value(new_scores, new_truth, choice.thresholds, choice.min_labels, "f1_macro") - _value(
+        new_scores, new_truth, common.thresholds, common.min_labels, "f1_macro"
+    )
+    assert gain > 0.02
+    level = tune_thresholds(*_make(4, num_documents=40), kind="auto", metric="f1_micro")
+    assert level.kind == "global" or level.shrinkage >= 10
+
+
+def test_the_cross_validated_value_is_not_the_optimistic_one():
+    scores, truth = _make(7, num_documents=40)
+    choice = tune_thresholds(scores, truth, kind="per_label", shrinkage=0, metric="f1_macro")
+    seen = _value(scores, truth, choice.thresholds, choice.min_labels, "f1_macro")
+    assert choice.value < seen
+
+
+def test_the_choice_depends_on_the_seed_alone():
+    scores, truth = _make(3)
+    first, again = (tune_thresholds(scores, truth, kind="auto", metric="balanced") for _ in range(2))
+    assert first == again
+
+
+def test_a_single_document_gets_the_common_threshold():
+    choice = tune_thresholds(np.array([[0.9, 0.2]]), np.array([[1, 0]]), kind="per_label")
+    assert choice.kind == "global" and choice.value == 1.0
+
+
+def test_no_positive_at_all_predicts_nothing():
+    choice = tune_thresholds(np.array([[0.9, 0.2]]), np.array([[0, 0]]), metric="f1_samples")
+    assert choice.thresholds > 0.9 and choice.min_labels == 0 and choice.value == 1.0
+
+
+def test_negative_zero_scores_are_zeros():
+    scores, truth = np.array([[-0.0, 0.4], [0.0, 0.6]], np.float32), np.array([[0, 0], [0, 1]])
+    choice = tune_thresholds(scores, truth, metric="f1_samples")
+    assert choice.thresholds == pytest.approx(0.5) and choice.value == 1.0
+
+
+def test_a_choice_is_ready_for_json():
+    choice = tune_thresholds(*_make(0), kind="per_label")
+    assert json.loads(json.dumps(choice.to_dict())) == choice.to_dict()
+    assert len(choice.to_dict()["thresholds"]) == NUM_LABELS
+
+
+@pytest.mark.parametrize("kind", ["global", "per_label", "auto"])
+def test_the_tuner_equals_one_call_however_the_rows_are_split(kind):
+    scores, truth = _make(5)
+    tuner = ThresholdTuner(NUM_LABELS, kind=kind, metric="f1_macro")
+    for start in range(0, NUM_DOCUMENTS, 13):
+        tuner.update(scores[start : start + 13], truth[start : start + 13])
+    assert tuner.tune() == tune_thresholds(scores, truth, kind=kind, metric="f1_macro")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_rows_beyond_the_budget_are_kept_as_pairs_with_the_same_choice(metric):
+    scores, truth = _make(6)
+    # room for 20 rows: 20 x 9 x 5 bytes
+    tuner = ThresholdTuner(NUM_LABELS, metric=metric, row_budget_mb=900 / 2**20)
+    for start in range(0, NUM_DOCUMENTS, 8):
+        tuner.update(scores[start : start + 8], truth[start : start + 8])
+    assert tuner.rows is None
+    expected = tune_thresholds(scores, truth, metric=metric)
+    choice = tuner.tune()
+    assert choice.thresholds == expected.thresholds and choice.min_labels == expected.min_labels
+    assert choice.value == pytest.approx(expected.value) and choice.num_documents == NUM_DOCUMENTS
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_shortlist_gives_the_best_threshold_over_its_candidates(metric):
+    scores, truth = _make(8)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :4]
+    shortlist = np.take_along_axis(scores, order, axis=1)
+    order[0, 3] = -1  # padding
+    tuner = ThresholdTuner(NUM_LABELS, metric=metric, kind="auto")
+    ids = np.where(truth == 1, np.arange(NUM_LABELS), -100)
+    for start in range(0, NUM_DOCUMENTS, 25):
+        part = slice(start, start + 25)
+        tuner.update(shortlist[part], candidate_ids=order[part], label_ids=ids[part])
+    choice = tuner.tune()
+
+    def value(threshold, min_labels):
+        metrics = MultiLabelMetrics(NUM_LABELS, thresholds=threshold, min_labels=min_labels)
+        metrics.update(shortlist, candidate_ids=order, label_ids=ids)
+        result = metrics.compute()
+        names = ("f1_micro", "f1_macro", "subset_accuracy") if metric == "balanced" else (metric,)
+        return np.mean([result[name] for name in names])
+
+    best = max(value(cut, m) for cut in [*np.unique(shortlist).tolist(), 1.5] for m in (0, 1))
+    assert choice.kind == "global" and choice.value == pytest.approx(best)
+    assert value(choice.thresholds, choice.min_labels) == pytest.approx(best)
+
+
+def test_one_threshold_a_label_is_refused_for_a_shortlist():
+    tuner = ThresholdTuner(9, kind="per_label")
+    with pytest.raises(UserError, match="shortlist"):
+        tuner.update(np.array([[0.5]]), candidate_ids=np.array([[3]]), label_ids=np.array([[3]]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "local"}, "global, per_label, auto"),
+        ({"metric": "accuracy"}, "f1_micro, f1_macro"),
+        ({"shrinkage": -1.0}, "number from 0"),
+        ({"shrinkage": "much"}, "number from 0"),
+        ({"num_folds": 1}, "2 or more"),
+    ],
+)
+def test_wrong_options_are_refused_by_both(options, message):
+    with pytest.raises(UserError, match=message):
+        tune_thresholds(*_make(0), **options)
+    with pytest.raises(UserError, match=message):
+        ThresholdTuner(NUM_LABELS, **options)
+
+
+def test_no_document_is_an_error():
+    with pytest.raises(UserError, match="no validation document"):
+        tune_thresholds(np.zeros((0, 3)), np.zeros((0, 3)))
+    with pytest.raises(UserError, match="no validation document"):
+        ThresholdTuner(3).tune()
