@@ -50,8 +50,11 @@ def load_model(name_or_path: str, *, revision: str | None = None, device: str | 
     try:
         model = AutoModel.from_pretrained(name_or_path, revision=revision, config=config, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        # transformers prints the table of shapes itself and only hints at it here
+        shapes = "ignore_mismatched_sizes" in str(error)
+        reason = "they have other shapes than config.json says" if shapes else _first_line(error)
         raise UserError(
-            f"weights can't be loaded ({_first_line(error)})",
+            f"weights can't be loaded ({reason})",
             file=name_or_path,
             field="model",
             accepted="a complete model.safetensors that fits config.json",

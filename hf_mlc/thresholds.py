@@ -36,6 +36,10 @@ KINDS = ("global", "per_label", "auto")
 METRICS = ("f1_micro", "f1_macro", "f1_samples", "subset_accuracy", "balanced")
 PARTS = {"balanced": ("f1_micro", "f1_macro", "subset_accuracy")}
 SHRINKAGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
+# A label whose best F1 stays below this has no threshold worth having: the best one is then often "nearly every document"
+# (the FBR heuristic of Yang, 2001, "A Study on Thresholding Strategies for Text Categorization", and of Lewis et al.,
+# 2004, who found it necessary for rare labels).
+LEAST_OWN_F1 = 0.1
 KEPT_COLUMNS = 128  # of a row that no longer fits as a whole; no useful threshold lets more labels pass
 
 
@@ -88,7 +92,7 @@ def tune_thresholds(
     *One a label.* A label's own threshold t_l maximises its F1, then
     logit(threshold) = w logit(t_l) + (1 - w) logit(t_global) with w = n / (n + shrinkage) and n its validation
     positives: rare labels, whose own threshold is mostly noise, stay near the common one. Labels without a validation
-    positive take the common one. The shrinkage and `min_labels` are those with the best cross-validated metric.
+    positive, or whose best F1 is below 0.1, take the common one. The shrinkage and `min_labels` are those with the best cross-validated metric.
 
     Args:
         scores (`torch.Tensor` or `np.ndarray` of shape `(N, L)`): probabilities of VALIDATION documents.
@@ -372,7 +376,9 @@ def _fit_both(scores_NL, truth_NL, metric: str, min_label_choices: tuple[int, ..
     truth_LN = truth_NL[:, labels_with_own].T.contiguous().numpy()
     for label, scores_N, truth_N in zip(labels_with_own, scores_LN, truth_LN, strict=True):
         known_N = truth_N != UNKNOWN
-        own_L[label], _ = best_f1_threshold(scores_N[known_N], truth_N[known_N] == 1, int(num_positive_L[label]))
+        threshold, f1 = best_f1_threshold(scores_N[known_N], truth_N[known_N] == 1, int(num_positive_L[label]))
+        if f1 >= LEAST_OWN_F1 and threshold > 0:  # 0 would predict the label everywhere
+            own_L[label] = threshold
     return _Fitted(common, own_L, num_positive_L)
 
 

@@ -65,10 +65,23 @@ class MultiLabelConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         # with the names in a file of their own, these are placeholders until `read_label_file`
         self._names_are_placeholders = self.id2label is None and self.label_count is not None
-        if self._names_are_placeholders:
-            kwargs.setdefault("num_labels", self.label_count)
+        if self._names_are_placeholders and kwargs.setdefault("num_labels", self.label_count) != self.label_count:
+            self._forget_labels()
         super().__post_init__(**kwargs)
         self.problem_type = "multi_label_classification"
+
+    @PreTrainedConfig.num_labels.setter
+    def num_labels(self, num_labels: int):
+        """Another number of labels: new names (`LABEL_0`, ...), and nothing known of the old ones."""
+        if self.id2label is not None and num_labels != self.num_labels:
+            self._forget_labels()
+        PreTrainedConfig.num_labels.fset(self, num_labels)
+
+    def _forget_labels(self):
+        if isinstance(self.thresholds, list):
+            self.thresholds = 0.5
+        self.label_space, self.label_space_file, self.label_count = None, None, None
+        self._names_are_placeholders = False
 
     def validate_loss_arguments(self):
         """Ranges of the loss's numbers."""

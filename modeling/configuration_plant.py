@@ -88,6 +88,8 @@ class PlantConfig(MultiLabelConfig):
             self.encoder = "transformer"
             for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
                 setattr(self, name, getattr(self.text_config, name))
+            if getattr(self.text_config, "pad_token_id", None) is not None:
+                self.pad_token_id = self.text_config.pad_token_id
         super().__post_init__(**kwargs)
 
     def validate_encoder(self):

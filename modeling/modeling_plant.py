@@ -14,7 +14,7 @@ from transformers import initialization as init
 from .configuration_plant import PlantConfig
 from .label_attention import label_attention, label_attention_weights
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
-from .text_encoder import WordEmbedding, build_text_encoder
+from .text_encoder import EncoderOutput, WordEmbedding, build_text_encoder
 
 
 class PlantLabelDecoder(nn.Module):
@@ -114,6 +114,12 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         device = (input_ids if input_ids is not None else inputs_embeds).device
         return torch.ones(shape, dtype=torch.bool, device=device)
 
+    def _encode(self, mask_BT, input_ids, inputs_embeds, token_type_ids, **outputs) -> EncoderOutput:
+        """The token vectors; with `output_hidden_states` or `output_attentions`, those of the layers as well."""
+        if self.config.encoder == "transformer" and token_type_ids is not None:
+            outputs["token_type_ids"] = token_type_ids
+        return self.encoder(input_ids, mask_BT, inputs_embeds, **outputs)
+
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
@@ -147,14 +153,15 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         return_dict = config.return_dict if return_dict is None else return_dict
-        extra = {}
-        if config.encoder == "transformer":
-            extra = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
-            if token_type_ids is not None:
-                extra["token_type_ids"] = token_type_ids
-
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
-        encoded = self.encoder(input_ids, mask_BT, inputs_embeds, **extra)
+        encoded = self._encode(
+            mask_BT,
+            input_ids,
+            inputs_embeds,
+            token_type_ids,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
         logits_BL = self.decoder(self.dropout(encoded.last_hidden_state), mask_BT)
         loss = self.compute_loss(logits_BL, labels=labels, label_ids=label_ids, num_items_in_batch=num_items_in_batch)
         output = MultiLabelOutput(
@@ -168,8 +175,9 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
     @torch.no_grad()
     def predict_topk(self, batch, k: int = 5, block_size: int = 4096) -> tuple[torch.LongTensor, torch.FloatTensor]:
         """As `MultiLabelPreTrainedModel.predict_topk`, scoring `block_size` labels at a time."""
-        mask_BT = self._mask(batch.get("input_ids"), batch.get("attention_mask"), batch.get("inputs_embeds"))
-        hidden_BTD = self.encoder(batch.get("input_ids"), mask_BT, batch.get("inputs_embeds")).last_hidden_state
+        input_ids, inputs_embeds = batch.get("input_ids"), batch.get("inputs_embeds")
+        mask_BT = self._mask(input_ids, batch.get("attention_mask"), inputs_embeds)
+        hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, batch.get("token_type_ids")).last_hidden_state
         best_values, best_ids = None, None
         for start in range(0, self.config.num_labels, block_size):
             logits = self.decoder(hidden_BTD, mask_BT, slice(start, start + block_size)).float()
@@ -189,10 +197,11 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
     ) -> torch.FloatTensor:
         """How much each token weighs for each of the chosen labels, `(B, S, T)`: rows sum to 1, padding is 0."""
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
-        hidden_BTD = self.encoder(input_ids, mask_BT, inputs_embeds).last_hidden_state
+        hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
         return label_attention_weights(self.decoder.query[chosen_ids_S], hidden_BTD, mask_BT)
 
 

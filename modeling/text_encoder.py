@@ -6,6 +6,7 @@ them gives the same vectors whatever else is in the batch: padding is never read
 Shape legend: B documents, T tokens, D width, E embedding width.
 """
 
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -158,6 +159,10 @@ class TransformerEncoder(nn.Module):
         if getattr(self.backbone, "pooler", None) is not None:
             # labels attend to tokens: a pooled vector would be parameters without a gradient, on which DDP stumbles
             self.backbone.pooler = None
+        # RoBERTa and its kin count positions by themselves, from an offset: they know the padding token
+        self.takes_positions = "position_ids" in inspect.signature(self.backbone.forward).parameters and not hasattr(
+            getattr(self.backbone, "embeddings", None), "padding_idx"
+        )
 
     def forward(
         self,
@@ -169,6 +174,9 @@ class TransformerEncoder(nn.Module):
         # a document without a token would have softmax over nothing; its first padding token stands in, unread later
         readable_BT = mask_BT.clone()
         readable_BT[:, 0] |= ~mask_BT.any(dim=1)
+        if self.takes_positions:
+            # the document's own tokens are counted, so that padding before or among them shifts nothing
+            kwargs["position_ids"] = (readable_BT.cumsum(dim=1) - 1).clamp(min=0)
         output = self.backbone(
             input_ids=input_ids, inputs_embeds=inputs_embeds, attention_mask=readable_BT.long(), **kwargs
         )

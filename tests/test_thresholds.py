@@ -97,6 +97,17 @@ def test_a_label_without_training_documents_takes_the_common_threshold():
     assert limited[0] == pytest.approx(common) and limited[1:] == own[1:] and own[0] != pytest.approx(common)
 
 
+def test_a_label_that_cannot_be_told_apart_takes_the_common_threshold():
+    # label 0 is found; label 1 has one positive, ranked last of 30: best F1 2/31; label 2 has constant scores of 0
+    truth = np.zeros((30, 3), int)
+    truth[:3, 0], truth[29, 1], truth[:10, 2] = 1, 1, 1
+    scores = np.zeros((30, 3), np.float32)
+    scores[:, 0], scores[:, 1] = np.where(truth[:, 0], 0.8, 0.2), np.linspace(0.4, 0.01, 30)
+    choice = tune_thresholds(scores, truth, kind="per_label", shrinkage=0, metric="f1_macro", choose_min_labels=False)
+    common = tune_thresholds(scores, truth, metric="f1_macro", choose_min_labels=False).thresholds
+    assert choice.thresholds == pytest.approx([0.5, common, common])
+
+
 def test_per_label_thresholds_win_where_labels_live_at_different_heights_and_lose_where_they_do_not():
     shifted = _make(1, num_documents=400, shift=0.6)
     choice = tune_thresholds(*shifted, kind="auto", metric="f1_macro")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -54,10 +55,14 @@ class TfidfLinear:
     ):
         if kind not in ("svm", "logistic"):
             raise UserError(f"baseline kind '{kind}'", field="kind", accepted="svm, logistic")
-        text = _scikit_learn().feature_extraction.text
         self.kind, self.C, self.class_weight, self.seed = kind, C, class_weight, seed
-        self.vectorizer = text.TfidfVectorizer(
-            sublinear_tf=True, ngram_range=ngram_range, min_df=min_df, max_features=max_features, dtype=np.float32
+        self.vectorizer = _scikit_learn().text.TfidfVectorizer(
+            # float64: liblinear would make itself a float64 copy for every label
+            sublinear_tf=True,
+            ngram_range=ngram_range,
+            min_df=min_df,
+            max_features=max_features,
+            dtype=np.float64,
         )
         self.weights_FL = None  # sparse: a term that no support vector holds has weight 0
         self.bias_L: np.ndarray | None = None
@@ -82,7 +87,7 @@ class TfidfLinear:
             features_NF = self.vectorizer.fit_transform(texts)
         except ValueError as error:  # scikit-learn's words for it: an empty vocabulary, nothing left after min_df
             raise UserError(f"no features for the baseline: {error}", accepted="texts with repeated words") from error
-        num_positive_L = truth_NL.sum(axis=0)
+        num_positive_L = truth_NL.sum(axis=0, dtype=np.int64)
         self.constant_L = np.full(num_labels, np.nan, np.float32)
         self.constant_L[num_positive_L == 0] = NEVER_TRUE
         self.constant_L[num_positive_L == len(truth_NL)] = ALWAYS_TRUE
@@ -108,13 +113,14 @@ class TfidfLinear:
         0 and 1 in the right order and with 0.5 at the separating plane, but not calibrated."""
         margins_NL = (self.vectorizer.transform(texts) @ self.weights_FL).toarray() + self.bias_L
         scores_NL = 1.0 / (1.0 + np.exp(-margins_NL))
-        return np.where(np.isnan(self.constant_L), scores_NL, self.constant_L)
+        return np.where(np.isnan(self.constant_L), scores_NL, self.constant_L).astype(np.float32)
 
     @property
     def model_bytes(self) -> int:
         """Bytes of what prediction needs: sparse weights, biases, idf and the terms of the vocabulary."""
         weights = self.weights_FL
-        arrays = (weights.data, weights.indices, weights.indptr, self.bias_L, self.constant_L, self.vectorizer.idf_)
+        idf_F = self.vectorizer.idf_.astype(np.float32)
+        arrays = (weights.data, weights.indices, weights.indptr, self.bias_L, self.constant_L, idf_F)
         return sum(array.nbytes for array in arrays) + sum(len(term.encode()) for term in self.vectorizer.vocabulary_)
 
 
@@ -139,11 +145,14 @@ def run_tfidf_baseline(
     num_labels: int,
     threshold_kind: str = "auto",
     threshold_metric: str = "f1_micro",
+    threshold_folds: int | None = None,
+    seed: int = 0,
     ks: Sequence[int] = (1, 3, 5),
     **options,
 ) -> TfidfResult:
     """Fits [`TfidfLinear`] on the training texts, tunes its thresholds on the validation texts, measures it once on the
-    test texts.
+    test texts; or, with `threshold_folds`, makes the most of the same data: thresholds from cross-validated scores of
+    the training and validation texts together, and the model fitted on both.
 
     Args:
         train_texts, validation_texts, test_texts (`Sequence[str]`): texts.
@@ -151,6 +160,9 @@ def run_tfidf_baseline(
         num_labels (`int`): L.
         threshold_kind (`str`, *optional*, defaults to `"auto"`): `kind` of [`~hf_mlc.thresholds.tune_thresholds`].
         threshold_metric (`str`, *optional*, defaults to `"f1_micro"`): its `metric`.
+        threshold_folds (`int`, *optional*): how many times to fit for cross-validated scores; `None` tunes on the
+            validation texts and fits once.
+        seed (`int`, *optional*, defaults to 0): of liblinear and of the division into folds.
         ks (`Sequence[int]`, *optional*, defaults to `(1, 3, 5)`): cut-offs of the ranking metrics.
         options: of [`TfidfLinear`].
 
@@ -161,14 +173,24 @@ def run_tfidf_baseline(
         `UserError`: as in [`TfidfLinear`] and [`~hf_mlc.thresholds.tune_thresholds`].
     """
     start = time.perf_counter()
-    model = TfidfLinear(**options).fit(train_texts, train_label_ids, num_labels)
-    train_counts = _multi_hot(train_label_ids, num_labels).sum(axis=0)
+    if threshold_folds is None:
+        model = TfidfLinear(seed=seed, **options).fit(train_texts, train_label_ids, num_labels)
+        tuning_scores, tuning_label_ids = model.scores(validation_texts), validation_label_ids
+    else:
+        train_texts = [*train_texts, *validation_texts]
+        train_label_ids = tuning_label_ids = [*train_label_ids, *validation_label_ids]
+        tuning_scores = _cross_validated_scores(
+            train_texts, train_label_ids, num_labels, threshold_folds, seed, options
+        )
+        model = TfidfLinear(seed=seed, **options).fit(train_texts, train_label_ids, num_labels)
+    train_counts = _multi_hot(train_label_ids, num_labels).sum(axis=0, dtype=np.int64)
     choice = tune_thresholds(
-        model.scores(validation_texts),
-        _multi_hot(validation_label_ids, num_labels),
+        tuning_scores,
+        _multi_hot(tuning_label_ids, num_labels),
         kind=threshold_kind,
         metric=threshold_metric,
         train_counts=train_counts,
+        seed=seed,
     )
     seconds = time.perf_counter() - start
     metrics = MultiLabelMetrics(
@@ -185,6 +207,20 @@ def run_tfidf_baseline(
     return TfidfResult(metrics.compute(), seconds, model.model_bytes, choice)
 
 
+def _cross_validated_scores(texts, label_ids, num_labels: int, num_folds: int, seed: int, options) -> np.ndarray:
+    """Scores of each text by a model that has not seen it, shape (N, L)."""
+    if not 2 <= num_folds <= len(texts):
+        raise UserError(f"threshold_folds {num_folds}", field="threshold_folds", accepted=f"2 to {len(texts)}")
+    scores_NL = np.zeros((len(texts), num_labels), np.float32)
+    folds_N = np.random.default_rng(seed).permutation(len(texts)) % num_folds
+    for fold in range(num_folds):
+        inside, outside = np.flatnonzero(folds_N == fold), np.flatnonzero(folds_N != fold)
+        model = TfidfLinear(seed=seed, **options)
+        model.fit([texts[i] for i in outside], [label_ids[i] for i in outside], num_labels)
+        scores_NL[inside] = model.scores([texts[i] for i in inside])
+    return scores_NL
+
+
 def _multi_hot(label_ids: Sequence[Sequence[int]], num_labels: int) -> np.ndarray:
     truth_NL = np.zeros((len(label_ids), num_labels), np.int8)
     for row, ids in enumerate(label_ids):
@@ -195,12 +231,11 @@ def _multi_hot(label_ids: Sequence[Sequence[int]], num_labels: int) -> np.ndarra
     return truth_NL
 
 
-def _scikit_learn():
+def _scikit_learn() -> SimpleNamespace:
+    """The parts of scikit-learn that the baseline uses; it is an extra, so nothing imports it before it is needed."""
     try:
-        import sklearn.exceptions
-        import sklearn.feature_extraction.text
-        import sklearn.linear_model
-        import sklearn.svm
+        from sklearn import exceptions, linear_model, svm
+        from sklearn.feature_extraction import text
     except ImportError as error:
         raise UserError("scikit-learn is not installed", accepted="pip install hf_mlc[compare]") from error
-    return sklearn
+    return SimpleNamespace(exceptions=exceptions, linear_model=linear_model, svm=svm, text=text)

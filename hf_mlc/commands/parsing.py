@@ -44,7 +44,6 @@ def parse_arguments(
     arguments: Sequence[str],
     *,
     extra_names: Sequence[str] = (),
-    description: str = "an argument",
 ) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     """Fills dataclasses from `--config recipe.yaml` and the command line, which wins; `--help` prints and leaves.
 
@@ -52,7 +51,6 @@ def parse_arguments(
         dataclass_types (`type` or sequence of types): what the command takes.
         arguments (`Sequence[str]`): the command line.
         extra_names (`Sequence[str]`): further names accepted as `--name value`, the value read as YAML.
-        description (`str`): what the command takes, for error messages.
 
     Returns:
         The dataclasses; the values of `extra_names` that were given; and every value given, in recipe or command line,
@@ -61,7 +59,7 @@ def parse_arguments(
     Raises:
         `UserError`: an unknown argument (with the nearest known one), a value of the wrong type.
     """
-    parser = OneLineParser(dataclass_types)
+    parser = OneLineParser(dataclass_types, allow_abbrev=False)  # a typo is no abbreviation
     own = OneLineParser([], add_help=False, allow_abbrev=False)
     own.add_argument("--config")
     found, rest = own.parse_known_args(list(arguments))
@@ -70,17 +68,20 @@ def parse_arguments(
     known = {name for dataclass in parser.dataclass_types for name in _field_names(dataclass)}
     for name in recipe:
         if name not in known and name not in extra_names:
-            raise UserError(
-                f"unknown {description} '{name}'", file=found.config, accepted=_nearest(name, {*known, *extra_names})
-            )
+            raise _unknown_argument(name, {*known, *extra_names}, file=found.config)
 
+    rest = _with_value(rest, "--resume_from_checkpoint", "last")
     extra, rest = _take_extra(rest, {name for name in extra_names if name not in known})
     extra = {**{name: value for name, value in recipe.items() if name not in known}, **extra}
     from_recipe = [word for name, value in recipe.items() if name in known for word in _as_words(name, value)]
-    *filled, unknown = parser.parse_args_into_dataclasses([*from_recipe, *rest], return_remaining_strings=True)
+    try:
+        *filled, unknown = parser.parse_args_into_dataclasses([*from_recipe, *rest], return_remaining_strings=True)
+    except UserError:
+        raise
+    except ValueError as error:  # values that don't go together, as transformers' own arguments find them
+        raise UserError(str(error), field="arguments") from None
     if unknown:
-        name = unknown[0].lstrip("-")
-        raise UserError(f"unknown {description} '{unknown[0]}'", accepted=_nearest(name, {*known, *extra_names}))
+        raise _unknown_argument(unknown[0], {*known, *extra_names})
     given = {word[2:].split("=")[0] for word in rest if word.startswith("--")} | set(recipe)
     values = {name: getattr(part, name) for part in filled for name in _field_names(type(part)) if name in given}
     return filled, extra, {**values, **extra}
@@ -109,6 +110,15 @@ def _as_words(name: str, value: Any) -> list[str]:
     return [f"--{name}", str(value)]
 
 
+def _with_value(words: list[str], name: str, value: str) -> list[str]:
+    """A flag given without a value gets one; transformers declares it as a string."""
+    if name not in words:
+        return words
+    place = words.index(name) + 1
+    alone = place == len(words) or words[place].startswith("--")
+    return [*words[:place], value, *words[place:]] if alone else words
+
+
 def _take_extra(words: list[str], names: set[str]) -> tuple[dict[str, Any], list[str]]:
     """Splits `--name value` and `--name=value` of the given names off the other words."""
     extra, rest, position = {}, [], 0
@@ -128,6 +138,7 @@ def _take_extra(words: list[str], names: set[str]) -> tuple[dict[str, Any], list
     return extra, rest
 
 
-def _nearest(name: str, names: set[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(names), n=3)
-    return f"did you mean {' or '.join(close)}?" if close else "what --help lists"
+def _unknown_argument(name: str, names: set[str], *, file: str | None = None) -> UserError:
+    close = difflib.get_close_matches(name.lstrip("-"), sorted(names), n=3)
+    hint = f", did you mean {' or '.join(close)}?" if close else ""
+    return UserError(f"unknown argument '{name}'{hint}", file=file, accepted="what --help lists")

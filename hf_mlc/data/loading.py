@@ -144,7 +144,7 @@ def iterate_rows(
         label_type=label_type,
         labels_required=labels_required,
     )
-    for number, raw in read_raw_rows(file, columns.wanted):
+    for number, raw in read_raw_rows(file, columns):
         row = checked_row(raw, columns, form, row=number)
         if form.label_type is None and row.get("labels"):
             form = replace(form, label_type=type(row["labels"][0]))
@@ -343,6 +343,8 @@ def _hub_split(raw: datasets.DatasetDict, split: str, splits: Sequence[str] | Ma
 def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: str) -> datasets.Dataset:
     if len(data) == 0:
         raise UserError("an empty split: no rows", file=shown_as, accepted="at least one row")
+    if set(columns.required) <= set(data.column_names):  # else the message lists all that there are
+        data = data.select_columns([name for name in data.column_names if name in columns.wanted])
     class_names = class_names_of_features(data.features, columns.labels)
     inner = getattr(data.features.get(columns.labels), "feature", None)
     is_integer = class_names is None and "int" in str(getattr(inner, "dtype", ""))
@@ -361,9 +363,8 @@ def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: st
 def _checked_batch(
     batch: Mapping[str, list[Any]], indices: list[int], *, columns: Columns, form: RowForm
 ) -> dict[str, list[Any]]:
-    read = [name for name in batch if name in columns.wanted] or list(batch)
     rows = [
-        checked_row({name: batch[name][i] for name in read}, columns, form, row=index + 1)
+        checked_row({name: values[i] for name, values in batch.items()}, columns, form, row=index + 1)
         for i, index in enumerate(indices)
     ]
     return {name: [row[name] for row in rows] for name in ("id", "text", "labels")}

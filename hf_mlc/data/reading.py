@@ -22,6 +22,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_mlc.data.rows import Columns
 from hf_mlc.errors import UserError
 
 
@@ -62,8 +63,8 @@ def check_file(file: str | Path):
         )
 
 
-def read_raw_rows(file: str | Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields `(row number, {column: value})`; columns that are not wanted may be left out.
+def read_raw_rows(file: str | Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields `(row number, {column: value})`; columns that nobody asked for may be left out.
 
     Raises:
         `UserError`: on a missing file, an unsupported ending, an archive that is broken or cut short, bytes that are
@@ -72,7 +73,7 @@ def read_raw_rows(file: str | Path, wanted: tuple[str, ...]) -> Iterator[tuple[i
     check_file(file)
     path = Path(file)
     reader = {"jsonl": _jsonl_rows, "csv": _csv_rows, "parquet": _parquet_rows}[format_of(path)]
-    yield from reader(path, wanted)
+    yield from reader(path, columns)
 
 
 def class_names_of(file: str | Path, column: str) -> tuple[str, ...] | None:
@@ -92,7 +93,7 @@ def class_names_of_features(features: datasets.Features, column: str) -> tuple[s
 # -- formats
 
 
-def _jsonl_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _jsonl_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in _lines(path):
         if not line.strip():
             continue
@@ -113,7 +114,7 @@ def _jsonl_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict
 _JSON_KIND = {list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
 
-def _csv_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # Python's default, 128 KiB, is shorter than a long note
     delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
     records = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
@@ -123,7 +124,7 @@ def _csv_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[s
         if header is None:
             return
         header = [name.strip() for name in header]
-        for name in wanted:
+        for name in columns.wanted:
             if header.count(name) > 1:
                 raise UserError("two columns of this name", file=path, field=name, accepted="each column name once")
         for number, record in enumerate(records, start=1):
@@ -141,15 +142,15 @@ def _csv_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[s
         raise UserError(f"not CSV ({failure})", file=path, row=number + 1, accepted="quotes that are closed") from None
 
 
-def _parquet_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     with _opened(path) as stream, _parquet_errors(path):
         parquet = pq.ParquetFile(_seekable(stream, path))
         found = parquet.schema_arrow.names
-        columns = [name for name in found if name in wanted]
-        if not columns:  # say which columns there are rather than yield empty rows
-            columns = found
-        for batch in parquet.iter_batches(batch_size=_PARQUET_BATCH, columns=columns):
+        read = found  # if something is missing, the message lists all that there are
+        if set(columns.required) <= set(found):
+            read = [name for name in found if name in columns.wanted]
+        for batch in parquet.iter_batches(batch_size=_PARQUET_BATCH, columns=read):
             for row in batch.to_pylist():
                 number += 1
                 yield number, row

@@ -51,9 +51,14 @@ class Columns:
         return self.id or "id"
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """The columns without which there is nothing to train on."""
+        return (*self.text_columns, self.labels)
+
+    @property
     def wanted(self) -> tuple[str, ...]:
         """Every column that is read where it is found."""
-        return (*self.text_columns, self.labels, self.id_column)
+        return (*self.required, self.id_column)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from transformers import TrainingArguments
+
+from hf_mlc.errors import UserError
 
 
 @dataclass
@@ -35,6 +38,9 @@ class MultiLabelTrainingArguments(TrainingArguments):
     train_sampling_strategy: str = field(
         default="group_by_length", metadata={"help": "random, sequential, group_by_length or batch_rebalance."}
     )
+    dataloader_pin_memory: bool = field(
+        default_factory=torch.cuda.is_available, metadata={"help": "Pin memory of batches; of use with a GPU only."}
+    )
     batch_eval_metrics: bool = field(default=True, metadata={"help": "Accumulate metrics batch by batch."})
 
     ranking_ks: list[int] = field(default_factory=lambda: [1, 3, 5], metadata={"help": "The k of ranking metrics."})
@@ -52,4 +58,4 @@ class MultiLabelTrainingArguments(TrainingArguments):
         super().__post_init__()
         choices = ("auto", "global", "per_label", "none")
         if self.threshold_kind not in choices:
-            raise ValueError(f"threshold_kind: found '{self.threshold_kind}'; accepted: {', '.join(choices)}")
+            raise UserError(f"found '{self.threshold_kind}'", field="threshold_kind", accepted=", ".join(choices))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import torch
-from transformers import EarlyStoppingCallback, Trainer
+from transformers import EarlyStoppingCallback, ProgressCallback, Trainer
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
@@ -15,6 +15,7 @@ from hf_mlc.labels import LabelSpace
 from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation
+from hf_mlc.training.progress import HeadlineProgressCallback
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 
 
@@ -56,6 +57,9 @@ class MultiLabelTrainer(Trainer):
         super().__init__(model=model, args=args, **kwargs)
         # our forward takes `num_items_in_batch` and means documents by it; see `_get_num_items_in_batch`
         self.model_accepts_loss_kwargs = True
+        if not args.disable_tqdm:
+            self.remove_callback(ProgressCallback)
+            self.add_callback(HeadlineProgressCallback)
         if args.early_stopping_patience is not None:
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
 
@@ -138,6 +142,11 @@ class MultiLabelTrainer(Trainer):
 
     def _ignored_outputs(self) -> list[str]:
         return list(getattr(self.model.config, "keys_to_ignore_at_inference", ["hidden_states", "attentions"]))
+
+    def _save(self, output_dir: str | None = None, state_dict=None):
+        super()._save(output_dir, state_dict)
+        # a pickle in a folder meant for others; the arguments are in run.json and results.json
+        Path(output_dir or self.args.output_dir, "training_args.bin").unlink(missing_ok=True)
 
     def evaluate_test(self, dataset, metric_key_prefix: str = "test") -> dict[str, float]:
         """Metrics of the test split at the tuned thresholds; nothing is chosen on it, so no tuned values are reported."""

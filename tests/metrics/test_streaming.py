@@ -195,7 +195,10 @@ def test_histograms_stay_within_their_stated_error_and_are_split_invariant():
         assert abs(measured[name] - exact[name]) <= error + 1e-9
         assert 0 < error < (0.001 if "micro" in name else 0.05)
     assert _measure(scores, truth, **options).compute() == pytest.approx(measured, rel=1e-12)
-    halves = [_measure(part_s, part_t, **options) for part_s, part_t in zip(np.split(scores, 2), np.split(truth, 2), strict=True)]
+    halves = [
+        _measure(part_s, part_t, **options)
+        for part_s, part_t in zip(np.split(scores, 2), np.split(truth, 2), strict=True)
+    ]
     assert halves[0].merge(halves[1]).compute() == pytest.approx(measured, rel=1e-12)
 
 

@@ -1,0 +1,220 @@
+"""The train command: what it leaves behind, resuming after a kill, several processes, no look at the test split."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hf_mlc.commands.running import run
+from hf_mlc.commands.train import main as train
+from hf_mlc.inference import load_model
+from tests.commands.conftest import QUIET, SMALL_MODEL
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def test_training_leaves_a_model_that_loads_with_its_decision_rule_and_its_results(trained):
+    loaded = load_model(str(trained))
+    found = results(trained)
+    assert loaded.model.config.thresholds == found["thresholds"]["thresholds"]
+    assert loaded.model.config.min_labels == found["thresholds"]["min_labels"]
+    assert loaded.label_space.num_documents == 160
+    assert found["data"]["rows"] == {"train": 160, "validation": 60, "test": 40}
+    assert found["recipe"]["hidden_size"] == 32
+    assert found["seed"] == 42 and found["parameters"] > 0 and found["training"]["peak_memory_bytes"] > 0
+    assert {"f1_micro", "f1_macro", "subset_accuracy", "p@1"} <= found["test"].keys()
+    assert "tuned_f1_micro" in found["validation"] and "tuned_f1_micro" not in found["test"]
+    assert not [name for name in os.listdir(trained) if name.endswith((".bin", ".pt", ".pkl"))]
+
+
+def test_a_recipe_gives_the_arguments_and_the_command_line_overrides_it(corpus, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "encoder: bag_of_words\nhidden_size: 32\nnum_train_epochs: 1\nranking_ks: [1, 2]\nseed: 7\nmax_steps: 2\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "out"
+    arguments = ["--config", str(recipe), "--dataset_name", str(corpus), "--output_dir", str(out)]
+    assert run(train, [*arguments, "--hidden_size", "16", *QUIET]) == 0
+    found = results(out)
+    assert found["seed"] == 7 and found["recipe"]["hidden_size"] == 16 and found["training"]["steps"] == 2
+    assert load_model(str(out)).model.config.hidden_size == 16
+    assert "p@2" in found["validation"] and "p@3" not in found["validation"]
+
+
+def test_permuted_test_labels_change_nothing_but_the_test_metrics(corpus, trained, tmp_path):
+    other = tmp_path / "permuted"
+    other.mkdir()
+    for name in ("train.jsonl", "validation.jsonl"):
+        (other / name).write_bytes((corpus / name).read_bytes())
+    rows = [json.loads(line) for line in (corpus / "test.jsonl").read_text(encoding="utf-8").splitlines()]
+    labels = [row["labels"] for row in rows]
+    permuted = [{**row, "labels": label} for row, label in zip(rows, labels[1:] + labels[:1], strict=True)]
+    (other / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in permuted), encoding="utf-8")
+    out = tmp_path / "model"
+    arguments = ["--dataset_name", str(other), "--output_dir", str(out), "--num_train_epochs", "2"]
+    assert run(train, [*arguments, *SMALL_MODEL, *QUIET, "--do_predict", "true"]) == 0
+
+    ours, theirs = results(trained), results(out)
+    for key in ("thresholds", "parameters"):
+        assert ours[key] == theirs[key]
+    timings = ("runtime", "samples_per_second", "steps_per_second")
+    assert {k: v for k, v in ours["validation"].items() if k not in timings} == {
+        k: v for k, v in theirs["validation"].items() if k not in timings
+    }
+    assert all(torch.equal(value, weights(out)[name]) for name, value in weights(trained).items())
+    assert ours["test"]["f1_micro"] != theirs["test"]["f1_micro"]
+    assert ours["data"]["fingerprints"]["test"] != theirs["data"]["fingerprints"]["test"]
+
+
+def _command(corpus: Path, out: Path, *more: str) -> list[str]:
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(out), *SMALL_MODEL, *QUIET]
+    return [sys.executable, str(ROOT / "scripts/train.py"), *arguments, *more]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def test_a_killed_run_resumed_ends_with_the_weights_of_an_unbroken_one(corpus, tmp_path):
+    # 160 rows in batches of 8 are 20 steps an epoch: checkpoints every 7 fall into the middle of epochs
+    steps = ["--per_device_train_batch_size", "8", "--num_train_epochs", "8"]
+    saving = ["--eval_strategy", "steps", "--eval_steps", "7", "--save_strategy", "steps", "--save_steps", "7"]
+    arguments = [*steps, *saving, "--save_total_limit", "3"]
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    subprocess.run(_command(corpus, unbroken, *arguments), check=True, env=_environment(), capture_output=True)
+
+    process = subprocess.Popen(
+        _command(corpus, broken, *arguments), env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 240
+    while not list(broken.glob("checkpoint-14/trainer_state.json")):
+        assert process.poll() is None and time.monotonic() < deadline, "ended before it could be killed"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (broken / "results.json").exists()
+
+    again = subprocess.run(
+        _command(corpus, broken, *arguments, "--resume_from_checkpoint"),
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert results(broken)["training"]["resumed"] and not results(unbroken)["training"]["resumed"]
+    assert results(broken)["training"]["steps"] == results(unbroken)["training"]["steps"] == 160
+    ours = weights(broken)
+    for name, value in weights(unbroken).items():
+        assert torch.equal(value, ours[name]), name
+    assert results(broken)["thresholds"] == results(unbroken)["thresholds"]
+
+
+def test_an_unfinished_run_goes_on_by_itself_and_a_finished_one_is_not_overwritten(corpus, tmp_path, capsys):
+    out = tmp_path / "out"
+    base = ["--dataset_name", str(corpus), "--output_dir", str(out), *SMALL_MODEL, *QUIET, "--num_train_epochs", "2"]
+    assert run(train, base) == 0
+    before = weights(out)
+    assert run(train, base) == 2
+    assert "holds a finished run" in capsys.readouterr().err
+
+    (out / "results.json").unlink()  # as if it had been killed after its last checkpoint
+    assert run(train, [*base, "--learning_rate", "0.5"]) == 2
+    assert "other arguments" in capsys.readouterr().err
+    assert run(train, base) == 0
+    assert results(out)["training"]["resumed"]
+    assert all(torch.equal(value, before[name]) for name, value in weights(out).items())
+
+
+def test_a_checkpoint_cut_short_is_passed_over(corpus, tmp_path):
+    out = tmp_path / "out"
+    base = ["--dataset_name", str(corpus), "--output_dir", str(out), *SMALL_MODEL, *QUIET, "--num_train_epochs", "2"]
+    assert run(train, base) == 0
+    before = weights(out)
+    last = max(out.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    state = last / "trainer_state.json"
+    state.write_bytes(state.read_bytes()[:100])
+    (out / "results.json").unlink()
+    assert run(train, base) == 0
+    assert all(torch.equal(value, before[name]) for name, value in weights(out).items())
+
+
+def test_two_processes_train_as_one(corpus, tmp_path):
+    # plain SGD: Adam would blow the rounding of a nearly zero gradient up to a whole step
+    same = ["--optim", "sgd", "--learning_rate", "0.5", "--word_dropout", "0", "--embedding_dropout", "0"]
+    same += ["--hidden_dropout", "0", "--num_train_epochs", "2", "--max_grad_norm", "0"]
+    same += ["--load_best_model_at_end", "false"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    environment = _environment()
+    single = _command(corpus, one, "--per_device_train_batch_size", "8", *same)
+    subprocess.run(single, check=True, env=environment, capture_output=True)
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port())]
+    double = _command(corpus, two, "--per_device_train_batch_size", "4", "--ddp_backend", "gloo", *same)
+    done = subprocess.run(
+        [double[0], *launcher, *double[1:]], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert results(two)["training"]["processes"] == 2
+    ours, theirs, after_one_epoch = weights(one), weights(two), weights(one / "checkpoint-20")
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-6)
+    assert any(not torch.equal(after_one_epoch[name], value) for name, value in ours.items())
+    assert results(two)["validation"]["f1_micro"] == pytest.approx(results(one)["validation"]["f1_micro"], abs=1e-9)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def test_bf16_and_label_ids_and_bpe_train_too(corpus, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(out), *SMALL_MODEL, *QUIET, "--max_steps", "3"]
+    arguments += ["--bf16", "true", "--targets", "label_ids", "--tokenizer_kind", "bpe", "--pad_to_multiple_of", "8"]
+    assert run(train, [*arguments, "--gradient_accumulation_steps", "2", "--threshold_kind", "global"]) == 0
+    assert results(out)["validation"]["loss"] > 0
+    assert isinstance(load_model(str(out)).model.config.thresholds, float)
+
+
+def test_a_trained_model_can_be_trained_on(corpus, trained, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(out), *QUIET, "--max_steps", "2"]
+    assert run(train, [*arguments, "--model_name_or_path", str(trained)]) == 0
+    assert load_model(str(out)).label_space.names == load_model(str(trained)).label_space.names
+
+
+def test_a_csv_of_texts_and_labels_becomes_a_model(tmp_path):
+    lines = ["text,labels"] + [
+        f'"{word} of the day, number {i}",{label}'
+        for i in range(30)
+        for word, label in (("wheat", "grain;wheat"), ("barrel", "crude"), ("profit", "earn"))
+    ]
+    file, out = tmp_path / "news.csv", tmp_path / "out"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    arguments = ["--dataset_name", str(file), "--output_dir", str(out), *SMALL_MODEL, *QUIET]
+    assert run(train, [*arguments, "--num_train_epochs", "10"]) == 0
+    assert load_model(str(out)).label_space.names == ["crude", "earn", "grain", "wheat"]
+    assert results(out)["data"]["rows"] == {"train": 81, "validation": 9}
+    assert results(out)["validation"]["f1_micro"] == 1.0

@@ -1,0 +1,440 @@
+"""Loading splits: every format, every place, and an answer to every row that is not as one would wish."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hf_mlc.data.loading import iterate_rows, load_splits
+from hf_mlc.data.rows import Columns
+from hf_mlc.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+ROWS = [{"id": "x", "text": "one", "labels": ["b", "a"]}, {"id": "y", "text": "zwei ü", "labels": []}]
+
+
+def jsonl(path, rows):
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def loaded(path, **arguments):
+    return load_splits(path, **arguments)["train"].to_list()
+
+
+def error_of(path, **arguments) -> str:
+    with pytest.raises(UserError) as caught:
+        load_splits(path, **arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.replace(f"{path.parent}/", "")
+
+
+# -- formats
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.json", "d.jsonl.gz", "d.JSONL"])
+def test_json_lines_come_back_as_they_are(tmp_path, name):
+    assert loaded(jsonl(tmp_path / name, ROWS)) == ROWS
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.tsv", "d.csv.gz"])
+def test_csv_labels_are_split_by_semicolons_and_stripped(tmp_path, name):
+    delimiter = "\t" if "tsv" in name else ","
+    body = delimiter.join(["id", "text", "labels"]) + "\n" + delimiter.join(["x", '"a\nb"', " b ; a;"]) + "\n"
+    body += delimiter.join(["y", "", ""]) + "\n"
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(body.encode()) if name.endswith(".gz") else body.encode())
+    assert loaded(path) == [
+        {"id": "x", "text": "a\nb", "labels": ["b", "a"]},
+        {"id": "y", "text": "", "labels": []},
+    ]
+
+
+def test_a_csv_may_hold_json_lists_and_a_byte_order_mark(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text('\ufefftext,labels\nhi,"[""a; b"", ""c""]"\n', encoding="utf-8")
+    assert loaded(path) == [{"id": "1", "text": "hi", "labels": ["a; b", "c"]}]
+
+
+def test_a_csv_with_python_lists_is_an_error_that_says_what_to_do(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("text,labels\nhi,['a']\n", encoding="utf-8")
+    assert error_of(path).startswith(
+        "d.csv, row 1, field 'labels': no JSON list: ['a']; accepted: labels separated by"
+    )
+
+
+def test_a_text_longer_than_the_csv_module_likes_is_read(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text(f"text,labels\n{'word ' * 40_000},a\n", encoding="utf-8")
+    assert len(loaded(path)[0]["text"]) == 200_000
+
+
+def test_a_separator_splits_strings_of_any_format(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "labels": "a | b|a"}])
+    assert loaded(path, columns=Columns(labels_separator="|"))[0]["labels"] == ["a", "b", "a"]
+    assert "accepted: a list, or a string together with labels_separator" in error_of(path)
+
+
+@pytest.mark.parametrize("name", ["d.parquet", "d.parquet.gz"])
+def test_parquet_comes_back_as_it_is(tmp_path, name):
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "plain.parquet")
+    data = (tmp_path / "plain.parquet").read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert loaded(tmp_path / name) == ROWS
+
+
+def test_class_names_in_a_parquet_file_become_the_labels(tmp_path):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "labels": datasets.List(datasets.ClassLabel(names=["no", "yes"]))}
+    )
+    data = datasets.Dataset.from_dict({"text": ["t"], "labels": [[1, 0]]}, features=features)
+    data.to_parquet(str(tmp_path / "d.parquet"))
+    assert loaded(tmp_path / "d.parquet") == [{"id": "1", "text": "t", "labels": ["yes", "no"]}]
+
+
+def test_integer_labels_stay_integers(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "labels": []}, {"text": "t", "labels": [3, 1]}])
+    split = load_splits(path)["train"]
+    assert split["labels"][1] == [3, 1] and split.features["labels"] == datasets.List(datasets.Value("int64"))
+
+
+def test_text_columns_are_joined_by_a_newline_and_other_names_are_taken(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"title": "A", "body": "b", "codes": ["x"], "key": 5}])
+    columns = Columns(text=["title", "body"], labels="codes", id="key")
+    assert loaded(path, columns=columns) == [{"id": "5", "text": "A\nb", "labels": ["x"]}]
+
+
+def test_the_row_number_stands_in_for_an_id_that_is_not_there(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "labels": ["a"], "id": None}, {"text": "t", "labels": ["a"]}])
+    assert [row["id"] for row in loaded(path)] == ["1", "2"]
+
+
+def test_blank_lines_are_skipped_and_counted(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text('\n{"text": "t", "labels": ["a"]}\n\n{"text": "t"}\n', encoding="utf-8")
+    assert error_of(path).startswith("d.jsonl, row 4, field 'labels': no such column; found: 'text'")
+
+
+# -- places
+
+
+def test_a_folder_is_matched_by_name(tmp_path):
+    for name in ("train.jsonl", "dev-set.jsonl.gz", "test_2020.jsonl", "label_names.jsonl", "trainer.jsonl"):
+        jsonl(tmp_path / name, [{"text": name, "labels": ["a"]}])
+    (tmp_path / "train.txt").write_text("no data", encoding="utf-8")
+    splits = load_splits(tmp_path)
+    assert {name: split["text"][0] for name, split in splits.items()} == {
+        "train": "train.jsonl",
+        "validation": "dev-set.jsonl.gz",
+        "test": "test_2020.jsonl",
+    }
+    assert list(load_splits(tmp_path, splits=["test"])) == ["test"]
+
+
+def test_splits_that_are_not_asked_for_are_not_opened(tmp_path):
+    jsonl(tmp_path / "train.jsonl", ROWS)
+    (tmp_path / "test.jsonl").write_text("not JSON", encoding="utf-8")
+    assert list(load_splits(tmp_path, splits=["train"])) == ["train"]
+
+
+def test_shards_of_a_split_are_read_in_order(tmp_path):
+    for i in range(2):
+        jsonl(tmp_path / f"train-0000{i}-of-00002.jsonl", [{"text": str(i), "labels": ["a"]}])
+    assert [row["text"] for row in loaded(tmp_path)] == ["0", "1"]
+    (tmp_path / "train-00001-of-00002.jsonl").unlink()
+    jsonl(tmp_path / "train-00002-of-00002.jsonl", ROWS)
+    assert "several files of the split 'train'" in error_of(tmp_path)
+
+
+def test_an_ambiguous_or_incomplete_folder_lists_what_is_there(tmp_path):
+    jsonl(tmp_path / "test.jsonl", ROWS)
+    assert "no file of the split 'train'; found: test.jsonl" in error_of(tmp_path)
+    jsonl(tmp_path / "train.jsonl", ROWS)
+    jsonl(tmp_path / "train_small.jsonl", ROWS)
+    assert "several files of the split 'train': train.jsonl, train_small.jsonl" in error_of(tmp_path)
+    assert len(load_splits(tmp_path, splits={"train": "train_small"})["train"]) == 2
+
+
+def test_files_of_splits_are_taken_as_they_are_named(tmp_path):
+    one, two = jsonl(tmp_path / "a.jsonl", ROWS), jsonl(tmp_path / "b.jsonl", ROWS[:1])
+    splits = load_splits(train_file=one, test_file=str(two))
+    assert {name: len(split) for name, split in splits.items()} == {"train": 2, "test": 1}
+    assert list(load_splits(one, splits=["test"])) == ["test"]
+    with pytest.raises(UserError, match="either dataset_name or train_file"):
+        load_splits(one, test_file=two)
+    with pytest.raises(UserError, match="no data set"):
+        load_splits()
+    with pytest.raises(UserError, match="no file for the split 'validation'"):
+        load_splits(train_file=one, splits=["train", "validation"])
+
+
+def test_labels_of_one_kind_are_asked_of_all_files(tmp_path):
+    jsonl(tmp_path / "train.jsonl", [{"text": "t", "labels": ["a"]}])
+    jsonl(tmp_path / "test.jsonl", [{"text": "t", "labels": []}, {"text": "t", "labels": [1]}])
+    message = error_of(tmp_path)
+    assert "test.jsonl, row 2, field 'labels': the label 1 where the labels before it are strings" in message
+
+
+def test_the_first_rows_are_taken_where_a_maximum_is_set(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [*ROWS, {"text": "bad"}])
+    assert loaded(path, max_samples={"train": 2}) == ROWS
+    assert loaded(path, max_samples={"train": 1}) == ROWS[:1]
+    with pytest.raises(UserError, match="max_samples"):
+        load_splits(path, max_samples={"train": 0})
+    with pytest.raises(UserError, match="unknown split 'dev'; accepted: train, validation, test"):
+        load_splits(path, max_samples={"dev": 1})
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", ROWS)
+    first = load_splits(path)["train"]
+    assert load_splits(path)["train"].cache_files == first.cache_files
+    changed = [dict(ROWS[0], text="two"), ROWS[1]]  # as many bytes as before
+    jsonl(path, changed)
+    os.utime(path, ns=(1, 1))
+    assert loaded(path) == changed
+
+
+def test_what_is_not_on_disk_comes_from_the_hub(monkeypatch):
+    asked = []
+    features = datasets.Features(
+        {
+            "sentence": datasets.Value("string"),
+            "labels": datasets.List(datasets.ClassLabel(names=["joy", "fear"])),
+            "other": datasets.Value("float64"),
+        }
+    )
+    rows = {"sentence": ["s", "t"], "labels": [[1], []], "other": [0.5, None]}
+    hub = datasets.DatasetDict(
+        {name: datasets.Dataset.from_dict(rows, features=features) for name in ("train", "dev")}
+    )
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: asked.append((args, kwargs)) or hub)
+    splits = load_splits(
+        "org/emotions", config_name="small", revision="abc", columns=Columns(text="sentence"), max_samples={"train": 1}
+    )
+    assert asked == [(("org/emotions", "small"), {"revision": "abc", "cache_dir": None})]
+    assert splits["train"].to_list() == [{"id": "1", "text": "s", "labels": ["fear"]}]
+    assert splits["validation"].to_list()[1] == {"id": "2", "text": "t", "labels": []}
+    with pytest.raises(
+        UserError,
+        match=r"org/emotions\[train\], row 1, field 'text': no such column; found: 'sentence', 'labels', 'other'",
+    ):
+        load_splits("org/emotions", columns=Columns())
+    with pytest.raises(UserError, match="no split 'test'; found: train, dev"):
+        load_splits("org/emotions", columns=Columns(text="sentence"), splits=["test"])
+
+
+def test_integers_on_the_hub_stay_integers_and_null_labels_are_an_error(monkeypatch):
+    features = datasets.Features({"text": datasets.Value("string"), "labels": datasets.List(datasets.Value("int32"))})
+    hub = {"train": datasets.Dataset.from_dict({"text": ["s"], "labels": [[7]]}, features=features)}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: hub)
+    assert load_splits("org/x")["train"].to_list() == [{"id": "1", "text": "s", "labels": [7]}]
+    hub["train"] = datasets.Dataset.from_dict({"text": ["s"], "labels": [None]}, features=features)
+    with pytest.raises(UserError, match=r"org/x\[train\], row 1, field 'labels': the labels are null"):
+        load_splits("org/x")
+
+
+def test_a_data_set_that_the_hub_does_not_give_is_one_line():
+    # the tests run with HF_HUB_OFFLINE=1, which is one way of not being found
+    with pytest.raises(UserError, match=r"^org/none: cannot be loaded"):
+        load_splits("org/none")
+
+
+@pytest.mark.parametrize("name", ["./none", "/no/where", "none.csv", "none.jsonl.gz", "a/b/c"])
+def test_a_mistaken_path_is_not_looked_for_on_the_hub(name, monkeypatch):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: pytest.fail("asked the Hub"))
+    with pytest.raises(UserError, match="no such file or folder"):
+        load_splits(name)
+
+
+# -- bad rows: each is reported as file, row, field
+
+
+GOOD = b'{"text": "t", "labels": ["a"]}\n'
+
+
+@pytest.mark.parametrize(
+    ("second_line", "message"),
+    [
+        (b'{"text": "t",', "d.jsonl, row 2: not JSON ("),
+        (b"[1]", "d.jsonl, row 2: a JSON array instead of an object"),
+        (b"null", "d.jsonl, row 2: a JSON null instead of an object"),
+        (b"[" * 100_000, "d.jsonl, row 2: not JSON ("),
+        (b'{"labels": []}', "d.jsonl, row 2, field 'text': no such column; found: 'labels'"),
+        (b'{"text": "t"}', "d.jsonl, row 2, field 'labels': no such column; found: 'text'"),
+        (b'{"text": null, "labels": []}', "d.jsonl, row 2, field 'text': the text is null"),
+        (b'{"text": 3, "labels": []}', "d.jsonl, row 2, field 'text': the text is an integer: 3"),
+        (b'{"text": "\\ud800", "labels": []}', "d.jsonl, row 2, field 'text': half a surrogate pair"),
+        (b'{"text": "t", "labels": "a"}', "d.jsonl, row 2, field 'labels': the labels are a string: a"),
+        (b'{"text": "t", "labels": null}', "d.jsonl, row 2, field 'labels': the labels are null"),
+        (b'{"text": "t", "labels": {"a": 1}}', "d.jsonl, row 2, field 'labels': the labels are an object"),
+        (b'{"text": "t", "labels": [1.5]}', "d.jsonl, row 2, field 'labels': a label is a float: 1.5"),
+        (b'{"text": "t", "labels": [null]}', "d.jsonl, row 2, field 'labels': a label is null"),
+        (b'{"text": "t", "labels": [true]}', "d.jsonl, row 2, field 'labels': a label is a boolean"),
+        (b'{"text": "t", "labels": [{"name": "a"}]}', "d.jsonl, row 2, field 'labels': a label is an object"),
+        (b'{"text": "t", "labels": ["b", " "]}', "d.jsonl, row 2, field 'labels': an empty label ' '"),
+        (b'{"text": "t", "labels": ["\\ud800"]}', "d.jsonl, row 2, field 'labels': half a surrogate pair"),
+        (b'{"text": "t", "labels": [1]}', "d.jsonl, row 2, field 'labels': the label 1 where the labels before it"),
+        (b'{"text": "t", "labels": [], "id": 1.5}', "d.jsonl, row 2, field 'id': the id is a float: 1.5"),
+        (b'{"text": "t\xff", "labels": []}', "d.jsonl, row 2: not UTF-8: byte 0xff at position 11 of line 2"),
+    ],
+)
+def test_a_bad_line_is_reported_with_file_row_and_field(tmp_path, second_line, message):
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(GOOD + second_line + b"\n" + GOOD)
+    assert error_of(path).startswith(message)
+
+
+def test_a_huge_integer_is_reported(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "labels": [2**63]}])
+    assert error_of(path).startswith("d.jsonl, row 1, field 'labels': the label 9223372036854775808 is too large")
+
+
+def test_kinds_of_labels_mixed_in_one_first_row_are_reported(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "labels": [1, "a"]}])
+    assert error_of(path).startswith("d.jsonl, row 1, field 'labels': strings and integers mixed")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("text,labels\nt,a\nt,a,b\n", "d.csv, row 2: 3 fields under a header of 2"),
+        ('text,labels\nt,a\n"t,a\n', "d.csv, row 2: not CSV ("),
+        ("text;labels\nt;a\n", "d.csv, row 1, field 'text': no such column; found: 'text;labels'"),
+        ("text,text,labels\nt,t,a\n", "d.csv, field 'text': two columns of this name"),
+    ],
+)
+def test_a_bad_csv_is_reported(tmp_path, body, message):
+    path = tmp_path / "d.csv"
+    path.write_text(body, encoding="utf-8")
+    assert error_of(path).startswith(message)
+
+
+def test_a_csv_in_another_encoding_is_reported_with_its_line(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_bytes("text,labels\nok,a\ncafé,a\n".encode("latin-1"))
+    assert error_of(path).startswith("d.csv, row 3: not UTF-8: byte 0xe9 at position 3 of line 3")
+
+
+def test_a_json_array_is_told_from_json_lines(tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps(ROWS, indent=1), encoding="utf-8")
+    assert error_of(path).startswith("d.json, row 1: a JSON array, not JSON Lines; accepted: one JSON object a line")
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.csv", "d.jsonl.gz"])
+def test_an_empty_file_is_an_error(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"") if name.endswith(".gz") else b"text,labels\n" if "csv" in name else b"\n\n")
+    assert error_of(path).startswith(f"{name}: an empty file: no rows")
+
+
+@pytest.mark.parametrize("name", ["d.jsonl.gz", "d.parquet.gz"])
+def test_an_archive_that_is_cut_short_is_an_error(tmp_path, name):
+    path = tmp_path / name
+    rows = [dict(ROWS[0], text=os.urandom(5000).hex()) for _ in range(10)]
+    data = gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    path.write_bytes(data[: len(data) // 2])
+    assert "the archive is cut short" in error_of(path)
+    path.write_bytes(b"not gzip")
+    assert "not a sound gzip archive" in error_of(path)
+
+
+def test_a_parquet_file_that_is_cut_short_is_an_error(tmp_path):
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.Table.from_pylist(ROWS), path)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert error_of(path).startswith("d.parquet: not readable as Parquet")
+
+
+def test_null_texts_in_parquet_are_reported(tmp_path):
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.Table.from_pylist([ROWS[0], {"text": None, "labels": ["a"]}]), path)
+    assert error_of(path).startswith("d.parquet, row 2, field 'text': the text is null")
+    pq.write_table(pa.Table.from_pylist([{"body": "b"}]), path)
+    assert error_of(path).startswith("d.parquet, row 1, field 'text': no such column; found: 'body'")
+
+
+def test_an_unsupported_ending_is_an_error(tmp_path):
+    path = tmp_path / "d.xlsx"
+    path.write_bytes(b"x")
+    assert error_of(path).startswith("d.xlsx: unsupported file ending '.xlsx'; accepted: .jsonl, .json, .csv")
+
+
+def test_a_failed_load_leaves_no_half_written_split(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [ROWS[0], {"text": "t"}])
+    error_of(path)
+    assert not list((tmp_path / "cache").rglob("*.arrow"))
+    jsonl(path, ROWS)
+    assert loaded(path) == ROWS
+
+
+def test_columns_without_a_name_are_an_error():
+    with pytest.raises(UserError, match="no text column"):
+        Columns(text=[])
+    with pytest.raises(UserError, match="an empty separator"):
+        Columns(labels_separator="")
+
+
+# -- rows one at a time, as prediction reads them
+
+
+def test_rows_without_labels_pass_where_labels_are_not_required(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"text": "t"}, ROWS[0]])
+    assert list(iterate_rows(path, labels_required=False)) == [{"id": "1", "text": "t"}, ROWS[0]]
+
+
+def test_a_bad_row_is_reached_only_after_the_good_ones_before_it(tmp_path):
+    rows = iterate_rows(jsonl(tmp_path / "d.jsonl", [ROWS[0], {}]))
+    assert next(rows) == ROWS[0]
+    with pytest.raises(UserError, match="row 2"):
+        next(rows)
+
+
+def test_a_csv_written_by_pythons_own_writer_comes_back(tmp_path):
+    texts = ['quote " and, comma', "line\r\nend", "tab\there", ""]
+    with (tmp_path / "d.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerows([["text", "labels"], *([text, "a"] for text in texts)])
+    assert [row["text"] for row in loaded(tmp_path / "d.csv")] == texts
+
+
+# -- real files
+
+
+def test_reuters_has_its_published_sizes(real_data):
+    splits = load_splits(real_data("reuters21578"), columns=Columns(text=["title", "text"]))
+    assert {name: len(split) for name, split in splits.items()} == {"train": 7770, "test": 3019}
+    assert len({label for labels in splits["train"]["labels"] for label in labels}) == 90
+    assert splits["train"][0]["id"] == "1" and splits["train"][0]["labels"] == ["cocoa"]
+    assert splits["train"][0]["text"].startswith("BAHIA COCOA REVIEW\nBAHIA COCOA REVIEW\nShowers")
+
+
+def test_codiesp_reads_either_language_and_either_code_system(real_data):
+    folder = real_data("codiesp")
+    splits = load_splits(folder)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 500, "test": 250}
+    assert splits["train"][0]["labels"][:2] == ["n44.8", "z20.818"]
+    english = load_splits(folder, columns=Columns(text="text_en", labels="procedures"), splits=["test"])
+    assert english["test"][0]["text"] != splits["test"][0]["text"]
+
+
+def test_the_first_eu_laws_are_read_without_the_rest(real_data):
+    splits = load_splits(real_data("eurlex57k"), max_samples={"train": 50, "validation": 20, "test": 20})
+    assert {name: len(split) for name, split in splits.items()} == {"train": 50, "validation": 20, "test": 20}
+    assert all(labels for labels in splits["train"]["labels"])
