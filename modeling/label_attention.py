@@ -221,7 +221,8 @@ class _BlockAttention(torch.autograd.Function):
         values_or_keys = keys_BTD if values_BTE is None else values_BTE
         dtype = _compute_dtype(query_LD, keys_BTD, values_or_keys)
         num_labels = query_LD.shape[0]
-        context_BLE = values_or_keys.new_empty(keys_BTD.shape[0], num_labels, values_or_keys.shape[2])
+        # Saved in the compute dtype: rounded to half precision it would spoil the small differences of the backward pass.
+        context_BLE = keys_BTD.new_empty(keys_BTD.shape[0], num_labels, values_or_keys.shape[2], dtype=dtype)
         log_sum_BL = keys_BTD.new_empty(keys_BTD.shape[0], num_labels, dtype=dtype)
         ctx.label_block, ctx.document_block = _fit_blocks(block_size, query_LD, keys_BTD)
         buffer = _new_buffer(ctx, keys_BTD, dtype)
@@ -247,7 +248,7 @@ class _BlockAttention(torch.autograd.Function):
             log_sum_BL.masked_fill_(empty_B[:, None], float("inf"))
         ctx.save_for_backward(query_LD, keys_BTD, values_BTE, mask_BT, context_BLE, log_sum_BL)
         ctx.scale = scale
-        return context_BLE
+        return context_BLE.to(values_or_keys.dtype)
 
     @staticmethod
     @once_differentiable

@@ -67,7 +67,7 @@ class BagOfWordsEncoder(nn.Module):
 
 
 class ConvolutionLayer(GradientCheckpointingLayer):
-    """One residual 1-D convolution: what stands a few words to either side is added to each token."""
+    """One residual 1-D convolution; the documents' tokens come first, their padding behind."""
 
     def __init__(self, config):
         super().__init__()
@@ -83,16 +83,20 @@ class ConvolutionLayer(GradientCheckpointingLayer):
 
 
 class ConvolutionEncoder(BagOfWordsEncoder):
-    """Residual 1-D convolutions over the word vectors."""
+    """Residual 1-D convolutions over the word vectors: what stands a few words to either side is added to each token."""
 
     def __init__(self, config):
         super().__init__(config)
         self.layers = nn.ModuleList(ConvolutionLayer(config) for _ in range(config.num_hidden_layers))
 
     def encode(self, embedded_BTE: torch.Tensor, mask_BT: torch.Tensor) -> list[torch.Tensor]:
+        order_BT, back_BT = _tokens_first(mask_BT)
+        mask_BT = mask_BT.gather(1, order_BT)
         states = [embedded_BTE]
+        hidden_BTD = _take(embedded_BTE, order_BT)
         for layer in self.layers:
-            states.append(layer(states[-1], mask_BT))
+            hidden_BTD = layer(hidden_BTD, mask_BT)
+            states.append(_take(hidden_BTD, back_BT))
         return states
 
 
@@ -128,9 +132,7 @@ class RecurrentEncoder(BagOfWordsEncoder):
 
     def encode(self, embedded_BTE: torch.Tensor, mask_BT: torch.Tensor) -> list[torch.Tensor]:
         length_B1 = mask_BT.sum(dim=1, keepdim=True)
-        # tokens first, padding behind, wherever it stood; `back_BT` undoes it
-        order_BT = torch.argsort((~mask_BT).to(torch.int8), dim=1, stable=True)
-        back_BT = torch.argsort(order_BT, dim=1)
+        order_BT, back_BT = _tokens_first(mask_BT)
         place_BT = torch.arange(mask_BT.shape[1], device=mask_BT.device)[None].expand_as(order_BT)
         reverse_BT = torch.where(place_BT < length_B1, length_B1 - 1 - place_BT, place_BT)
 
@@ -140,6 +142,14 @@ class RecurrentEncoder(BagOfWordsEncoder):
             hidden_BTD = layer(self.dropout(hidden_BTD) if number else hidden_BTD, reverse_BT)
             states.append(_take(hidden_BTD, back_BT))
         return states
+
+
+def _tokens_first(mask_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The places `(B, T)` to read from, so that tokens come first and padding, wherever it stood, behind; and back."""
+    tokens_BT, padding_BT = mask_BT.cumsum(dim=1), (~mask_BT).cumsum(dim=1)
+    back_BT = torch.where(mask_BT, tokens_BT, tokens_BT[:, -1:] + padding_BT) - 1
+    place_BT = torch.arange(mask_BT.shape[1], device=mask_BT.device)[None].expand_as(back_BT)
+    return torch.empty_like(back_BT).scatter_(1, back_BT, place_BT), back_BT
 
 
 def _take(values_BTD: torch.Tensor, places_BT: torch.Tensor) -> torch.Tensor:

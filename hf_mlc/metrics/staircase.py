@@ -50,19 +50,21 @@ def make_cells(scores_BS, truth_BS, candidate_ids_BS, num_true_B: np.ndarray, nu
         candidate_ids_BS=candidate_ids_BS,
         mask_BS=None if candidate_ids_BS is None else candidate_ids_BS >= 0,
     )
-    first_BS = torch.arange(scores_BS.shape[1], device=scores_BS.device) == first_B1
-    known_BS = truth_BS >= 0
-    rows_C, columns_C = known_BS.nonzero(as_tuple=True)
-    ids_C = columns_C if candidate_ids_BS is None else candidate_ids_BS[known_BS]
-    return Cells(
-        rows_C=rows_C.to(torch.int32).cpu().numpy(),
-        ids_C=ids_C.to(torch.int32).cpu().numpy(),
-        scores_C=scores_BS[known_BS].cpu().numpy(),
-        truth_C=(truth_BS[known_BS] == 1).cpu().numpy(),
-        first_C=first_BS[known_BS].cpu().numpy(),
-        num_true_N=num_true_B,
-        num_true_L=num_true_L,
-    )
+    first_BS = torch.zeros_like(truth_BS, dtype=torch.bool)
+    # a row without any column to rank has -1 there: nothing is first in it
+    first_BS.scatter_(1, first_B1.clamp(min=0), first_B1 >= 0)
+    num_rows, num_columns = scores_BS.shape
+    rows_C = np.repeat(np.arange(num_rows, dtype=np.int32), num_columns)
+    if candidate_ids_BS is None:
+        ids_C = np.tile(np.arange(num_columns, dtype=np.int32), num_rows)
+    else:
+        ids_C = candidate_ids_BS.to(torch.int32).cpu().numpy().reshape(-1)
+    cells = [rows_C, ids_C]
+    cells += [values.cpu().numpy().reshape(-1) for values in (scores_BS, truth_BS == 1, first_BS)]
+    known_C = (truth_BS >= 0).cpu().numpy().reshape(-1)
+    if not known_C.all():  # mostly they all are, and the copies are large
+        cells = [values[known_C] for values in cells]
+    return Cells(*cells, num_true_B, num_true_L)
 
 
 def join_cells(parts: list[Cells]) -> Cells:
@@ -84,7 +86,7 @@ def threshold_between(upper: float, lower: float) -> float:
     An infinite `upper` counts as 1."""
     lower = np.float32(lower)
     upper = np.float32(1.0) if np.isinf(upper) else np.float32(upper)
-    if lower >= upper:  # nothing but guaranteed cells above a score of 1
+    if lower == upper == 1:  # nothing but guaranteed cells, which need no score
         return float(np.nextafter(lower, np.float32(2.0)))
     middle = np.float32((float(upper) + float(lower)) / 2)
     return float(middle if middle > lower else upper)

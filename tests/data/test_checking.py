@@ -98,6 +98,7 @@ def test_a_test_split_alone_can_be_checked(warnings_of):
     assert report.splits["test"].rows == 1 and not warnings
 
 
+@pytest.mark.real_data
 def test_reuters_has_its_published_counts(real_data, tmp_path):
     report = check_splits(load_splits(real_data("reuters21578"), cache_dir=tmp_path))
     train, test = report.splits["train"], report.splits["test"]

@@ -417,6 +417,7 @@ def test_a_csv_written_by_pythons_own_writer_comes_back(tmp_path):
 # -- real files
 
 
+@pytest.mark.real_data
 def test_reuters_has_its_published_sizes(real_data):
     splits = load_splits(real_data("reuters21578"), columns=Columns(text=["title", "text"]))
     assert {name: len(split) for name, split in splits.items()} == {"train": 7770, "test": 3019}
@@ -425,6 +426,7 @@ def test_reuters_has_its_published_sizes(real_data):
     assert splits["train"][0]["text"].startswith("BAHIA COCOA REVIEW\nBAHIA COCOA REVIEW\nShowers")
 
 
+@pytest.mark.real_data
 def test_codiesp_reads_either_language_and_either_code_system(real_data):
     folder = real_data("codiesp")
     splits = load_splits(folder)
@@ -434,6 +436,7 @@ def test_codiesp_reads_either_language_and_either_code_system(real_data):
     assert english["test"][0]["text"] != splits["test"][0]["text"]
 
 
+@pytest.mark.real_data
 def test_the_first_eu_laws_are_read_without_the_rest(real_data):
     splits = load_splits(real_data("eurlex57k"), max_samples={"train": 50, "validation": 20, "test": 20})
     assert {name: len(split) for name, split in splits.items()} == {"train": 50, "validation": 20, "test": 20}

@@ -152,7 +152,7 @@ class MultiLabelModelTesterMixin(FreshProcessTesterMixin, TrainingTesterMixin):
         for found in gradients[1:]:
             for name, gradient in found.items():
                 torch.testing.assert_close(
-                    gradient, gradients[0][name], atol=1e-5, rtol=1e-4, msg=lambda m, n=name: n + m
+                    gradient, gradients[0][name], atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
                 )
 
     def test_an_empty_document_gives_finite_logits_and_gradients(self, tester):

@@ -79,6 +79,7 @@ class TestPlant(MultiLabelModelTesterMixin):
             logits = (context * model.decoder.weight).sum(dim=-1) + model.decoder.bias
         torch.testing.assert_close(logits, output.logits, atol=1e-5, rtol=1e-5)
 
+    @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated")  # the name before 5.2x
     def test_activation_checkpointing_changes_no_gradient(self, tester):
         batch, targets = tester.collate(tester.documents()), some_targets(tester, 4)
         plain, recomputed = build(tester).train(), build(tester).train()
@@ -216,6 +217,7 @@ def test_eager_and_fused_attention_of_the_backbone_agree():
     assert [tuple(weights.shape) for weights in eager.attentions] == [(5, 2, 9, 9)] * 2
 
 
+@pytest.mark.slow
 def test_inductor_compiles_the_convolution_for_training():
     torch._dynamo.reset()
     tester = PlantModelTester(encoder="convolution")
