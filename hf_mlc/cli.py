@@ -31,3 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if asked_for_help else 2
     command = importlib.import_module(f"hf_mlc.commands.{arguments[0]}")
     return run(command.main, arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

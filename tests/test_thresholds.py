@@ -10,7 +10,7 @@ from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.thresholds import METRICS, ThresholdTuner, tune_thresholds
 
 
-NUM_DOCUMENTS, NUM_LABELS = 40, 9
+NUM_DOCUMENTS, NUM_LABELS = 30, 6
 
 
 def _make(seed, *, levels=None, num_documents=NUM_DOCUMENTS, shift=0.0):
@@ -169,8 +169,8 @@ def test_the_tuner_equals_one_call_however_the_rows_are_split(kind):
 @pytest.mark.parametrize("metric", METRICS)
 def test_rows_beyond_the_budget_are_kept_as_pairs_with_the_same_choice(metric):
     scores, truth = _make(6)
-    # room for 20 rows: 20 x 9 x 5 bytes
-    tuner = ThresholdTuner(NUM_LABELS, metric=metric, row_budget_mb=900 / 2**20)
+    # room for 20 rows: 20 x 6 x 5 bytes
+    tuner = ThresholdTuner(NUM_LABELS, metric=metric, row_budget_mb=600 / 2**20)
     for start in range(0, NUM_DOCUMENTS, 8):
         tuner.update(scores[start : start + 8], truth[start : start + 8])
     assert tuner.rows is None
@@ -206,7 +206,7 @@ def test_a_shortlist_gives_the_best_threshold_over_its_candidates(metric):
 
 
 def test_one_threshold_a_label_is_refused_for_a_shortlist():
-    tuner = ThresholdTuner(9, kind="per_label")
+    tuner = ThresholdTuner(NUM_LABELS, kind="per_label")
     with pytest.raises(UserError, match="shortlist"):
         tuner.update(np.array([[0.5]]), candidate_ids=np.array([[3]]), label_ids=np.array([[3]]))
 

@@ -181,7 +181,7 @@ CASES = {
 def test_a_mistake_is_answered_by_one_line(mistake, tmp_path, trained, copy_of, capfd):
     case, expected = CASES[mistake]
     verb, arguments = case(tmp_path, trained, copy_of)
-    before = {path for path in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     capfd.readouterr()
     status = run(importlib.import_module(f"hf_mlc.commands.{verb}").main, arguments)
     printed = capfd.readouterr()
@@ -191,7 +191,7 @@ def test_a_mistake_is_answered_by_one_line(mistake, tmp_path, trained, copy_of, 
     assert "Traceback" not in printed.err
     for fragment in expected:
         assert fragment in answers[0], answers[0]
-    left = {path for path in tmp_path.rglob("*")} - before
+    left = set(tmp_path.rglob("*")) - before
     assert not left, f"left behind: {left}"
     with capfd.disabled():
         sys.stdout.write(f"\n  {mistake}\n      {answers[0].replace(str(tmp_path), '.')}")

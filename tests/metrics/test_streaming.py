@@ -299,3 +299,9 @@ def test_no_document_is_an_error():
     metrics.update(np.zeros((0, 2)), np.zeros((0, 2)))
     with pytest.raises(UserError, match="no document"):
         metrics.compute()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_scores_on_a_cuda_device_give_the_same_numbers(data):
+    scores, truth = (torch.from_numpy(part) for part in data)
+    assert _measure(scores.cuda(), truth).compute() == pytest.approx(_measure(scores, truth).compute(), rel=1e-12)

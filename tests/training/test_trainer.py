@@ -1,0 +1,135 @@
+"""The trainer's own promises, on a model small enough to count along."""
+
+from __future__ import annotations
+
+import datasets
+import pytest
+import torch
+
+from hf_mlc.data import MultiLabelCollator, train_tokenizer
+from hf_mlc.errors import UserError
+from hf_mlc.label_storage import read_label_space, store_label_space
+from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.configuration_plant import PlantConfig
+from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.trainer import MultiLabelTrainer, last_complete_checkpoint
+
+
+TEXTS = ["corn", "wheat corn", "oil", "oil wheat", "profit", "corn oil", "profit oil"]
+LABELS = [["grain"], ["grain"], ["crude"], ["crude", "grain"], ["earn"], ["crude", "grain"], ["crude", "earn"]]
+
+
+@pytest.fixture
+def parts():
+    space = LabelSpace.from_label_lists(LABELS)
+    tokenizer = train_tokenizer(TEXTS, min_frequency=1)
+    rows = datasets.Dataset.from_dict(
+        {
+            "input_ids": tokenizer(TEXTS)["input_ids"],
+            "label_ids": [space.encode(labels).tolist() for labels in LABELS],
+            "length": [len(text.split()) for text in TEXTS],
+        }
+    )
+    torch.manual_seed(0)
+    config = PlantConfig(vocab_size=len(tokenizer), hidden_size=8, encoder="bag_of_words", num_labels=len(space))
+    store_label_space(config, space)
+    return PlantForMultiLabelClassification(config), tokenizer, rows, space
+
+
+def trainer_of(parts, folder, targets="labels", **arguments):
+    model, tokenizer, rows, space = parts
+    args = MultiLabelTrainingArguments(
+        output_dir=str(folder), use_cpu=True, report_to="none", disable_tqdm=True, max_steps=1, **arguments
+    )
+    return MultiLabelTrainer(
+        model,
+        args,
+        train_dataset=rows,
+        eval_dataset=rows,
+        data_collator=MultiLabelCollator(tokenizer, len(space), targets=targets),
+        processing_class=tokenizer,
+    )
+
+
+@pytest.mark.parametrize("targets", ["labels", "label_ids"])
+def test_both_target_forms_give_the_same_metrics_and_loss(parts, tmp_path, targets):
+    model, tokenizer, rows, space = parts
+    trainer = trainer_of(parts, tmp_path, targets=targets)
+    found = trainer.evaluate()
+    batch = MultiLabelCollator(tokenizer, len(space))([dict(row) for row in rows])
+    with torch.no_grad():
+        expected = model.eval()(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")})
+    assert found["eval_loss"] == pytest.approx(expected.loss.item(), rel=1e-5)
+    # p@1 by hand: the share of documents whose best-scored label is among theirs
+    best = expected.logits.argmax(1)
+    assert found["eval_p@1"] == pytest.approx(batch["labels"].gather(1, best[:, None]).mean().item())
+
+
+def test_documents_are_counted_not_target_cells(parts, tmp_path):
+    trainer = trainer_of(parts, tmp_path)
+    batches = [{"labels": torch.zeros(4, 3)}, {"labels": torch.zeros(3, 3)}]
+    assert trainer._get_num_items_in_batch(batches, torch.device("cpu")) == 7
+
+
+def test_tuned_thresholds_are_written_to_the_configuration(parts, tmp_path):
+    trainer = trainer_of(parts, tmp_path, threshold_kind="global")
+    choice = trainer.tune_thresholds()
+    assert trainer.model.config.thresholds == choice.thresholds != 0.5
+    # measured with the rule it chose, the validation rows give the value it promised
+    assert trainer.evaluate()["eval_f1_micro"] == pytest.approx(choice.value)
+    assert trainer.evaluate()["eval_tuned_f1_micro"] == pytest.approx(choice.value)
+
+
+def test_no_thresholds_are_tuned_when_told_not_to(parts, tmp_path):
+    trainer = trainer_of(parts, tmp_path, threshold_kind="none")
+    assert trainer.tune_thresholds() is None
+    assert trainer.model.config.thresholds == 0.5
+
+
+def test_a_test_split_is_measured_without_choosing_anything(parts, tmp_path):
+    trainer = trainer_of(parts, tmp_path)
+    found = trainer.evaluate_test(parts[2])
+    assert "test_f1_micro" in found and not [name for name in found if "tuned" in name]
+    assert "eval_tuned_f1_micro" in trainer.evaluate()  # and validation goes on as before
+
+
+def test_the_best_checkpoint_needs_validation_rows(parts, tmp_path):
+    model, tokenizer, rows, space = parts
+    args = MultiLabelTrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    with pytest.raises(UserError, match="no validation rows"):
+        MultiLabelTrainer(model, args, train_dataset=rows, data_collator=MultiLabelCollator(tokenizer, len(space)))
+
+
+def test_early_stopping_ends_a_run_that_no_longer_gets_better(parts, tmp_path):
+    trainer = trainer_of(
+        parts, tmp_path, early_stopping_patience=2, eval_strategy="steps", eval_steps=1, save_strategy="steps",
+        save_steps=1, learning_rate=0.0,
+    )  # fmt: skip
+    trainer.args.max_steps = 50
+    trainer.train()
+    # the first evaluation is the best; two more without a gain, and it ends
+    assert trainer.state.global_step == 3
+
+
+def test_the_label_space_travels_with_the_configuration(parts):
+    model, _, _, space = parts
+    found = read_label_space(model.config)
+    assert found == space and found.counts.tolist() == [4, 2, 4]
+
+
+def test_starting_bias_is_the_log_odds_of_the_training_counts(parts):
+    model, _, _, space = parts
+    model.set_training_statistics(torch.from_numpy(space.counts), space.num_documents)
+    # crude is in 4 of 7 documents: (4 + 0.5) / (3 + 0.5) = 1.2857, its logarithm 0.2513; earn in 2: log(2.5/5.5)
+    assert model.decoder.bias.tolist() == pytest.approx([0.2513, -0.7885, 0.2513], abs=1e-4)
+
+
+def test_the_last_whole_checkpoint_is_found(tmp_path):
+    assert last_complete_checkpoint(tmp_path) is None
+    for number, state in ((9, '{"a": 1}'), (100, '{"a": 1}'), (110, '{"a"'), (120, None)):
+        folder = tmp_path / f"checkpoint-{number}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state, encoding="utf-8")
+    assert last_complete_checkpoint(tmp_path).name == "checkpoint-100"
