@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 
 from hf_mlc.errors import UserError
+from hf_mlc.metrics.buckets import bucket_of
+from hf_mlc.metrics.ranking import inverse_propensities
 
-
-# the training-count buckets in which every metric is also reported: (name, smallest count in it)
-BUCKETS = (("0", 0), ("1-5", 1), ("6-20", 6), ("21-50", 21), (">50", 51))
 
 # looking for a near match compares with every name: only done where that is instant
 _NEAR_MATCH_LIMIT = 20_000
@@ -260,14 +259,12 @@ class LabelSpace:
             float64 `(L,)`, each in (0, 1].
         """
         counts, num_documents = self._training_counts()
-        c = max(np.log(max(num_documents, 1)) - 1.0, 0.0) * (b + 1.0) ** a
-        return 1.0 / (1.0 + c * (counts + b) ** -a)
+        return 1.0 / inverse_propensities(counts, num_documents, a=a, b=b)
 
     def bucket_of(self) -> np.ndarray:
         """The training-count bucket of each label: `'0'`, `'1-5'`, `'6-20'`, `'21-50'` or `'>50'`; str `(L,)`."""
         counts, _ = self._training_counts()
-        bucket = np.searchsorted([smallest for _, smallest in BUCKETS], counts, side="right") - 1
-        return np.array([name for name, _ in BUCKETS])[bucket]
+        return bucket_of(counts)
 
     def _training_counts(self) -> tuple[np.ndarray, int]:
         if self.counts is None or self.num_documents is None:

@@ -28,10 +28,11 @@ class MultiLabelConfig(PreTrainedConfig):
             the loss is always a mean.
         use_pos_weight (`bool`, *optional*, defaults to `False`):
             Weigh the positives of label l by `min((N - n_l) / n_l, pos_weight_max)`; the weights are a buffer of the
-            model, filled from training counts.
+            model, filled from training counts. For `"bce"` only.
         pos_weight_max (`float`, *optional*, defaults to 10.0): upper bound of these weights.
         label_smoothing (`float`, *optional*, defaults to 0.0):
-            Targets become `y * (1 - s) + s / 2` (binary smoothing; every label is its own two-class problem).
+            Targets become `y * (1 - s) + s / 2` (binary smoothing; every label is its own two-class problem). For
+            `"bce"` only.
         focal_gamma (`float`, *optional*, defaults to 2.0): exponent of the focal loss.
         asymmetric_gamma_positive (`float`, *optional*, defaults to 0.0): exponent for positives.
         asymmetric_gamma_negative (`float`, *optional*, defaults to 4.0): exponent for negatives.
@@ -94,6 +95,8 @@ class MultiLabelConfig(PreTrainedConfig):
             raise ValueError(f"`asymmetric_clip` must be in [0, 1), found {self.asymmetric_clip}")
         if self.pos_weight_max <= 0:
             raise ValueError(f"`pos_weight_max` must be positive, found {self.pos_weight_max}")
+        if self.loss != "bce" and (self.use_pos_weight or self.label_smoothing):
+            raise ValueError(f'`use_pos_weight` and `label_smoothing` belong to `loss="bce"`, found "{self.loss}"')
 
     def validate_thresholds(self):
         """One threshold, or exactly one a label, each a probability."""
@@ -113,17 +116,33 @@ class MultiLabelConfig(PreTrainedConfig):
             for key in ("id2label", "label2id", "label_space"):
                 output.pop(key, None)
         output.pop("_names_are_placeholders", None)
+        output.pop("_loaded_from", None)
         return output
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs):
+        """As `PreTrainedConfig.from_pretrained`, remembering where the label file is to be sought."""
+        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
+        config = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        (config[0] if isinstance(config, tuple) else config).remember_source(kwargs)
+        return config
+
+    def remember_source(self, kwargs: dict[str, Any]) -> None:
+        """Keeps those arguments of a `from_pretrained` that say which of a repository's files are meant."""
+        self._loaded_from = {name: kwargs[name] for name in ("revision", "subfolder", "cache_dir") if kwargs.get(name)}
 
     def label_file(self) -> Path:
         """The file of names and counts in the folder or Hub repository that this configuration was loaded from."""
-        return Path(cached_file(self.name_or_path, self.label_space_file))
+        return Path(cached_file(self.name_or_path, self.label_space_file, **getattr(self, "_loaded_from", {})))
 
     def read_label_file(self) -> None:
         """Fills in names and label space where they lie in a file of their own; does nothing otherwise."""
         if not self._names_are_placeholders:
             return
-        content = json.loads(self.label_file().read_text(encoding="utf-8"))
+        try:
+            content = json.loads(self.label_file().read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.label_file()} is no whole JSON file: {error}") from None
         names = content.pop("names")
         if len(names) != self.label_count:
             raise ValueError(f"{self.label_space_file} names {len(names)} labels, config.json says {self.label_count}")

@@ -52,10 +52,15 @@ def asymmetric(
     clip: float = 0.05,
 ) -> torch.Tensor:
     """`-y (1 - p)^g+ log p - (1 - y) q^g- log(1 - q)` a cell with `q = max(p - clip, 0)` (Ridnik et al., 2021, equation 7)."""
-    probability = torch.sigmoid(logits_BS)
-    shifted = (probability - clip).clamp(min=0)
-    positive = (1 - probability).pow(gamma_positive) * F.logsigmoid(logits_BS)
-    negative = shifted.pow(gamma_negative) * torch.log1p(-shifted.clamp(max=1 - 1e-7))
+    # 1 - p is sigmoid(-x), never 1 minus a sigmoid that may have rounded to 1: the gradient of a confident mistake stays
+    log_p, log_miss = F.logsigmoid(logits_BS), F.logsigmoid(-logits_BS)
+    positive = torch.exp(gamma_positive * log_miss) * log_p
+    if clip:
+        # not quite 0, where a power below 1 has no derivative; under the margin the logarithm is 0 anyway
+        shifted = (torch.sigmoid(logits_BS) - clip).clamp(min=1e-8)
+        negative = shifted.pow(gamma_negative) * torch.log((torch.sigmoid(-logits_BS) + clip).clamp(max=1.0))
+    else:
+        negative = torch.exp(gamma_negative * log_p) * log_miss
     return -(targets_BS * positive + (1 - targets_BS) * negative)
 
 

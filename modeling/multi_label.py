@@ -196,7 +196,15 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         ids_BK = places_BK if output.candidate_ids is None else output.candidate_ids.gather(1, places_BK)
         return ids_BK, values_BK.sigmoid()
 
-    # -- saving -----------------------------------------------------------------------------------------------------
+    # -- loading and saving -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As `PreTrainedModel.from_pretrained`, remembering where the names of many labels are to be sought."""
+        source = dict(kwargs)
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        (loaded[0] if isinstance(loaded, tuple) else loaded).config.remember_source(source)
+        return loaded
 
     def save_pretrained(self, save_directory, **kwargs):
         """As `PreTrainedModel.save_pretrained`, with every Auto class written to `auto_map`.

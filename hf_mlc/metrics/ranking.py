@@ -90,7 +90,7 @@ def inverse_propensities(
         b (`float`, *optional*, defaults to 1.5): B.
     """
     # below three documents ln N - 1 is negative and the weights lose their meaning: no correction then
-    c = max(np.log(num_train_documents) - 1.0, 0.0) * (b + 1.0) ** a
+    c = max(np.log(max(num_train_documents, 1)) - 1.0, 0.0) * (b + 1.0) ** a
     return 1.0 + c * (np.asarray(train_counts, np.float64) + b) ** -a
 
 

@@ -13,12 +13,9 @@ import torch
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import counting, ranking
 from hf_mlc.metrics.batch import read_batch
+from hf_mlc.metrics.buckets import BUCKETS
 from hf_mlc.metrics.score_store import ScoreStore
 from hf_mlc.modeling.decision import apply_thresholds
-
-
-# name: smallest and largest number of training documents of a label
-BUCKETS = {"0": (0, 0), "1-5": (1, 5), "6-20": (6, 20), "21-50": (21, 50), ">50": (51, float("inf"))}
 
 
 class MultiLabelMetrics:
