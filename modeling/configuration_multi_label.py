@@ -122,18 +122,21 @@ class MultiLabelConfig(PreTrainedConfig):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs):
         """As `PreTrainedConfig.from_pretrained`, remembering where the label file is to be sought."""
-        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
+        source = dict(kwargs)
         config = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        (config[0] if isinstance(config, tuple) else config).remember_source(kwargs)
+        (config[0] if isinstance(config, tuple) else config).remember_source(pretrained_model_name_or_path, source)
         return config
 
-    def remember_source(self, kwargs: dict[str, Any]) -> None:
+    def remember_source(self, name_or_path: str | os.PathLike, kwargs: dict[str, Any]) -> None:
         """Keeps those arguments of a `from_pretrained` that say which of a repository's files are meant."""
-        self._loaded_from = {name: kwargs[name] for name in ("revision", "subfolder", "cache_dir") if kwargs.get(name)}
+        chosen = {name: kwargs[name] for name in ("revision", "subfolder", "cache_dir") if kwargs.get(name)}
+        self._loaded_from = {"path_or_repo_id": str(name_or_path), **chosen}
 
     def label_file(self) -> Path:
         """The file of names and counts in the folder or Hub repository that this configuration was loaded from."""
-        return Path(cached_file(self.name_or_path, self.label_space_file, **getattr(self, "_loaded_from", {})))
+        # AutoConfig remembers no more than the name
+        source = getattr(self, "_loaded_from", {"path_or_repo_id": self.name_or_path})
+        return Path(cached_file(filename=self.label_space_file, **source))
 
     def read_label_file(self) -> None:
         """Fills in names and label space where they lie in a file of their own; does nothing otherwise."""

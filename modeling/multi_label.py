@@ -203,7 +203,9 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         """As `PreTrainedModel.from_pretrained`, remembering where the names of many labels are to be sought."""
         source = dict(kwargs)
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        (loaded[0] if isinstance(loaded, tuple) else loaded).config.remember_source(source)
+        if pretrained_model_name_or_path is not None:  # else the weights came as a `state_dict`
+            config = (loaded[0] if isinstance(loaded, tuple) else loaded).config
+            config.remember_source(pretrained_model_name_or_path, source)
         return loaded
 
     def save_pretrained(self, save_directory, **kwargs):

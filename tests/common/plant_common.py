@@ -81,3 +81,8 @@ class PlantLstmTest(PlantCommonTests, unittest.TestCase):
 class PlantTransformerTest(PlantCommonTests, unittest.TestCase):
     encoder = "transformer"
     _is_composite = True  # `text_config` is a model of its own
+
+    def test_sdpa_can_dispatch_non_composite_models(self):
+        # the composite form of this test wants a second modality; the plain form says what is to be said of one
+        self._is_composite = False
+        super().test_sdpa_can_dispatch_non_composite_models()

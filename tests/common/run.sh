@@ -41,4 +41,6 @@ for file in "$here"/*_common.py; do
   name=$(basename "$file" _common.py)
   cp "$file" "tests/models/test_modeling_$name.py"
 done
+# a configuration of its own: ours, further up, knows none of transformers' markers
+echo '[pytest]' >pytest.ini
 HF_HUB_OFFLINE=1 "$python" -m pytest -q -rfE -p no:cacheprovider --disable-warnings --tb=short tests/models "$@"
