@@ -17,6 +17,8 @@ def store_label_space(config: MultiLabelConfig, label_space: LabelSpace) -> None
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
     config.label_space = content
+    if isinstance(config.thresholds, list):
+        config.thresholds = 0.5  # one a label, of the labels before
     config.label_space_file = "labels.json" if len(names) > MAX_LABELS_IN_CONFIG else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 import torch
@@ -25,6 +26,9 @@ class MultiLabelTrainingArguments(TrainingArguments):
         threshold_metric (`str`, *optional*, defaults to `"f1_micro"`): what the thresholds maximise.
         early_stopping_patience (`int`, *optional*): evaluations without a better metric before training stops.
         overwrite_output (`bool`, *optional*, defaults to `False`): start anew in a folder that already holds a run.
+        cpu_threads (`int`, *optional*):
+            threads of torch. `accelerate launch` leaves one to each process; if not given, a run on CPU under it takes
+            the machine's cores divided by the processes, and any other run what torch finds.
         score_budget_mb (`int`, *optional*, defaults to 512): memory for scores that exact curves and tuning may take.
     """
 
@@ -52,10 +56,18 @@ class MultiLabelTrainingArguments(TrainingArguments):
     overwrite_output: bool = field(
         default=False, metadata={"help": "Start anew in an output_dir that already holds a run."}
     )
+    cpu_threads: int | None = field(
+        default=None, metadata={"help": "Threads of torch; under accelerate launch all cores if not given."}
+    )
     score_budget_mb: int = field(default=512, metadata={"help": "Memory for the scores of exact curves and tuning."})
 
     def __post_init__(self):
         super().__post_init__()
+        launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # set by `accelerate launch` and nothing else
+        if self.cpu_threads is None and launched and self.device.type == "cpu":
+            self.cpu_threads = max(1, (os.cpu_count() or 1) // max(1, self.world_size))
+        if self.cpu_threads is not None:
+            torch.set_num_threads(self.cpu_threads)
         choices = ("auto", "global", "per_label", "none")
         if self.threshold_kind not in choices:
             raise UserError(f"found '{self.threshold_kind}'", field="threshold_kind", accepted=", ".join(choices))
