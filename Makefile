@@ -1,5 +1,5 @@
 # make demo · make test · make lint: each sets up .venv by itself on a fresh machine.
-# PIP_CONSTRAINT pins the CPU build of torch; unset it to get your platform's own:  make demo CONSTRAINTS=
+# requirements/ci.txt pins torch; to let pip choose:  make demo CONSTRAINTS=
 PYTHON ?= python3
 CONSTRAINTS ?= requirements/ci.txt
 VENV := .venv

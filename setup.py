@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "hf_mlc/version.py").read_text(encoding="utf-8")).group(1)
 
 INSTALL = [
-    "accelerate>=1.1",
+    "accelerate>=1.7",  # passes the epoch on to the sampler of every process
     "datasets>=4.0",
     "huggingface-hub>=1.31",
     "numpy>=1.26",

@@ -10,15 +10,18 @@ def store_label_space(config: MultiLabelConfig, label_space: LabelSpace) -> None
     """Writes names, counts, descriptions and parents into `config`.
 
     With more than 20,000 labels they are saved to `labels.json` beside config.json, so that config.json still opens at
-    once; the configuration in memory looks the same either way.
+    once; the configuration in memory looks the same either way. Thresholds that were tuned for other labels are dropped.
     """
+    config.read_label_file()  # else what was not read yet would later take the place of what is written here
     content = label_space.to_dict()
     names = content.pop("names")
+    before = [config.id2label[number] for number in range(config.num_labels)]
+    of_other_labels = len(names) != len(before) or (config.label_space is not None and names != before)
+    if of_other_labels and isinstance(config.thresholds, list):
+        config.thresholds = 0.5
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
     config.label_space = content
-    if isinstance(config.thresholds, list):
-        config.thresholds = 0.5  # one a label, of the labels before
     config.label_space_file = "labels.json" if len(names) > MAX_LABELS_IN_CONFIG else None
 
 

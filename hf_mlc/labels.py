@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,13 +19,17 @@ from typing import Any
 import numpy as np
 
 from hf_mlc.errors import UserError
+from hf_mlc.files import written_whole
 from hf_mlc.metrics.buckets import bucket_of
 from hf_mlc.metrics.ranking import inverse_propensities
 
 
 # looking for a near match compares with every name: only done where that is instant
 _NEAR_MATCH_LIMIT = 20_000
+_LABEL_FILE = "a JSON list of names, or a labels.json written by LabelSpace.save"
 _INTEGER = re.compile(r"-?[0-9]+")
+# as a CSV writes an id; "007" is none, and so many digits that int() refuses them aren't either
+_ID = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 @dataclass(eq=False)
@@ -41,11 +44,12 @@ class LabelSpace:
         parents (`list` or `dict`, *optional*): the parent of each label in a hierarchy, as an id or a name, in order
             or by name; `-1` or `None` where there is none. Kept as int64 `(L,)`, -1 = none.
         integers_are_ids (`bool`, *optional*, defaults to `False`): whether an integer in the data is an id into
-            `names` (the list was given) or a name written as a number.
+            `names` (the list was given) or a name written as a number. With ids, a string of digits that is no name
+            is an id too: a CSV has no other way of writing one.
 
     Raises:
-        `UserError`: on an empty list, an empty, duplicate or non-string name, on lengths that do not match, on a
-            parent that is no label and on a label that is its own ancestor.
+        `UserError`: on an empty list, an empty, duplicate or non-string name, on lengths that do not match, on counts
+            that are no counts, on a parent that is no label and on a label that is its own ancestor.
 
     Descriptions and parents given by name may hold names outside the label space (an ontology is larger than the part
     of it that a data set uses); those entries are dropped. A parent that is not a label is an error.
@@ -68,9 +72,17 @@ class LabelSpace:
 
     def __post_init__(self):
         self.names = _checked_names(self.names)
+        if self.num_documents is not None:
+            self.num_documents = int(_whole_numbers([self.num_documents], "num_documents")[0])
         if self.counts is not None:
-            self.counts = np.asarray(self.counts, dtype=np.int64)
             _check_length(self.counts, len(self.names), "counts")
+            self.counts = _whole_numbers(self.counts, "counts")
+            if self.num_documents is not None and self.counts.max() > self.num_documents:
+                raise UserError(
+                    f"a label in {self.counts.max()} of {self.num_documents} documents",
+                    field="counts",
+                    accepted="at most num_documents",
+                )
         if self.descriptions is not None:
             self.descriptions = self._in_order(self.descriptions, "descriptions")
         if self.parents is not None:
@@ -225,7 +237,10 @@ class LabelSpace:
 
     def _find(self, label: Any) -> int | None:
         if isinstance(label, str):
-            return self._name_to_id.get(label)
+            found = self._name_to_id.get(label)
+            if found is None and self.integers_are_ids and _ID.fullmatch(label):
+                return self._find(int(label))
+            return found
         if isinstance(label, (int, np.integer)) and not isinstance(label, (bool, np.bool_)):
             if self.integers_are_ids:
                 return int(label) if 0 <= label < len(self.names) else None
@@ -238,7 +253,7 @@ class LabelSpace:
             near = difflib.get_close_matches(label, self.names, n=1)
             if near:
                 accepted = f"one of {len(self.names):,} labels; did you mean {near[0]!r}?"
-        elif self.integers_are_ids and not isinstance(label, str):
+        if self.integers_are_ids and (not isinstance(label, str) or _ID.fullmatch(label)):
             accepted = f"names, or ids from 0 to {len(self.names) - 1}"
         return UserError(
             f"label {label!r} is not in the label space", file=file, row=row, field="labels", accepted=accepted
@@ -286,51 +301,79 @@ class LabelSpace:
             content["descriptions"] = list(self.descriptions)
         if self.parents is not None:
             content["parents"] = self.parents.tolist()
-        if self.integers_are_ids:
-            content["integers_are_ids"] = True
+        if self.integers_are_ids != (self.counts is None):  # else it goes without saying, see `from_dict`
+            content["integers_are_ids"] = self.integers_are_ids
         return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, file: str | Path | None = None) -> LabelSpace:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`.
+
+        Without the key `integers_are_ids`, integers in the data are ids if there are no counts: such a list was given by
+        someone, not built from the data.
+        """
         known = {"names", "counts", "num_documents", "descriptions", "parents", "integers_are_ids"}
         if not isinstance(content, Mapping) or "names" not in content:
-            raise UserError("not a label space", file=file, accepted="a JSON object with the key 'names'")
+            raise UserError("not a label space", file=file, accepted=_LABEL_FILE)
         unknown = sorted(set(content) - known)
         if unknown:
             raise UserError(
                 f"unknown key {unknown[0]!r} in a label space", file=file, accepted=", ".join(sorted(known))
             )
-        return cls(**content)
+        for key, kinds in (
+            ("names", list),
+            ("counts", list),
+            ("descriptions", (list, dict)),
+            ("parents", (list, dict)),
+        ):
+            if not isinstance(content.get(key, []), kinds):
+                raise UserError(f"found {type(content[key]).__name__}", file=file, field=key, accepted="a JSON list")
+        try:
+            return cls(**{"integers_are_ids": "counts" not in content, **content})
+        except UserError as error:
+            raise UserError(error.problem, file=file, field=error.field, accepted=error.accepted) from None
 
     def save(self, path: str | Path) -> Path:
         """Writes `labels.json` (into a folder, or to the given file name); an old file stays whole until the new one is."""
         path = _file_of(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with beside.open("w", encoding="utf-8") as stream:
-                json.dump(self.to_dict(), stream, ensure_ascii=False, separators=(",", ":"))
-                stream.write("\n")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with written_whole(path) as stream:
+            json.dump(self.to_dict(), stream, ensure_ascii=False, separators=(",", ":"))
+            stream.write("\n")
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> LabelSpace:
-        """Reads what `save` wrote: the file, or the folder that holds `labels.json`."""
+        """Reads a label file: JSON in UTF-8, written by `save` or by hand.
+
+        It holds either a list of names, in the order of their ids,
+
+            ["earn", "grain", "wheat"]
+
+        or an object with the key `names` and any of the other arguments of [`LabelSpace`], by their names:
+
+            {"names": ["earn", "grain", "wheat"], "counts": [7, 3, 1], "num_documents": 9,
+             "descriptions": {"earn": "Earnings"}, "parents": {"wheat": "grain"}, "integers_are_ids": false}
+
+        Where counts are not given, integers in the data are ids into the names, and so are strings of digits that are
+        no name; with counts they are names, unless `integers_are_ids` says otherwise.
+
+        Args:
+            path (`str` or `Path`): the file, or a folder that holds `labels.json`.
+
+        Raises:
+            `UserError`: there is no such file, it is no JSON, or it is no label space.
+        """
         path = _file_of(path)
         try:
-            with path.open(encoding="utf-8") as stream:
-                content = json.load(stream)
+            content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError("no such file", file=path, accepted="a labels.json written by LabelSpace.save") from None
-        except ValueError as error:  # bad JSON, or bytes that are no UTF-8
-            raise UserError(
-                f"not JSON ({error})", file=path, accepted="a labels.json written by LabelSpace.save"
-            ) from None
-        return cls.from_dict(content, file=path)
+            raise UserError("no such file", file=path, accepted=_LABEL_FILE) from None
+        except OSError as error:
+            raise UserError(f"can't be read ({error.strerror})", file=path, accepted=_LABEL_FILE) from None
+        except (ValueError, RecursionError) as error:  # bad JSON, or bytes that are no UTF-8
+            raise UserError(f"not JSON ({error})", file=path, accepted=_LABEL_FILE) from None
+        return cls.from_dict({"names": content} if isinstance(content, list) else content, file=path)
 
     # -- checks
 
@@ -406,6 +449,23 @@ def _checked_names(names: Iterable[str]) -> list[str]:
     return names
 
 
+def _whole_numbers(values: Any, what: str) -> np.ndarray:
+    """Values from 0 on as int64; a fraction, a string or a negative number is not cut to fit."""
+    accepted = "whole numbers from 0"
+    try:
+        numbers = np.asarray(values)
+    except ValueError:  # lists of several lengths in one
+        raise UserError("lists inside a list", field=what, accepted=accepted) from None
+    if numbers.ndim != 1:
+        raise UserError("lists inside a list", field=what, accepted=accepted)
+    if numbers.size and numbers.dtype.kind not in "iu":
+        wrong = next((value for value in values if isinstance(value, bool) or not isinstance(value, int)), values[0])
+        raise UserError(f"found {_shortened([wrong])}", field=what, accepted=accepted)
+    if numbers.size and numbers.min() < 0:
+        raise UserError(f"found {numbers.min()}", field=what, accepted=accepted)
+    return numbers.astype(np.int64)
+
+
 def _check_length(values: Sequence[Any] | np.ndarray, num_labels: int, what: str):
     if len(values) != num_labels:
         raise UserError(f"{len(values)} entries for {num_labels} labels", field=what, accepted="one entry a label")
@@ -438,4 +498,4 @@ def _shortened(names: list[str], most: int = 3) -> str:
 
 def _file_of(path: str | Path) -> Path:
     path = Path(path)
-    return path if path.suffix == ".json" else path / "labels.json"
+    return path if path.suffix == ".json" or path.is_file() else path / "labels.json"

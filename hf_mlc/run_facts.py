@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from hf_mlc.version import __version__
@@ -25,14 +26,17 @@ def versions() -> dict[str, str]:
 
 
 def num_parameters(model: nn.Module) -> int:
-    """Trainable numbers in a model."""
+    """Numbers in a model's parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def peak_memory_bytes() -> int:
-    """The largest resident memory this process ever had."""
+def peak_memory() -> dict[str, int]:
+    """The largest resident memory this process ever had, and the largest its GPU tensors took, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+    found = {"peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024}  # Linux counts in KiB
+    if torch.cuda.is_available():
+        found["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
+    return found
 
 
 @dataclass

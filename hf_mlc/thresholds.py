@@ -2,13 +2,13 @@
 
 Nothing here may see a test document. The rule that thresholds feed is `hf_mlc.modeling.decision.apply_thresholds`.
 
-Shape legend: N documents, L labels, B documents of one batch, S scored columns, K kept ones.
+Shape legend: N documents, L labels, M true (document, label) pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -17,16 +17,8 @@ from transformers.utils import logging
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import counting
 from hf_mlc.metrics.batch import UNKNOWN, read_batch
-from hf_mlc.metrics.ranking import top_k
-from hf_mlc.metrics.staircase import (
-    Cells,
-    best_f1_threshold,
-    best_step,
-    exact_match_steps,
-    f1_steps,
-    join_cells,
-    make_cells,
-)
+from hf_mlc.metrics.row_store import BYTES_PER_CELL, Rows, RowStore
+from hf_mlc.metrics.staircase import DIGITS, ONE, Search, best_f1_threshold, fixed_point
 from hf_mlc.modeling.decision import apply_thresholds
 
 
@@ -41,6 +33,7 @@ SHRINKAGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
 # 2004, who found it necessary for rare labels).
 LEAST_OWN_F1 = 0.1
 KEPT_COLUMNS = 128  # of a row that no longer fits as a whole; no useful threshold lets more labels pass
+FEWEST_COLUMNS = 16  # fewer would change the choice
 
 
 @dataclass
@@ -49,13 +42,17 @@ class ThresholdChoice:
 
     Args:
         kind (`str`): "global" or "per_label".
-        thresholds (`float` or `list[float]`): one number, or L numbers.
+        thresholds (`float` or `list[float]`): one number, or L numbers, from 0 to 1. Where predicting nothing would be
+            best, the least that a threshold up to 1 can let pass: nothing, unless a score is exactly 1.
         min_labels (`int`): the smallest label set that a document may get.
-        value (`float`): the metric; for "global" on the documents that chose it, for "per_label" cross-validated.
+        value (`float`): the metric.
         metric (`str`): its name.
         num_documents (`int`): validation documents.
         shrinkage (`float`, *optional*): for "per_label", the positives at which a label's own threshold and the common
             one weigh the same.
+        value_is_cross_validated (`bool`): whether `value` was measured on documents that had no part in the choice,
+            as for "per_label" and for whatever "auto" compared; otherwise it comes from the documents that chose, is
+            somewhat optimistic, and must not be compared with one that does not.
     """
 
     kind: str
@@ -65,6 +62,7 @@ class ThresholdChoice:
     metric: str
     num_documents: int
     shrinkage: float | None = None
+    value_is_cross_validated: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """All of it, ready for JSON."""
@@ -92,13 +90,17 @@ def tune_thresholds(
     *One a label.* A label's own threshold t_l maximises its F1, then
     logit(threshold) = w logit(t_l) + (1 - w) logit(t_global) with w = n / (n + shrinkage) and n its validation
     positives: rare labels, whose own threshold is mostly noise, stay near the common one. Labels without a validation
-    positive, or whose best F1 is below 0.1, take the common one. The shrinkage and `min_labels` are those with the best cross-validated metric.
+    positive, or whose best F1 is below 0.1, take the common one. The shrinkage and `min_labels` are those with the best
+    cross-validated metric.
+
+    The same documents give exactly the same choice in whatever order they come: the parts of the cross-validation
+    follow from the documents' scores and targets. Besides `scores` and `labels` it takes about 10 bytes a cell.
 
     Args:
         scores (`torch.Tensor` or `np.ndarray` of shape `(N, L)`): probabilities of VALIDATION documents.
         labels (`torch.Tensor` or `np.ndarray` of shape `(N, L)`): multi-hot targets; -100 (unknown) counts nowhere.
         kind (`str`, *optional*, defaults to `"global"`): "global", "per_label", or "auto": whichever has the better
-            cross-validated metric.
+            cross-validated metric (the common threshold is cross-validated as well, and `value` is that).
         metric (`str`, *optional*, defaults to `"f1_micro"`): "f1_micro", "f1_macro" (all labels), "f1_samples" (an
             empty set is right for a document without labels), "subset_accuracy", or "balanced", the mean of f1_micro,
             f1_macro and subset_accuracy.
@@ -128,60 +130,41 @@ def tune_thresholds(
 
     ```
     """
-    _check_arguments(kind, metric, shrinkage, num_folds)
     num_labels = np.shape(scores)[-1]
-    batch = read_batch(scores, labels, num_labels=num_labels)
-    num_documents = len(batch)
-    if not num_documents:
-        raise UserError("no validation document to choose thresholds on", accepted="one document or more")
-    scores_NL, truth_NL = batch.scores_BS.cpu(), batch.truth_BS.cpu()
-    min_label_choices = (0, 1) if choose_min_labels else (0,)
-    common = _best_global(_dense_cells(scores_NL, truth_NL), metric, min_label_choices)
-    if kind == "global" or num_documents < 2:
-        return common
-
-    own_allowed_L = np.ones(num_labels, bool) if train_counts is None else np.asarray(train_counts) > 0
-    shrinkages = SHRINKAGES if shrinkage == "auto" else (float(shrinkage),)
-    # None stands for the common threshold alone
-    candidates = [(s, m) for s in shrinkages for m in min_label_choices]
-    if kind == "auto":
-        candidates += [(None, m) for m in min_label_choices]
-    tallies = {candidate: _Tally(num_labels) for candidate in candidates}
-    num_folds = min(num_folds, num_documents)
-    folds_N = np.random.default_rng(seed).permutation(num_documents) % num_folds
-    for fold in range(num_folds):
-        held_out, rest = torch.from_numpy(folds_N == fold), torch.from_numpy(folds_N != fold)
-        fitted = _fit_both(scores_NL[rest], truth_NL[rest], metric, min_label_choices, own_allowed_L)
-        for (s, m), tally in tallies.items():
-            tally.add(scores_NL[held_out], truth_NL[held_out], fitted.thresholds(s, m), m)
-    values = {candidate: tally.value(metric) for candidate, tally in tallies.items()}
-    # of equals the stronger shrinkage, and the common threshold before all
-    best = max(candidates, key=lambda c: (values[c], float("inf") if c[0] is None else c[0]))
-    if best[0] is None:
-        return common
-    fitted = _fit_both(scores_NL, truth_NL, metric, (best[1],), own_allowed_L)
-    return ThresholdChoice(
-        kind="per_label",
-        thresholds=fitted.thresholds(*best).astype(float).tolist(),
-        min_labels=best[1],
-        value=values[best],
+    tuner = ThresholdTuner(
+        num_labels,
+        kind=kind,
         metric=metric,
-        num_documents=num_documents,
-        shrinkage=best[0],
+        shrinkage=shrinkage,
+        choose_min_labels=choose_min_labels,
+        train_counts=train_counts,
+        num_folds=num_folds,
+        seed=seed,
+        row_budget_mb=float("inf"),
     )
+    # checking takes several copies of what is checked; shapes that do not fit are refused as a whole
+    step = max(1, 2**19 // max(num_labels, 1)) if np.shape(scores) == np.shape(labels) else max(len(scores), 1)
+    for start in range(0, len(scores), step):
+        tuner.update(scores[start : start + step], labels[start : start + step])
+    return tuner.tune()
 
 
 class ThresholdTuner:
     """Collects validation batches, then chooses as [`tune_thresholds`] does.
 
     Dense rows are kept whole while they fit `row_budget_mb`. Beyond that, and with shortlists from the start, only the
-    scored pairs are kept: of a dense row its 128 best columns. From pairs, one threshold for all labels can be chosen,
-    not one a label: "per_label" is refused with a shortlist; rows that outgrow the budget, and "auto", turn to "global".
+    scored pairs are kept: of a row its 128 best columns, or 64, 32, 16 as the budget shrinks against the rows. From
+    pairs, one threshold for all labels can be chosen, not one a label: "per_label" is refused with a shortlist; rows
+    that outgrow the budget, and "auto", turn to "global".
+
+    Memory: what is kept stays within the budget (unless 16 columns a row exceed it), and choosing takes as much again
+    at most, less for large data, plus some 200 bytes a document and label. All in all, no more than twice the budget;
+    besides, a batch and the copies made in checking it, and 20 MB.
 
     Args:
         num_labels (`int`): L.
         kind, metric, shrinkage, choose_min_labels, train_counts, num_folds, seed: as in [`tune_thresholds`].
-        row_budget_mb (`float`, *optional*, defaults to 512): room for whole rows (5 bytes a cell).
+        row_budget_mb (`float`, *optional*, defaults to 512): room for rows: 5 bytes a cell of whole ones, 9 a kept pair.
     """
 
     def __init__(
@@ -199,17 +182,14 @@ class ThresholdTuner:
     ):
         _check_arguments(kind, metric, shrinkage, num_folds)
         self.num_labels, self.kind, self.metric = num_labels, kind, metric
-        self.choose_min_labels = choose_min_labels
-        self.per_label_options = {
-            "shrinkage": shrinkage,
-            "train_counts": train_counts,
-            "num_folds": num_folds,
-            "seed": seed,
-        }
-        self.row_budget_bytes = int(row_budget_mb * 2**20)
+        self.min_label_choices = (0, 1) if choose_min_labels else (0,)
+        self.shrinkages = SHRINKAGES if shrinkage == "auto" else (float(shrinkage),)
+        self.own_allowed_L = np.ones(num_labels, bool) if train_counts is None else np.asarray(train_counts) > 0
+        self.num_folds, self.seed = num_folds, seed
+        self.row_budget_bytes = row_budget_mb * 2**20
         self.num_documents = 0
-        self.rows: list[tuple[torch.Tensor, torch.Tensor]] | None = []
-        self.pairs: list[Cells] = []
+        self.store = RowStore(num_labels)
+        self.kept_columns: int | None = None  # None while rows are kept whole
 
     def update(self, scores, labels=None, *, candidate_ids=None, label_ids=None) -> None:
         """Takes one batch; arguments and errors as in [`~hf_mlc.metrics.MultiLabelMetrics.update`]."""
@@ -225,24 +205,24 @@ class ThresholdTuner:
                 accepted="'global' or 'auto'",
             )
         self.num_documents += len(batch)
-        fits = self.num_documents * self.num_labels * 5 <= self.row_budget_bytes
-        if self.rows is not None and (batch.candidate_ids_BS is not None or not fits):
+        fits = self.num_documents * self.num_labels * BYTES_PER_CELL <= self.row_budget_bytes
+        if self.kept_columns is None and (batch.candidate_ids_BS is not None or not fits):
             if self.kind == "per_label":
                 logger.warning(
                     "The validation scores outgrow row_budget_mb: one threshold is tuned for all labels instead of one "
                     "a label."
                 )
-            for scores_NL, truth_NL in self.rows:
-                true_rows_M, true_ids_M = (truth_NL == 1).nonzero(as_tuple=True)
-                self._add_pairs(scores_NL, truth_NL, None, true_rows_M.numpy(), true_ids_M.numpy())
-            self.rows = None
-        if self.rows is not None:
-            # copies: the caller may reuse its buffers
-            self.rows.append((batch.scores_BS.cpu().clone(), batch.truth_BS.cpu().clone()))
-        else:
-            self._add_pairs(
-                batch.scores_BS, batch.truth_BS, batch.candidate_ids_BS, batch.true_rows_M, batch.true_ids_M
-            )
+            self.kept_columns = KEPT_COLUMNS
+            self.store.trim(self.kept_columns)
+        rows = Rows.of_batch(batch)
+        self.store.add(rows if self.kept_columns is None else rows.trimmed(self.kept_columns), batch.true_ids_M)
+        while (
+            self.kept_columns is not None
+            and self.kept_columns > FEWEST_COLUMNS
+            and self.store.num_bytes > self.row_budget_bytes
+        ):
+            self.kept_columns //= 2
+            self.store.trim(self.kept_columns)
 
     def tune(self) -> ThresholdChoice:
         """The choice from all that was seen.
@@ -252,26 +232,55 @@ class ThresholdTuner:
         """
         if not self.num_documents:
             raise UserError("no validation document to choose thresholds on", accepted="one document or more")
-        if self.rows is not None:
-            scores, truth = zip(*self.rows, strict=True)
-            return tune_thresholds(
-                torch.cat(scores),
-                torch.cat(truth),
-                kind=self.kind,
-                metric=self.metric,
-                choose_min_labels=self.choose_min_labels,
-                **self.per_label_options,
-            )
-        cells = join_cells(self.pairs)
-        return _best_global(cells, self.metric, (0, 1) if self.choose_min_labels else (0,))
+        if self.kind == "global" or self.kept_columns is not None or self.num_documents < 2:
+            return self._choose_common(self.min_label_choices)
 
-    def _add_pairs(self, scores_BS, truth_BS, candidate_ids_BS, true_rows_M, true_ids_M) -> None:
-        if candidate_ids_BS is None:
-            columns_BK, candidate_ids_BS = top_k(scores_BS, min(KEPT_COLUMNS, scores_BS.shape[1]))
-            scores_BS, truth_BS = scores_BS.gather(1, columns_BK), truth_BS.gather(1, columns_BK)
-        num_true_B = np.bincount(true_rows_M, minlength=len(scores_BS))
-        num_true_L = np.bincount(true_ids_M, minlength=self.num_labels)
-        self.pairs.append(make_cells(scores_BS, truth_BS, candidate_ids_BS, num_true_B, num_true_L))
+        # None stands for the common threshold alone
+        shrinkages = self.shrinkages if self.kind == "per_label" else (*self.shrinkages, None)
+        tallies = {(s, m): _Tally(self.num_labels) for s in shrinkages for m in self.min_label_choices}
+        folds = self.store.split(min(self.num_folds, self.num_documents), self.seed)
+        self.store = RowStore.joined(folds)
+        for held_out in folds:
+            fitted = self._fit(RowStore.joined([fold for fold in folds if fold is not held_out]))
+            for _, piece in held_out.pieces():
+                for (s, m), tally in tallies.items():
+                    tally.add(piece, fitted.thresholds(s, m), m)
+        values = {candidate: tally.value(self.metric) for candidate, tally in tallies.items()}
+        # of equals the stronger shrinkage, and the common threshold before all
+        best = max(values, key=lambda c: (values[c], float("inf") if c[0] is None else c[0]))
+        shrinkage, min_labels = best
+        if shrinkage is None:
+            return replace(self._choose_common((min_labels,)), value=values[best], value_is_cross_validated=True)
+        thresholds_L = self._fit(self.store, (min_labels,)).thresholds(shrinkage, min_labels)
+        return ThresholdChoice(
+            kind="per_label",
+            thresholds=thresholds_L.astype(float).tolist(),
+            min_labels=min_labels,
+            value=values[best],
+            metric=self.metric,
+            num_documents=self.num_documents,
+            shrinkage=shrinkage,
+            value_is_cross_validated=True,
+        )
+
+    def _search(self, store: RowStore, min_labels: int) -> tuple[float, float]:
+        return Search(store, PARTS.get(self.metric, (self.metric,)), min_labels).run()
+
+    def _choose_common(self, min_label_choices: tuple[int, ...]) -> ThresholdChoice:
+        found = {m: self._search(self.store, m) for m in min_label_choices}
+        min_labels = max(found, key=lambda m: (round(found[m][1], DIGITS), -m))  # of equals the simpler rule
+        threshold, value = found[min_labels]
+        return ThresholdChoice("global", threshold, min_labels, value, self.metric, self.num_documents)
+
+    def _fit(self, store: RowStore, min_label_choices: tuple[int, ...] | None = None) -> _Fitted:
+        common = {m: self._search(store, m)[0] for m in min_label_choices or self.min_label_choices}
+        own_L = np.full(self.num_labels, np.nan)
+        for label, scores_N, truth_N in store.columns(np.flatnonzero((store.num_true_L > 0) & self.own_allowed_L)):
+            known_N = truth_N != UNKNOWN
+            threshold, f1 = best_f1_threshold(scores_N[known_N], truth_N[known_N] == 1, int(store.num_true_L[label]))
+            if f1 >= LEAST_OWN_F1 and threshold > 0:  # 0 would predict the label everywhere
+                own_L[label] = threshold
+        return _Fitted(common, own_L, store.num_true_L)
 
 
 @dataclass
@@ -289,6 +298,7 @@ class _Fitted:
             return common
         weight_L = self.num_positive_L / np.maximum(self.num_positive_L + shrinkage, 1e-9)
         shrunk_L = _expit(weight_L * _logit(self.own_L) + (1 - weight_L) * _logit(common))
+        shrunk_L = np.where(weight_L == 1, self.own_L, shrunk_L)  # as it is, also where its logit is infinite
         return np.where(np.isnan(self.own_L), common, shrunk_L).astype(np.float32)
 
 
@@ -297,30 +307,32 @@ class _Tally:
 
     def __init__(self, num_labels: int):
         self.counts_3L = np.zeros((3, num_labels), np.int64)
-        self.num_documents, self.f1_sum, self.exact_sum = 0, 0.0, 0
+        # whole numbers (the F1 in fixed point): sums do not depend on the order of the documents
+        self.num_documents, self.f1_sum, self.exact_sum = 0, 0, 0
 
-    def add(self, scores_NL: torch.Tensor, truth_NL: torch.Tensor, thresholds, min_labels: int) -> None:
+    def add(self, rows: Rows, thresholds, min_labels: int) -> None:
         thresholds = torch.as_tensor(thresholds, dtype=torch.float32)
+        scores_NL, truth_NL = torch.from_numpy(rows.scores_BS), rows.truth_BS
         chosen_NL = apply_thresholds(scores_NL, thresholds)
         # the rule sorts whole rows for min_labels: only those that need it
         lacking_N = chosen_NL.sum(dim=1) < min_labels
         chosen_NL[lacking_N] = apply_thresholds(scores_NL[lacking_N], thresholds, min_labels=min_labels)
         num_documents, num_labels = truth_NL.shape
-        truth_C = truth_NL.numpy().reshape(-1)
+        truth_C = truth_NL.reshape(-1)
         # few cells are chosen or true: their places are counted many times faster than whole columns
-        chosen, true = np.flatnonzero(chosen_NL.numpy() & (truth_NL.numpy() != UNKNOWN)), np.flatnonzero(truth_C == 1)
+        chosen, true = np.flatnonzero(chosen_NL.numpy() & (truth_NL != UNKNOWN)), np.flatnonzero(truth_C == 1)
         places = (chosen[truth_C[chosen] == 1], chosen, true)
         self.counts_3L += np.stack([np.bincount(at % num_labels, minlength=num_labels) for at in places])
         tp_N, predicted_N, num_true_N = (np.bincount(at // num_labels, minlength=num_documents) for at in places)
         self.num_documents += num_documents
-        self.f1_sum += counting.f1_per_document(tp_N, predicted_N, num_true_N).sum()
-        self.exact_sum += counting.exact_match(tp_N, predicted_N, num_true_N).sum()
+        self.f1_sum += int(fixed_point(counting.f1_per_document(tp_N, predicted_N, num_true_N)).sum())
+        self.exact_sum += int(counting.exact_match(tp_N, predicted_N, num_true_N).sum())
 
     def value(self, metric: str) -> float:
         values = {
             "f1_micro": counting.f1_micro(*self.counts_3L),
             "f1_macro": counting.f1_macro(*self.counts_3L),
-            "f1_samples": self.f1_sum / self.num_documents,
+            "f1_samples": self.f1_sum / (ONE * self.num_documents),
             "subset_accuracy": self.exact_sum / self.num_documents,
         }
         return float(np.mean([values[part] for part in PARTS.get(metric, (metric,))]))
@@ -335,55 +347,6 @@ def _check_arguments(kind: str, metric: str, shrinkage: float | str, num_folds: 
         raise UserError(f"shrinkage {shrinkage!r}", field="shrinkage", accepted="'auto', or a number from 0")
     if num_folds < 2:
         raise UserError(f"num_folds {num_folds}", field="num_folds", accepted="2 or more")
-
-
-def _dense_cells(scores_NL: torch.Tensor, truth_NL: torch.Tensor) -> Cells:
-    num_documents, num_labels = truth_NL.shape
-    true = np.flatnonzero(truth_NL.numpy() == 1)
-    num_true_N = np.bincount(true // num_labels, minlength=num_documents)
-    return make_cells(scores_NL, truth_NL, None, num_true_N, np.bincount(true % num_labels, minlength=num_labels))
-
-
-def _best_global(cells: Cells, metric: str, min_label_choices: tuple[int, ...]) -> ThresholdChoice:
-    found = {m: _search_global(cells, metric, m) for m in min_label_choices}
-    min_labels = max(found, key=lambda m: (found[m][1], -m))  # of equals the simpler rule
-    threshold, value = found[min_labels]
-    return ThresholdChoice("global", threshold, min_labels, value, metric, len(cells.num_true_N))
-
-
-def _search_global(cells: Cells, metric: str, min_labels: int) -> tuple[float, float]:
-    scores_C = cells.with_min_labels(min_labels)
-    if metric == "f1_micro":
-        return best_f1_threshold(scores_C, cells.truth_C, int(cells.num_true_N.sum()))
-    return best_step([_steps(part, cells, scores_C) for part in PARTS.get(metric, (metric,))])
-
-
-def _steps(metric: str, cells: Cells, scores_C: np.ndarray):
-    if metric == "f1_micro":
-        everything_C = np.zeros(len(scores_C), np.int32)
-        return f1_steps(everything_C, scores_C, cells.truth_C, cells.num_true_N.sum(keepdims=True), empty=0.0)
-    if metric == "f1_macro":
-        return f1_steps(cells.ids_C, scores_C, cells.truth_C, cells.num_true_L, empty=0.0)
-    if metric == "f1_samples":
-        return f1_steps(cells.rows_C, scores_C, cells.truth_C, cells.num_true_N, empty=1.0)
-    return exact_match_steps(cells.rows_C, scores_C, cells.truth_C, cells.num_true_N)
-
-
-def _fit_both(scores_NL, truth_NL, metric: str, min_label_choices: tuple[int, ...], own_allowed_L) -> _Fitted:
-    cells = _dense_cells(scores_NL, truth_NL)
-    common = {m: _search_global(cells, metric, m)[0] for m in min_label_choices}
-    num_positive_L = cells.num_true_L
-    del cells
-    own_L = np.full(len(num_positive_L), np.nan)
-    labels_with_own = np.flatnonzero((num_positive_L > 0) & own_allowed_L)
-    scores_LN = scores_NL[:, labels_with_own].T.contiguous().numpy()
-    truth_LN = truth_NL[:, labels_with_own].T.contiguous().numpy()
-    for label, scores_N, truth_N in zip(labels_with_own, scores_LN, truth_LN, strict=True):
-        known_N = truth_N != UNKNOWN
-        threshold, f1 = best_f1_threshold(scores_N[known_N], truth_N[known_N] == 1, int(num_positive_L[label]))
-        if f1 >= LEAST_OWN_F1 and threshold > 0:  # 0 would predict the label everywhere
-            own_L[label] = threshold
-    return _Fitted(common, own_L, num_positive_L)
 
 
 def _logit(probability):

@@ -142,10 +142,13 @@ class MultiLabelConfig(PreTrainedConfig):
         """Fills in names and label space where they lie in a file of their own; does nothing otherwise."""
         if not self._names_are_placeholders:
             return
+        file = self.label_file()
         try:
-            content = json.loads(self.label_file().read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{self.label_file()} is no whole JSON file: {error}") from None
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:  # cut short, or no UTF-8
+            raise ValueError(f"{file} is no whole JSON file: {error}") from None
+        if not isinstance(content, dict) or not isinstance(content.get("names"), list):
+            raise ValueError(f"{file} holds no `names`")
         names = content.pop("names")
         if len(names) != self.label_count:
             raise ValueError(f"{self.label_space_file} names {len(names)} labels, config.json says {self.label_count}")

@@ -3,10 +3,15 @@
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from .configuration_multi_label import MultiLabelConfig
+
+
+# what every backbone must tell about itself
+BACKBONE_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
 
 
 @strict
@@ -70,7 +75,7 @@ class PlantConfig(MultiLabelConfig):
             settings = dict(self.text_config)
             model_type = settings.pop("model_type", "bert")
             if model_type not in CONFIG_MAPPING:
-                raise ValueError(f"`text_config` names the unknown model_type '{model_type}'")
+                raise _refusal(f"`text_config` names the unknown model_type '{model_type}'")
             self.text_config = CONFIG_MAPPING[model_type](**settings)
         elif self.text_config is None and self.encoder == "transformer":
             self.text_config = CONFIG_MAPPING["bert"](
@@ -86,18 +91,52 @@ class PlantConfig(MultiLabelConfig):
         if self.text_config is not None:
             # one truth: the sizes that others read off this configuration are the backbone's
             self.encoder = "transformer"
-            for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
+            _check_backbone(self.text_config)
+            for name in BACKBONE_SIZES:
                 setattr(self, name, getattr(self.text_config, name))
             if getattr(self.text_config, "pad_token_id", None) is not None:
                 self.pad_token_id = self.text_config.pad_token_id
         super().__post_init__(**kwargs)
 
     def validate_encoder(self):
-        """Sizes that the chosen encoder can be built with."""
+        """Sizes that the chosen encoder can be built with, and probabilities that are some."""
+        sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        for name in (*sizes, "embedding_size", "max_position_embeddings", "conv_kernel_size", "attention_block_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` must be 1 or more, found {value}")
+        for name in ("word_dropout", "embedding_dropout", "hidden_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be in [0, 1), found {getattr(self, name)}")
+        for name in ("embedding_std", "initializer_range"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"`{name}` must not be negative, found {getattr(self, name)}")
+        # not every backbone splits its width among the heads; the one that is built by default does
+        is_bert = getattr(self.text_config, "model_type", None) == "bert"
+        if is_bert and self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"`hidden_size` must be a multiple of `num_attention_heads`, found {self.hidden_size} and "
+                f"{self.num_attention_heads}"
+            )
         if self.encoder in ("gru", "lstm") and self.hidden_size % 2:
             raise ValueError(f"`hidden_size` must be even for two directions, found {self.hidden_size}")
         if self.encoder == "convolution" and self.conv_kernel_size % 2 == 0:
             raise ValueError(f"`conv_kernel_size` must be odd, found {self.conv_kernel_size}")
+
+
+def _check_backbone(text_config: PreTrainedConfig) -> None:
+    """Refuses what can't encode a text token by token."""
+    model_type = text_config.model_type
+    if text_config.is_encoder_decoder:
+        raise _refusal(f"`text_config` must be an encoder, found the encoder-decoder '{model_type}'")
+    missing = [name for name in BACKBONE_SIZES if not hasattr(text_config, name)]
+    if missing:
+        raise _refusal(f"`text_config` must be a transformer over text, found '{model_type}' without {missing[0]}")
+
+
+def _refusal(problem: str) -> StrictDataclassClassValidationError:
+    """What a failed `validate_encoder` raises, for what can't wait until then."""
+    return StrictDataclassClassValidationError("validate_encoder", ValueError(problem))
 
 
 __all__ = ["PlantConfig"]

@@ -17,7 +17,10 @@ def apply_thresholds(
 
     A column is predicted when its score is at least its threshold. Where fewer than `min_labels` columns pass, the
     columns whose score exceeds their own threshold by most (or falls short by least) are taken until there are
-    `min_labels`; of columns that tie, the one with the lower index.
+    `min_labels`; of columns that tie, the one with the lower index. With one threshold for all labels these are the
+    columns with the highest scores, told apart however small they are.
+
+    A score of 1 passes any threshold up to 1.
 
     Args:
         scores_BS (`torch.Tensor` of shape `(B, S)`): probabilities.
@@ -37,8 +40,14 @@ def apply_thresholds(
         margin_BS = margin_BS.masked_fill(candidate_ids_BS < 0, float("-inf"))
     chosen_BS = margin_BS >= 0
     if min_labels > 0:
+        # below one common threshold the margins of tiny scores round to the same number; the scores themselves do not
+        ranked_BS = margin_BS
+        if not thresholds.ndim:
+            ranked_BS = scores_BS
+            if candidate_ids_BS is not None:
+                ranked_BS = scores_BS.masked_fill(candidate_ids_BS < 0, float("-inf"))
         # stable: ties go to the lower index, whatever the batch
-        best_BS = margin_BS.sort(dim=1, descending=True, stable=True).indices[:, :min_labels]
+        best_BS = ranked_BS.sort(dim=1, descending=True, stable=True).indices[:, :min_labels]
         chosen_BS = chosen_BS.scatter(1, best_BS, torch.ones_like(best_BS, dtype=torch.bool))
         if candidate_ids_BS is not None:
             chosen_BS = chosen_BS & (candidate_ids_BS >= 0)

@@ -200,12 +200,13 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As `PreTrainedModel.from_pretrained`, remembering where the names of many labels are to be sought."""
+        """As `PreTrainedModel.from_pretrained`, with the names of many labels read from their file."""
         source = dict(kwargs)
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         if pretrained_model_name_or_path is not None:  # else the weights came as a `state_dict`
             config = (loaded[0] if isinstance(loaded, tuple) else loaded).config
             config.remember_source(pretrained_model_name_or_path, source)
+            config.read_label_file()
         return loaded
 
     def save_pretrained(self, save_directory, **kwargs):

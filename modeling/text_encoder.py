@@ -165,7 +165,8 @@ class TransformerEncoder(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.backbone = AutoModel.from_config(config.text_config)
+        # a backbone saved in half precision would else be trained in it, beside a float32 head
+        self.backbone = AutoModel.from_config(config.text_config, dtype=torch.get_default_dtype())
         if getattr(self.backbone, "pooler", None) is not None:
             # labels attend to tokens: a pooled vector would be parameters without a gradient, on which DDP stumbles
             self.backbone.pooler = None

@@ -8,8 +8,10 @@ import math
 import numpy as np
 import pytest
 
+from hf_mlc import label_storage
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.configuration_plant import PlantConfig
 
 
 def small() -> LabelSpace:
@@ -174,7 +176,12 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 def test_loading_what_is_no_label_space_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         LabelSpace.load(tmp_path)
-    for content, message in (("{", "not JSON"), ("[]", "not a label space"), ('{"names": ["a"], "x": 1}', "'x'")):
+    for content, message in (
+        ("{", "not JSON"),
+        ("3", "not a label space"),
+        ("{}", "not a label space"),
+        ('{"names": ["a"], "x": 1}', "'x'"),
+    ):
         (tmp_path / "labels.json").write_text(content, encoding="utf-8")
         with pytest.raises(UserError, match=message):
             LabelSpace.load(tmp_path)
@@ -212,3 +219,82 @@ def test_without_counts_there_are_no_propensities_and_no_buckets():
     for statistic in ("propensities", "bucket_of"):
         with pytest.raises(UserError, match="no training counts"):
             getattr(LabelSpace.from_names(["a"]), statistic)()
+
+
+# -- label files ----------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_list_of_names_is_a_label_file_whose_integers_are_ids(tmp_path):
+    file = tmp_path / "icd.json"
+    file.write_text('["b", "a", "7"]', encoding="utf-8")
+    space = LabelSpace.load(file)
+    assert space.names == ["b", "a", "7"] and space.integers_are_ids
+    assert space.encode([2, "b"]).tolist() == [0, 2]
+    assert LabelSpace.load(file) == space
+    file.write_text('{"names": ["b", "a"]}', encoding="utf-8")
+    assert LabelSpace.load(file).integers_are_ids
+    file.write_text('{"names": ["7", "0"], "counts": [1, 1]}', encoding="utf-8")
+    assert LabelSpace.load(file).encode([0]).tolist() == [1]  # counts come from data, in which integers were names
+    file.write_text('{"names": ["7", "0"], "integers_are_ids": false}', encoding="utf-8")
+    assert LabelSpace.load(file).encode([0]).tolist() == [1]
+
+
+def test_a_label_file_may_have_any_ending(tmp_path):
+    (tmp_path / "names.txt").write_text('["a"]', encoding="utf-8")
+    assert LabelSpace.load(tmp_path / "names.txt").names == ["a"]
+
+
+@pytest.mark.parametrize("integers_are_ids", [True, False])
+def test_what_an_integer_means_survives_saving(tmp_path, integers_are_ids):
+    for counts in (None, [1, 2]):
+        space = LabelSpace(["a", "b"], counts=counts, integers_are_ids=integers_are_ids)
+        space.save(tmp_path)
+        assert LabelSpace.load(tmp_path) == space
+
+
+def test_digits_in_a_csv_are_ids_where_the_names_were_given():
+    space = LabelSpace.from_names(["b", "1", "c"])
+    assert space.encode(["2", "1", "0"]).tolist() == [0, 1, 2]  # "1" is a name, which goes first; the others are ids
+    assert space.encode_known(["3", "007"]) == (pytest.approx([]), 2)
+    with pytest.raises(UserError, match="label '3' is not in the label space; accepted: names, or ids from 0 to 2"):
+        space.encode(["3"])
+    assert small().encode_known(["0"])[1] == 1  # names from data: no ids
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"names": ["a", "b"], "counts": ["x", 1]}', "field 'counts': found 'x'; accepted: whole numbers from 0"),
+        ('{"names": ["a", "b"], "counts": [1.5, 1]}', "field 'counts': found 1.5"),
+        ('{"names": ["a", "b"], "counts": [-1, 1]}', "field 'counts': found -1"),
+        ('{"names": ["a", "b"], "counts": [[1], 1]}', "field 'counts': lists inside a list"),
+        ('{"names": ["a", "b"], "counts": [1]}', "field 'counts': 1 entries for 2 labels"),
+        ('{"names": ["a", "b"], "counts": 7}', "field 'counts': found int"),
+        ('{"names": ["a", "b"], "counts": [1, 9], "num_documents": 8}', "a label in 9 of 8 documents"),
+        ('{"names": ["a", "b"], "num_documents": "many"}', "field 'num_documents': found 'many'"),
+        ('{"names": "ab"}', "field 'names': found str"),
+        ('{"names": ["a"], "descriptions": 3}', "field 'descriptions': found int"),
+        ('["a", "a"]', "label 'a' stands twice"),
+        ("[1, 2]", "label 0 is a int"),
+    ],
+)
+def test_a_label_file_with_a_mistake_is_named(tmp_path, content, message):
+    (tmp_path / "labels.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        LabelSpace.load(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/labels.json") and message in str(caught.value)
+
+
+# -- in a model's configuration -------------------------------------------------------------------------------------
+
+
+def test_other_labels_take_the_place_of_those_in_a_file_that_was_not_read_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(label_storage, "MAX_LABELS_IN_CONFIG", 1)
+    config = PlantConfig(num_labels=2)
+    label_storage.store_label_space(config, LabelSpace.from_names(["a", "b"]))
+    config.save_pretrained(tmp_path)
+    loaded = PlantConfig.from_pretrained(tmp_path, thresholds=[0.2, 0.3])
+    label_storage.store_label_space(loaded, LabelSpace.from_names(["a", "b"], counts=[1, 2], num_documents=3))
+    assert loaded.thresholds == [0.2, 0.3]  # the same labels, with new counts
+    label_storage.store_label_space(loaded, LabelSpace.from_names(["c", "d"]))
+    assert label_storage.read_label_space(loaded).names == ["c", "d"] and loaded.thresholds == 0.5

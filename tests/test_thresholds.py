@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.thresholds import METRICS, ThresholdTuner, tune_thresholds
 
 
@@ -32,8 +34,8 @@ def _value(scores, truth, thresholds, min_labels, metric):
 
 
 def _brute_force(scores, truth, min_labels, metric):
-    """The best value over every threshold that could matter: each score, and above all of them."""
-    cuts = [*np.unique(scores).tolist(), 1.5]
+    """The best value over every threshold that could matter: each score, and 1."""
+    cuts = [*np.unique(scores).tolist(), 1.0]
     return max(_value(scores, truth, cut, min_labels, metric) for cut in cuts)
 
 
@@ -173,11 +175,111 @@ def test_rows_beyond_the_budget_are_kept_as_pairs_with_the_same_choice(metric):
     tuner = ThresholdTuner(NUM_LABELS, metric=metric, row_budget_mb=600 / 2**20)
     for start in range(0, NUM_DOCUMENTS, 8):
         tuner.update(scores[start : start + 8], truth[start : start + 8])
-    assert tuner.rows is None
+    assert tuner.kept_columns is not None
     expected = tune_thresholds(scores, truth, metric=metric)
     choice = tuner.tune()
     assert choice.thresholds == expected.thresholds and choice.min_labels == expected.min_labels
     assert choice.value == pytest.approx(expected.value) and choice.num_documents == NUM_DOCUMENTS
+
+
+@pytest.mark.parametrize("kind", ["global", "per_label", "auto"])
+@pytest.mark.parametrize("metric", ["f1_samples", "balanced"])
+def test_the_same_rows_in_any_order_and_batches_give_exactly_the_same_choice(kind, metric):
+    scores, truth = _make(11, num_documents=97, shift=0.4)
+    scores[50:60], truth[50:60] = scores[40:50], truth[40:50]  # some rows twice
+    expected = tune_thresholds(scores, truth, kind=kind, metric=metric)
+    for seed in range(4):
+        generator = np.random.default_rng(seed)
+        order = generator.permutation(len(scores))
+        tuner = ThresholdTuner(NUM_LABELS, kind=kind, metric=metric)
+        for part in np.array_split(order, generator.integers(1, 40)):
+            tuner.update(scores[part], truth[part])
+        assert tuner.tune() == expected
+
+
+def test_the_folds_depend_on_the_seed():
+    scores, truth = _make(11, num_documents=97, shift=0.4)
+    values = {
+        tune_thresholds(scores, truth, kind="per_label", shrinkage=1, metric="balanced", seed=seed).value
+        for seed in range(4)
+    }
+    assert len(values) > 1
+
+
+@pytest.mark.parametrize("kind", ["global", "per_label", "auto"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_no_threshold_exceeds_one_and_the_value_is_what_the_rule_gives(kind, metric):
+    # the false 1 of label 1 cannot be shut out
+    cases = [
+        (np.array([[1.0, 1.0, 0.2], [0.9, 0.1, 0.1]], np.float32), np.array([[1, 0, 0], [0, 0, 0]])),
+        (np.array([[1.0, 1.0, 0.2], [0.9, 0.1, 0.1]], np.float32), np.zeros((2, 3), int)),
+        (np.ones((4, 3), np.float32), np.eye(4, 3, dtype=int)),
+        (np.full((4, 3), np.nextafter(np.float32(1), np.float32(0))), np.zeros((4, 3), int)),
+    ]
+    for scores, truth in cases:
+        choice = tune_thresholds(scores, truth, kind=kind, metric=metric)
+        thresholds = np.atleast_1d(choice.thresholds)
+        assert (thresholds <= 1).all() and (thresholds >= 0).all()
+        MultiLabelConfig(num_labels=3, thresholds=choice.thresholds, min_labels=choice.min_labels)
+        if not choice.value_is_cross_validated:
+            value = _value(scores, truth, choice.thresholds, choice.min_labels, metric)
+            assert choice.value == pytest.approx(value)
+            assert choice.value == pytest.approx(max(_brute_force(scores, truth, m, metric) for m in (0, 1)))
+
+
+def test_a_labels_own_threshold_of_one_stays_one():
+    # label 0 is right only at exactly 1; the next float below is wrong
+    below = np.nextafter(np.float32(1), np.float32(0))
+    scores = np.array([[1.0, 0.1], [1.0, 0.1], [below, 0.1], [below, 0.6]], np.float32)
+    truth = np.array([[1, 0], [1, 0], [0, 0], [0, 1]])
+    choice = tune_thresholds(scores, truth, kind="per_label", shrinkage=0, choose_min_labels=False)
+    assert choice.thresholds[0] == 1.0
+
+
+def test_auto_reports_a_cross_validated_value_whichever_kind_wins():
+    scores, truth = _make(3, num_documents=24)
+    own = tune_thresholds(scores, truth, kind="auto", metric="f1_macro")
+    common = tune_thresholds(scores, truth, metric="f1_macro")
+    assert own.value_is_cross_validated and not common.value_is_cross_validated
+    # too few documents for thresholds of single labels: the common one wins, reported at its cross-validated worth
+    scores, truth = _make(7, num_documents=24)
+    chosen = tune_thresholds(scores, truth, kind="auto", metric="f1_micro", shrinkage=0)
+    assert chosen.kind == "global" and chosen.value_is_cross_validated
+    seen = _value(scores, truth, chosen.thresholds, chosen.min_labels, "f1_micro")
+    assert chosen.value < seen
+    alone = tune_thresholds(scores, truth, kind="per_label", metric="f1_micro", shrinkage=0)
+    assert chosen.value >= alone.value
+
+
+@pytest.mark.parametrize("informed", [True, False])
+@pytest.mark.parametrize(("kind", "metric"), [*(("global", metric) for metric in METRICS), ("per_label", "f1_macro")])
+def test_tuning_takes_no_more_than_twice_what_the_rows_take(metric, kind, informed):
+    num_documents, num_labels = 1500, 800
+    generator = np.random.default_rng(0)
+    truth = (generator.random((num_documents, num_labels)) < 0.005).astype(np.int8)
+    logits = generator.standard_normal(truth.shape).astype(np.float32) - 5 + 5 * truth * informed
+    scores = 1 / (1 + np.exp(-logits))
+    tracemalloc.start()
+    try:
+        tuner = ThresholdTuner(num_labels, kind=kind, metric=metric, shrinkage=3.0, num_folds=2)
+        for start in range(0, num_documents, 64):
+            tuner.update(scores[start : start + 64], truth[start : start + 64])
+        tuner.tune()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * num_documents * num_labels * 5
+
+
+def test_pairs_stay_within_the_budget_by_keeping_fewer_columns():
+    generator = np.random.default_rng(0)
+    scores, truth = generator.random((400, 300)), (generator.random((400, 300)) < 0.01).astype(np.int8)
+    budget = 400 * 40 * 9  # 64 columns a row exceed it, 32 do not
+    tuner = ThresholdTuner(300, row_budget_mb=budget / 2**20)
+    for start in range(0, 400, 16):
+        tuner.update(scores[start : start + 16], truth[start : start + 16])
+        assert tuner.store.num_bytes <= budget
+    assert tuner.kept_columns == 32 and tuner.tune().num_documents == 400
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -200,7 +302,7 @@ def test_a_shortlist_gives_the_best_threshold_over_its_candidates(metric):
         names = ("f1_micro", "f1_macro", "subset_accuracy") if metric == "balanced" else (metric,)
         return np.mean([result[name] for name in names])
 
-    best = max(value(cut, m) for cut in [*np.unique(shortlist).tolist(), 1.5] for m in (0, 1))
+    best = max(value(cut, m) for cut in [*np.unique(shortlist).tolist(), 1.0] for m in (0, 1))
     assert choice.kind == "global" and choice.value == pytest.approx(best)
     assert value(choice.thresholds, choice.min_labels) == pytest.approx(best)
 

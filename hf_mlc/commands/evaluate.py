@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 import torch
 from tqdm.auto import tqdm
 
-from hf_mlc.commands.parsing import parse_arguments
-from hf_mlc.commands.running import say, write_json
+from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
+from hf_mlc.commands.running import check_output_file, say, write_json
 from hf_mlc.data import Columns, fingerprint, load_splits
+from hf_mlc.data.loading import SPLITS
 from hf_mlc.errors import UserError
-from hf_mlc.inference import load_model, score_texts
+from hf_mlc.inference import load_model, scored_batches
 from hf_mlc.metrics import MultiLabelMetrics
-from hf_mlc.run_facts import Stopwatch, peak_memory_bytes, versions
+from hf_mlc.run_facts import Stopwatch, peak_memory, versions
 
 
-TEXTS_AT_ONCE = 1024  # scores of this many documents are held at a time
+TEXTS_AT_ONCE = 1024  # documents that are sorted by length together
 
 
 @dataclass
@@ -38,6 +39,15 @@ class EvaluateArguments:
     batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
     strict: bool = field(default=False, metadata={"help": "Fail on a label that the model doesn't know."})
     score_budget_mb: int = field(default=512, metadata={"help": "Memory for the scores of exact curves."})
+
+    def __post_init__(self):
+        check_probability(threshold=self.threshold)
+        check_at_least(1, batch_size=self.batch_size, ranking_ks=min(self.ranking_ks))
+        check_at_least(0, score_budget_mb=self.score_budget_mb)
+        if self.split not in SPLITS:
+            raise UserError(f"found '{self.split}'", field="split", accepted=", ".join(SPLITS))
+        if self.output is not None:
+            check_output_file(self.output)
 
 
 def main(arguments: list[str]) -> None:
@@ -82,10 +92,11 @@ def main(arguments: list[str]) -> None:
             label_ids = torch.nn.utils.rnn.pad_sequence(
                 [torch.from_numpy(ids) for ids in known], batch_first=True, padding_value=-100
             )
-            metrics.update(score_texts(loaded, part["text"], batch_size=args.batch_size), label_ids=label_ids)
-            bar.update(len(part["text"]))
-    if not len(rows):
-        raise UserError("no rows", file=args.dataset_name, field="split")
+            for batch in scored_batches(loaded, part["text"], batch_size=args.batch_size):
+                metrics.update(
+                    batch.scores_BS, label_ids=label_ids[batch.places], candidate_ids=batch.candidate_ids_BS
+                )
+                bar.update(len(batch.places))
     result = metrics.compute()
     for name, value in result.items():
         say(f"{name:<28}{value:.4f}")
@@ -103,7 +114,7 @@ def main(arguments: list[str]) -> None:
                 "metrics": result,
                 "facts": metrics.facts(),
                 **stopwatch.read(),
-                "peak_memory_bytes": peak_memory_bytes(),
+                **peak_memory(),
                 "versions": versions(),
             },
         )

@@ -11,12 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_mlc.commands.parsing import parse_arguments
-from hf_mlc.commands.running import say, written_whole
+from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
+from hf_mlc.commands.running import check_output_file, say
 from hf_mlc.data import Columns, iterate_rows
+from hf_mlc.data.reading import check_file, decoded_line, json_row
+from hf_mlc.data.rows import RowForm, checked_row
 from hf_mlc.errors import UserError
+from hf_mlc.files import written_whole
 from hf_mlc.inference import load_model, predict_texts
 from hf_mlc.run_facts import Stopwatch
+
+
+STDIN = RowForm(file="standard input")
 
 
 @dataclass
@@ -34,18 +40,18 @@ class PredictArguments:
     pool_size: int = field(default=1024, metadata={"help": "Documents sorted by length together."})
 
     def __post_init__(self):
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"found {self.top_k}", field="top_k", accepted="1 or more")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise UserError(f"found {self.threshold}", field="threshold", accepted="0 to 1")
-        if self.batch_size < 1 or self.pool_size < 1:
-            raise UserError("found less than 1", field="batch_size or pool_size", accepted="1 or more")
+        check_probability(threshold=self.threshold)
+        check_at_least(1, top_k=self.top_k, batch_size=self.batch_size, pool_size=self.pool_size)
+        if self.input != "-":
+            check_file(self.input)
+        if self.output != "-":
+            check_output_file(self.output)
 
 
 def main(arguments: list[str]) -> None:
     """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first."""
     (args,), _, _ = parse_arguments(PredictArguments, arguments)
-    columns = Columns(text=args.text_column[0] if len(args.text_column) == 1 else args.text_column)
+    columns = Columns(text=args.text_column[0] if len(args.text_column) == 1 else args.text_column, labels=None)
     loaded = load_model(args.model, revision=args.revision)
     stopwatch, documents = Stopwatch(), 0
     with contextlib.ExitStack() as stack:
@@ -69,7 +75,7 @@ def main(arguments: list[str]) -> None:
 
 def _pools_of_file(args: PredictArguments, columns: Columns) -> Iterator[list[dict[str, Any]]]:
     pool = []
-    for row in iterate_rows(args.input, columns, labels_required=False):
+    for row in iterate_rows(args.input, columns):
         pool.append(row)
         if len(pool) == args.pool_size:
             yield pool
@@ -80,37 +86,37 @@ def _pools_of_file(args: PredictArguments, columns: Columns) -> Iterator[list[di
 
 def _pools_of_stdin(pool_size: int, columns: Columns) -> Iterator[list[dict[str, Any]]]:
     """Whatever has arrived, at most `pool_size` rows: one typed line is answered at once, a fast stream in pools."""
-    lines: queue.Queue[str | None] = queue.Queue(maxsize=2 * pool_size)
+    lines: queue.Queue[bytes | OSError | None] = queue.Queue(maxsize=2 * pool_size)
 
     def read() -> None:
-        for line in sys.stdin:
-            lines.put(line)
-        lines.put(None)
+        try:
+            # not sys.stdin's own buffer: Python aborts where it ends while a thread waits in that
+            with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
+                for line in stream:
+                    lines.put(line)
+        except OSError as error:  # a folder, a terminal that is gone
+            lines.put(error)
+        finally:
+            lines.put(None)
 
+    if sys.stdin is None:
+        raise UserError("is closed", file=STDIN.file, accepted="JSON Lines")
     threading.Thread(target=read, daemon=True).start()
     number, ended = 0, False
     while not ended:
         pool = []
         line = lines.get()
         while line is not None:
+            if isinstance(line, OSError):
+                raise UserError(f"can't be read ({line.strerror})", file=STDIN.file, accepted="JSON Lines")
             number += 1
-            if line.strip():
-                pool.append(_row_of_line(line, number, columns))
+            text = decoded_line(line, number, file=STDIN.file)
+            if text.strip():
+                row = json_row(text, file=STDIN.file, row=number)
+                pool.append(checked_row(row, columns, STDIN, row=number))
             if len(pool) == pool_size or lines.empty():
                 break
             line = lines.get()
         ended = line is None
         if pool:
             yield pool
-
-
-def _row_of_line(line: str, number: int, columns: Columns) -> dict[str, Any]:
-    names = [columns.text] if isinstance(columns.text, str) else list(columns.text)
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"no JSON ({error})", file="standard input", row=number, accepted='{"text": "..."}') from None
-    for name in names:
-        if not isinstance(row, dict) or not isinstance(row.get(name), str):
-            raise UserError("no text", file="standard input", row=number, field=name, accepted='{"text": "..."}')
-    return {"id": str(row.get("id", number)), "text": "\n".join(row[name] for name in names)}

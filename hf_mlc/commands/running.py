@@ -1,19 +1,20 @@
-"""What a command does around its work: a user's mistake is one line and exit status 2; files appear whole or not at all."""
+"""What a command does around its work: a user's mistake is one line and exit status 2; outputs are checked beforehand."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
+from hf_mlc.files import written_whole
 
 
 logger = logging.get_logger(__name__)
@@ -28,7 +29,10 @@ def run(command: Callable[[list[str]], None], arguments: list[str] | None = None
     try:
         command(sys.argv[1:] if arguments is None else arguments)
     except (UserError, StrictDataclassError, HFValidationError) as error:
-        sys.stderr.write(f"hf-mlc: error: {' '.join(str(error).split())}\n")
+        line = " ".join(str(error).split())
+        # of a refused configuration the user need not know which of its checks refused it
+        line = re.sub(r"^Class validation error for validator '\w+': \w+: ", "", line)
+        sys.stderr.write(f"hf-mlc: error: {line}\n")
         return 2
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -36,19 +40,27 @@ def run(command: Callable[[list[str]], None], arguments: list[str] | None = None
     return 0
 
 
-@contextlib.contextmanager
-def written_whole(path: str | Path) -> Iterator[IO[str]]:
-    """A text file that appears under `path` only once everything was written; an error leaves what was there before."""
+def check_output_folder(path: str | Path, *, field: str = "output_dir") -> None:
+    """`UserError` unless `path` is a folder that can be written into, or one can be made there; makes nothing."""
     path = Path(path)
+    nearest = path
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        problem = "is no folder" if nearest == path else f"can't be made: {nearest} is no folder"
+        raise UserError(problem, file=path, field=field, accepted="a folder, or a path where one can be made")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"no right to write in {nearest}", file=path, field=field, accepted="a folder to write into")
+
+
+def check_output_file(path: str | Path, *, field: str = "output") -> None:
+    """`UserError` unless a file can be written at `path`, in a folder that is there; writes nothing."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError("is a folder", file=path, field=field, accepted="a file's path")
     if not path.parent.is_dir():
-        raise UserError("no such folder", file=path.parent, field="output")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8") as stream:
-            yield stream
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        raise UserError("no such folder", file=path.parent, field=field, accepted="a file's path in a folder")
+    check_output_folder(path.parent, field=field)
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:

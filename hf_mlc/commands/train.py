@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset, DatasetDict
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from hf_mlc.auto import ARCHITECTURES, architecture_of
 from hf_mlc.commands.parsing import config_names, parse_arguments
-from hf_mlc.commands.running import say, write_json
+from hf_mlc.commands.running import check_output_folder, say, write_json
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
 from hf_mlc.data import (
+    DataReport,
     add_validation_split,
     check_splits,
     fingerprint,
@@ -26,16 +30,22 @@ from hf_mlc.data import (
     train_tokenizer,
 )
 from hf_mlc.errors import UserError
-from hf_mlc.inference import load_model
+from hf_mlc.inference import LoadedModel, load_model, load_tokenizer
 from hf_mlc.label_storage import store_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
-from hf_mlc.run_facts import Stopwatch, num_parameters, peak_memory_bytes, versions
+from hf_mlc.run_facts import Stopwatch, num_parameters, peak_memory, versions
+from hf_mlc.tables import metrics_table
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.trainer import last_complete_checkpoint
 
 
+# of a trained model's configuration: what no weight depends on
+CHANGEABLE = {
+    "loss", "loss_reduction", "label_smoothing", "focal_gamma", "asymmetric_gamma_positive", "asymmetric_gamma_negative",
+    "asymmetric_clip", "thresholds", "min_labels",
+}  # fmt: skip
 RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
 RESULTS_FILE = "results.json"  # what came of it; written last
 
@@ -43,33 +53,35 @@ RESULTS_FILE = "results.json"  # what came of it; written last
 def main(arguments: list[str]) -> None:
     """Trains by `arguments` (`--config recipe.yaml`, then anything on top)."""
     stopwatch = Stopwatch()
-    names = sorted({name for row in ARCHITECTURES.values() for name in config_names(row.config)})
     (model_args, data_args, args), settings, given = parse_arguments(
-        (ModelArguments, DataArguments, MultiLabelTrainingArguments), arguments, extra_names=names
+        (ModelArguments, DataArguments, MultiLabelTrainingArguments),
+        arguments,
+        config_classes=[row.config for row in ARCHITECTURES.values()],
     )
     main_process = args.process_index == 0
     tell = say if main_process else (lambda text: None)
-    checkpoint = _checkpoint_to_resume(args, given)
+    output = Path(args.output_dir)
+    with args.main_process_first(desc="preparing the output folder"):
+        if main_process:
+            _prepare_output(output, args)
     set_seed(args.seed)
 
+    base = load_model(model_args.model_name_or_path, device="cpu") if model_args.model_name_or_path else None
     with args.main_process_first(desc="reading the data"):
-        splits = _load(data_args)
-    base = load_model(model_args.model_name_or_path) if model_args.model_name_or_path else None
-    splits, label_space, split_lines = _label_space_and_validation(splits, data_args, args.seed, base)
-    tell(str(check_splits(splits, label_space)))
-    for line in split_lines:
-        tell(line)
+        splits = _load(data_args, skip=["test"])
+        if "train" not in splits:
+            raise UserError("no training rows", field="dataset_name", accepted="a data set with a training split")
+        splits, label_space, lines = _label_space_and_validation(splits, data_args, args.seed, base)
+    report = check_splits(splits, label_space)
+    identity = {"arguments": _comparable(given), "data": _data_facts(splits, label_space, data_args)}
+    checkpoint = _checkpoint_to_resume(output, args, identity)
 
     tokenizer = _tokenizer(model_args, data_args, splits["train"], base, checkpoint)
     with args.main_process_first(desc="tokenising"):
-        encoded = tokenize_splits(
-            splits,
-            tokenizer,
-            label_space,
-            max_length=data_args.max_length,
-            num_proc=data_args.preprocessing_num_workers,
-        )
-    model = base.model if base else _new_model(model_args, settings, tokenizer, label_space, data_args.max_length)
+        encoded = _tokenized(splits, tokenizer, label_space, data_args, report)
+    for line in [str(report), *lines]:
+        tell(line)
+    model = _model(model_args, settings, base, tokenizer, label_space, data_args.max_length)
     tell(f"{type(model).__name__}: {num_parameters(model):,} parameters, {len(label_space)} labels")
 
     architecture = architecture_of(model.config.model_type)
@@ -88,57 +100,62 @@ def main(arguments: list[str]) -> None:
         processing_class=tokenizer,
     )
     if main_process:
-        Path(args.output_dir).mkdir(parents=True, exist_ok=True)
-        write_json(Path(args.output_dir, RUN_FILE), _comparable(given))
+        output.mkdir(parents=True, exist_ok=True)
+        write_json(output / RUN_FILE, identity)
     training = Stopwatch()
     outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     cost = training.read()
     choice = trainer.tune_thresholds()
     if choice is not None:
         shown = f"{choice.thresholds:.3f}" if isinstance(choice.thresholds, float) else "one a label"
-        tell(
-            f"thresholds from validation: {shown}, at least {choice.min_labels} labels, {choice.metric} {choice.value:.4f}"
-        )
+        tell(f"thresholds from validation: {shown}, at least {choice.min_labels} labels")
     validation = trainer.evaluate()
-    # the one look at the test split, after every choice was made
-    test = trainer.evaluate_test(encoded["test"]) if args.do_predict and "test" in encoded else None
     trainer.save_model()
-    if main_process:
-        results = {
-            "model_type": model.config.model_type,
-            "seed": args.seed,
-            "recipe": _comparable(given),
-            "data": _data_facts(splits, label_space, data_args),
-            "parameters": num_parameters(model),
-            "training": {
-                **cost,
-                "resumed": checkpoint is not None,
-                "epochs": trainer.state.epoch,
-                "steps": trainer.state.global_step,
-                "loss": outcome.training_loss,
-                "best_step": trainer.state.best_global_step,
-                f"best_{args.metric_for_best_model}": trainer.state.best_metric,
-                "total_seconds": stopwatch.read()["seconds"],
-                "peak_memory_bytes": peak_memory_bytes(),
-                "processes": args.world_size,
-            },
-            "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": str(args.device)},
-            "versions": versions(),
-            "thresholds": choice.to_dict() if choice else None,
-            "validation": _without_prefix(validation, "eval_"),
-            "test": _without_prefix(test, "test_") if test else None,
-            "history": [row for row in trainer.state.log_history if f"eval_{args.threshold_metric}" in row],
-        }
-        write_json(Path(args.output_dir, RESULTS_FILE), results)
-        for split in ("validation", "test"):
-            if results[split]:
-                tell(_summary_line(split, results[split]))
-        tell(f"saved in {args.output_dir}")
+
+    # the one look at the test split, after every choice was made
+    test, data_facts = None, identity["data"]
+    if args.do_predict:
+        with args.main_process_first(desc="reading the test split"):
+            test_split = _load(data_args, only="test")
+            encoded_test = _tokenized(test_split, tokenizer, label_space, data_args, check_splits(test_split))
+        test = trainer.evaluate_test(encoded_test["test"])
+        for key, facts in _split_facts(test_split).items():
+            data_facts[key] = {**data_facts[key], **facts}
+    if not main_process:
+        return
+    results = {
+        "model_type": model.config.model_type,
+        "seed": args.seed,
+        "recipe": identity["arguments"],
+        "data": data_facts,
+        "parameters": num_parameters(model),
+        "training": {
+            **cost,
+            "resumed": checkpoint is not None,
+            "epochs": trainer.state.epoch,
+            "steps": trainer.state.global_step,
+            "loss": outcome.training_loss,
+            "best_step": trainer.state.best_global_step,
+            f"best_{args.metric_for_best_model}": trainer.state.best_metric,
+            "total_seconds": stopwatch.read()["seconds"],
+            **peak_memory(),
+            "processes": args.world_size,
+        },
+        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": str(args.device)},
+        "versions": versions(),
+        "thresholds": choice.to_dict() if choice else None,
+        "validation": _without_prefix(validation, "eval_"),
+        "test": _without_prefix(test, "test_") if test else None,
+        "history": [row for row in trainer.state.log_history if any(name.startswith("eval_") for name in row)],
+    }
+    write_json(output / RESULTS_FILE, results)
+    tell(metrics_table({split: results[split] for split in ("validation", "test") if results[split]}))
+    tell(f"saved in {output}")
 
 
-def _load(data_args: DataArguments) -> DatasetDict:
+def _load(data_args: DataArguments, *, skip: Sequence[str] = (), only: str | None = None) -> DatasetDict:
     most = {"train": data_args.max_train_samples, "validation": data_args.max_eval_samples}
-    splits = load_splits(
+    return load_splits(
         data_args.dataset_name,
         config_name=data_args.dataset_config_name,
         revision=data_args.dataset_revision,
@@ -146,40 +163,64 @@ def _load(data_args: DataArguments) -> DatasetDict:
         validation_file=data_args.validation_file,
         test_file=data_args.test_file,
         columns=data_args.columns(),
+        splits=None if only is None else [only],
+        skip=skip,
         max_samples={split: number for split, number in most.items() if number is not None},
     )
-    if "train" not in splits:
-        raise UserError("no training rows", field="dataset_name", accepted="a data set with a training split")
-    return splits
+
+
+def _tokenized(
+    splits: DatasetDict,
+    tokenizer: PreTrainedTokenizerBase,
+    label_space: LabelSpace,
+    data_args: DataArguments,
+    report: DataReport,
+) -> DatasetDict:
+    return tokenize_splits(
+        splits,
+        tokenizer,
+        label_space,
+        max_length=data_args.max_length,
+        num_proc=data_args.preprocessing_num_workers,
+        report=report,
+    )
 
 
 def _label_space_and_validation(
-    splits: DatasetDict, data_args: DataArguments, seed: int, base
+    splits: DatasetDict, data_args: DataArguments, seed: int, base: LoadedModel | None
 ) -> tuple[DatasetDict, LabelSpace, list[str]]:
     """The label space, and the splits with a validation part.
 
     Names come from all training rows, set-aside ones too; counts only from the rows that are trained on.
     """
+    source = data_args.dataset_name or data_args.train_file
     if base is not None:
         label_space = base.label_space
     elif data_args.label_file is not None:
         label_space = LabelSpace.load(data_args.label_file)
     else:
-        label_space = LabelSpace.from_label_lists(splits["train"]["labels"], file=data_args.dataset_name)
+        label_space = LabelSpace.from_label_lists(splits["train"]["labels"], file=source)
     lines = []
     if "validation" not in splits:
-        splits, report = add_validation_split(splits, label_space, fraction=data_args.validation_fraction, seed=seed)
+        splits, report = add_validation_split(
+            splits, label_space, fraction=data_args.validation_fraction, seed=seed, file=source
+        )
         lines = ["validation rows set aside from training (part 0: train, part 1: validation)", str(report)]
-    label_space = label_space.counted(splits["train"]["labels"])
+    label_space = label_space.counted(splits["train"]["labels"], file=source)
     return splits, label_space, lines
 
 
 def _tokenizer(
-    model_args: ModelArguments, data_args: DataArguments, train: Dataset, base, checkpoint: Path | None
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    train: Dataset,
+    base: LoadedModel | None,
+    checkpoint: Path | None,
 ) -> PreTrainedTokenizerBase:
     if checkpoint is not None:
-        return AutoTokenizer.from_pretrained(checkpoint)
+        return load_tokenizer(str(checkpoint), field="resume_from_checkpoint")
     if base is not None:
+        base.tokenizer.model_max_length = data_args.max_length
         return base.tokenizer
     name = model_args.tokenizer_name or model_args.text_encoder
     if name is None:
@@ -191,27 +232,32 @@ def _tokenizer(
             lowercase=model_args.tokenizer_lowercase,
             max_length=data_args.max_length,
         )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"no tokenizer ({str(error).splitlines()[0]})",
-            file=name,
-            field="tokenizer_name",
-            accepted="a Hub id, or a folder with tokenizer.json",
-        ) from None
+    revision = model_args.text_encoder_revision if name == model_args.text_encoder else None
+    field = "tokenizer_name" if model_args.tokenizer_name else "text_encoder"
+    tokenizer = load_tokenizer(name, revision=revision, field=field)
     tokenizer.model_max_length = data_args.max_length
     return tokenizer
 
 
-def _new_model(
+def _model(
     model_args: ModelArguments,
     settings: dict[str, Any],
+    base: LoadedModel | None,
     tokenizer: PreTrainedTokenizerBase,
     label_space: LabelSpace,
     max_length: int,
 ) -> MultiLabelPreTrainedModel:
-    """A model of the asked architecture with the label space in its configuration and its statistics filled in."""
+    """The trained model to go on from, or a new one of the asked architecture; the label space is in its configuration."""
+    if base is not None:
+        for name, value in settings.items():
+            if name not in CHANGEABLE:
+                raise UserError(
+                    f"a trained model's {name} can't be changed", field=name, accepted=", ".join(sorted(CHANGEABLE))
+                )
+            setattr(base.model.config, name, value)
+        base.model.config.validate()
+        store_label_space(base.model.config, label_space)
+        return base.model
     architecture = architecture_of(model_args.model_type)
     unknown = set(settings) - set(config_names(architecture.config))
     if unknown:
@@ -244,29 +290,46 @@ def _new_model(
     return model
 
 
-def _checkpoint_to_resume(args: MultiLabelTrainingArguments, given: dict[str, Any]) -> Path | None:
-    """Where to go on from: the named checkpoint, or the last whole one of an unfinished run of the same recipe."""
-    output = Path(args.output_dir)
-    asked = args.resume_from_checkpoint
-    if asked not in (None, "last"):
-        if not (Path(asked) / "trainer_state.json").is_file():
-            raise UserError(
-                "no checkpoint", file=asked, field="resume_from_checkpoint", accepted="last, or a checkpoint's folder"
-            )
-        return Path(asked)
-    if not output.exists() or args.overwrite_output:
-        return None
-    if (output / RESULTS_FILE).exists() and asked is None:
+def _prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
+    """Refuses a folder that can't be written or holds a finished run; empties it of a run that is to be overwritten."""
+    check_output_folder(output, field="output_dir")
+    if args.overwrite_output:
+        for checkpoint in output.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+        for name in (RUN_FILE, RESULTS_FILE):
+            (output / name).unlink(missing_ok=True)
+    if (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:
         raise UserError(
             "holds a finished run", file=output, field="output_dir", accepted="another folder, or --overwrite_output"
         )
-    checkpoint = last_complete_checkpoint(output)
-    if checkpoint is None or asked == "last":
-        return checkpoint
-    before = json.loads((output / RUN_FILE).read_text(encoding="utf-8")) if (output / RUN_FILE).exists() else None
-    if before != _comparable(given):
+
+
+def _checkpoint_to_resume(output: Path, args: MultiLabelTrainingArguments, identity: dict[str, Any]) -> Path | None:
+    """Where to go on from: the named checkpoint, or the last whole one of an unfinished run of the same recipe and data.
+
+    Asked for by name a checkpoint is taken with other arguments too, but never with other labels: its weights are theirs.
+    """
+    asked = args.resume_from_checkpoint
+    if asked in (None, "last"):
+        checkpoint = last_complete_checkpoint(output, num_processes=args.world_size)
+    elif (Path(asked) / "trainer_state.json").is_file():
+        checkpoint = Path(asked)
+    else:
         raise UserError(
-            "holds checkpoints of a run with other arguments",
+            "no checkpoint", file=asked, field="resume_from_checkpoint", accepted="last, or a checkpoint's folder"
+        )
+    run_file = output / RUN_FILE
+    if checkpoint is None or not run_file.exists():
+        return checkpoint
+    before = json.loads(run_file.read_text(encoding="utf-8"))
+    if before["data"]["label_fingerprint"] != identity["data"]["label_fingerprint"]:
+        raise UserError(
+            "holds checkpoints of a run with other labels", file=output, accepted="the same data, or another folder"
+        )
+    if asked is None and before != identity:
+        what = "arguments" if before["arguments"] != identity["arguments"] else "data"
+        raise UserError(
+            f"holds checkpoints of a run with other {what}",
             file=output,
             field="output_dir",
             accepted="another folder, --resume_from_checkpoint to go on all the same, or --overwrite_output",
@@ -275,26 +338,38 @@ def _checkpoint_to_resume(args: MultiLabelTrainingArguments, given: dict[str, An
 
 
 def _comparable(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a run as JSON; whether and where it was resumed is no part of what the run is."""
-    kept = {name: value for name, value in given.items() if name not in ("resume_from_checkpoint", "output_dir")}
-    return json.loads(json.dumps(kept, default=str))
+    """The arguments of a run as JSON, to be compared and published.
+
+    Whether and where it was resumed is no part of what the run is; a token is nobody's business, and of a path on this
+    machine the name is enough to recognise it.
+    """
+    left_out = ("resume_from_checkpoint", "output_dir", "overwrite_output", "logging_dir", "config")
+    kept = {name: value for name, value in given.items() if name not in left_out and not name.endswith("token")}
+    shown = {name: _file_name(value) if isinstance(value, str) else value for name, value in kept.items()}
+    return json.loads(json.dumps(shown, default=str))
+
+
+def _file_name(value: str) -> str:
+    """The last part of a path that is there or was meant to be; anything else, a Hub id too, as it is."""
+    return Path(value).name if os.sep in value and (Path(value).exists() or Path(value).is_absolute()) else value
+
+
+def _split_facts(splits: DatasetDict) -> dict[str, dict[str, Any]]:
+    return {
+        "rows": {split: len(rows) for split, rows in splits.items()},
+        "fingerprints": {split: fingerprint(rows) for split, rows in splits.items()},
+    }
 
 
 def _data_facts(splits: DatasetDict, label_space: LabelSpace, data_args: DataArguments) -> dict[str, Any]:
-    source = data_args.dataset_name or data_args.train_file
+    names = hashlib.sha256("\n".join(label_space.names).encode("utf-8")).hexdigest()
     return {
-        # a path on this machine is nobody else's business; the folder's name is enough to recognise it
-        "source": Path(source).name if Path(source).exists() else source,
-        "rows": {split: len(rows) for split, rows in splits.items()},
-        "fingerprints": {split: fingerprint(rows) for split, rows in splits.items()},
+        "source": _file_name(str(data_args.dataset_name or data_args.train_file)),
+        **_split_facts(splits),
         "labels": len(label_space),
+        "label_fingerprint": f"sha256:{names}",
     }
 
 
 def _without_prefix(metrics: dict[str, float], prefix: str) -> dict[str, float]:
     return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
-
-
-def _summary_line(split: str, metrics: dict[str, float]) -> str:
-    names = ("f1_micro", "f1_macro", "subset_accuracy", "p@1", "ap_micro")
-    return f"{split}: " + "  ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import sys
@@ -23,9 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import UserError
-from .demo_codes import CODE_SHEET, DEMO_CODES, DEMO_PARENTS, EXCLUDED_BY, NOT_DENIED_WITH, DemoCode
-from .demo_phrases import (
+from hf_mlc.data.demo_codes import CODE_SHEET, DEMO_CODES, DEMO_PARENTS, EXCLUDED_BY, NOT_DENIED_WITH, DemoCode
+from hf_mlc.data.demo_phrases import (
     COMPLAINTS,
     FAMILY,
     FILLER_CONTRADICTS,
@@ -41,6 +39,8 @@ from .demo_phrases import (
     TOLD,
     Layout,
 )
+from hf_mlc.errors import UserError
+from hf_mlc.files import written_whole
 
 
 __all__ = ["DEMO_CODES", "DEMO_PARENTS", "generate_notes", "write_demo_corpus"]
@@ -417,16 +417,16 @@ def write_demo_corpus(
 
     notes = generate_notes(sum(sizes.values()), seed=seed)
     contents = {
-        folder / f"{split}.jsonl": "".join(json.dumps(next(notes)) + "\n" for _ in range(size)).encode()
+        folder / f"{split}.jsonl": "".join(json.dumps(next(notes)) + "\n" for _ in range(size))
         for split, size in sizes.items()
     }
-    contents[folder / "label_descriptions.json"] = (json.dumps(DEMO_CODES, indent=2) + "\n").encode()
+    contents[folder / "label_descriptions.json"] = json.dumps(DEMO_CODES, indent=2) + "\n"
 
     missing = {}
     for path, content in contents.items():
         if not path.exists():
             missing[path] = content
-        elif not path.is_file() or path.read_bytes() != content:
+        elif not path.is_file() or path.read_bytes() != content.encode():
             raise UserError(
                 "is there already, with another content",
                 file=path,
@@ -434,9 +434,8 @@ def write_demo_corpus(
             )
     folder.mkdir(parents=True, exist_ok=True)
     for path, content in missing.items():
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_bytes(content)
-        beside.replace(path)
+        with written_whole(path) as stream:
+            stream.write(content)
     return {path.stem: path for path in contents}
 
 

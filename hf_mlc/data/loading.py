@@ -70,6 +70,7 @@ def load_splits(
     test_file: str | Path | None = None,
     columns: Columns | None = None,
     splits: Sequence[str] | Mapping[str, str] | None = None,
+    skip: Sequence[str] = (),
     max_samples: Mapping[str, int] | None = None,
     cache_dir: str | Path | None = None,
 ) -> datasets.DatasetDict:
@@ -86,6 +87,7 @@ def load_splits(
         splits (`list[str]` or `dict[str, str]`, *optional*): which of `train`, `validation`, `test` to read; the
             others are not opened. As a dict it also says what they are called in the data:
             `{"train": "staylevel.train"}`. Without it: all there are, among them `train`.
+        skip (`list[str]`, *optional*): splits that are not to be opened even where they are there.
         max_samples (`dict[str, int]`, *optional*): the first so many rows of a split, by split.
         cache_dir (`str` or `Path`, *optional*): where the Arrow files are kept, instead of the cache of `datasets`.
 
@@ -96,8 +98,10 @@ def load_splits(
         `UserError`: see the table at the top of this file.
     """
     columns = columns or Columns()
+    if columns.labels is None:
+        raise UserError("no labels column", field="labels", accepted="a column name")
     max_samples = dict(max_samples or {})
-    _check_split_names([*(splits or ()), *max_samples])
+    _check_split_names([*(splits or ()), *skip, *max_samples])
     for split, most in max_samples.items():
         if most < 1:
             raise UserError(f"{most} rows of {split}", field="max_samples", accepted="1 or more")
@@ -111,25 +115,25 @@ def load_splits(
         )
     if dataset_name is not None:
         if not _is_local(dataset_name):
-            return _from_hub(str(dataset_name), config_name, revision, columns, splits, max_samples, cache_dir)
+            return _from_hub(str(dataset_name), config_name, revision, columns, splits, skip, max_samples, cache_dir)
         files = _files_of(Path(dataset_name), splits)
     elif splits is not None:
         if missing := [split for split in splits if split not in files]:
             raise UserError(f"no file for the split {missing[0]!r}", accepted=f"{missing[0]}_file")
         files = {split: files[split] for split in files if split in splits}
+    files = {split: found for split, found in files.items() if split not in skip}
     return _from_files(files, columns, max_samples, cache_dir)
 
 
 def iterate_rows(
-    file: str | Path, columns: Columns | None = None, *, labels_required: bool = True, label_type: type | None = None
+    file: str | Path, columns: Columns | None = None, *, label_type: type | None = None
 ) -> Iterator[dict[str, Any]]:
     """The checked rows of one local file, one at a time: `{"id": str, "text": str, "labels": list}`.
 
     Args:
         file (`str` or `Path`): JSON Lines, CSV or Parquet, plain or gzipped.
-        columns ([`Columns`], *optional*): which columns hold what.
-        labels_required (`bool`, *optional*, defaults to `True`): with `False` a row without labels passes, without
-            the key (texts to predict on).
+        columns ([`Columns`], *optional*): which columns hold what; with `Columns(labels=None)` the rows come without the
+            key `labels` (texts to predict on).
         label_type (`type`, *optional*): `str` or `int`, where it is known.
 
     Raises:
@@ -142,7 +146,6 @@ def iterate_rows(
         is_csv=format_of(file) == "csv",
         class_names=class_names_of(file, columns.labels),
         label_type=label_type,
-        labels_required=labels_required,
     )
     for number, raw in read_raw_rows(file, columns):
         row = checked_row(raw, columns, form, row=number)
@@ -299,6 +302,7 @@ def _from_hub(
     revision: str | None,
     columns: Columns,
     splits: Sequence[str] | Mapping[str, str] | None,
+    skip: Sequence[str],
     max_samples: Mapping[str, int],
     cache_dir: str | Path | None,
 ) -> datasets.DatasetDict:
@@ -306,8 +310,15 @@ def _from_hub(
         raw = datasets.load_dataset(
             name, config_name, revision=revision, cache_dir=str(cache_dir) if cache_dir is not None else None
         )
-    # what `datasets` raises for: not found, no such configuration or revision, no connection
-    except (FileNotFoundError, ValueError, ConnectionError) as failure:
+    # what `datasets` raises for: not found, no such configuration or revision, no connection, a loading script, broken
+    # files
+    except (
+        FileNotFoundError,
+        ValueError,
+        ConnectionError,
+        RuntimeError,
+        datasets.exceptions.DatasetsError,
+    ) as failure:
         raise UserError(
             f"cannot be loaded ({failure})",
             file=name,
@@ -322,7 +333,7 @@ def _from_hub(
             )
     loaded = datasets.DatasetDict()
     for split in SPLITS:
-        if names[split] is None or (splits is not None and split not in splits):
+        if names[split] is None or split in skip or (splits is not None and split not in splits):
             continue
         data = raw[names[split]]
         if split in max_samples:

@@ -76,9 +76,9 @@ def read_raw_rows(file: str | Path, columns: Columns) -> Iterator[tuple[int, dic
     yield from reader(path, columns)
 
 
-def class_names_of(file: str | Path, column: str) -> tuple[str, ...] | None:
+def class_names_of(file: str | Path, column: str | None) -> tuple[str, ...] | None:
     """The names behind a Parquet column `List(ClassLabel)`, which `datasets` keeps in the file's schema."""
-    if format_of(file) != "parquet":
+    if column is None or format_of(file) != "parquet":
         return None
     with _opened(Path(file)) as stream, _parquet_errors(Path(file)):
         schema = pq.ParquetFile(_seekable(stream, Path(file))).schema_arrow
@@ -95,20 +95,22 @@ def class_names_of_features(features: datasets.Features, column: str) -> tuple[s
 
 def _jsonl_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as failure:
-            if number == 1 and line.lstrip().startswith("["):
-                problem = "a JSON array, not JSON Lines"
-            else:
-                problem = f"not JSON ({failure})"
-            raise UserError(problem, file=path, row=number, accepted="one JSON object a line") from None
-        if not isinstance(value, dict):
-            problem = f"a JSON {_JSON_KIND[type(value)]} instead of an object"
-            raise UserError(problem, file=path, row=number, accepted="one JSON object a line")
-        yield number, value
+        if line.strip():
+            yield number, json_row(line, file=path, row=number)
+
+
+def json_row(line: str, *, file: str | Path, row: int) -> dict[str, Any]:
+    """The object on a line of JSON Lines, or a `UserError` that names file and row."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as failure:
+        is_array = row == 1 and line.lstrip().startswith("[")
+        problem = "a JSON array, not JSON Lines" if is_array else f"not JSON ({failure})"
+        raise UserError(problem, file=file, row=row, accepted="one JSON object a line") from None
+    if not isinstance(value, dict):
+        problem = f"a JSON {_JSON_KIND[type(value)]} instead of an object"
+        raise UserError(problem, file=file, row=row, accepted="one JSON object a line")
+    return value
 
 
 _JSON_KIND = {list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
@@ -171,17 +173,22 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             if not line:
                 return
             number += 1
-            if number == 1:
-                line = line.removeprefix(_BOM)
-            try:
-                yield number, line.decode("utf-8")
-            except UnicodeDecodeError as failure:
-                raise UserError(
-                    f"not UTF-8: byte 0x{line[failure.start]:02x} at position {failure.start} of line {number}",
-                    file=path,
-                    row=number,
-                    accepted="UTF-8 text",
-                ) from None
+            yield number, decoded_line(line, number, file=path)
+
+
+def decoded_line(line: bytes, number: int, *, file: str | Path) -> str:
+    """A line as text, without the byte order mark of a first line, or a `UserError` that names file and row."""
+    if number == 1:
+        line = line.removeprefix(_BOM)
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as failure:
+        raise UserError(
+            f"not UTF-8: byte 0x{line[failure.start]:02x} at position {failure.start} of line {number}",
+            file=file,
+            row=number,
+            accepted="UTF-8 text",
+        ) from None
 
 
 @contextmanager

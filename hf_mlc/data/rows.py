@@ -24,7 +24,8 @@ class Columns:
     Args:
         text (`str` or `list[str]`, *optional*, defaults to `"text"`): the text; of several columns (a title and a
             body) the values are joined by a newline.
-        labels (`str`, *optional*, defaults to `"labels"`): the labels.
+        labels (`str`, *optional*, defaults to `"labels"`): the labels. `None`: texts to predict on, of which labels are
+            not looked at even where there are some.
         labels_separator (`str`, *optional*): splits a labels column of strings. A CSV is split by `;` without it, and
             may hold JSON lists (`["a", "b"]`) instead.
         id (`str`, *optional*): the document's own name. Without it a column `id` is kept if there is one, else the
@@ -32,7 +33,7 @@ class Columns:
     """
 
     text: str | Sequence[str] = "text"
-    labels: str = "labels"
+    labels: str | None = "labels"
     labels_separator: str | None = None
     id: str | None = None
 
@@ -52,8 +53,8 @@ class Columns:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The columns without which there is nothing to train on."""
-        return (*self.text_columns, self.labels)
+        """The columns that must be there."""
+        return self.text_columns if self.labels is None else (*self.text_columns, self.labels)
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -70,26 +71,25 @@ class RowForm:
         is_csv (`bool`, *optional*, defaults to `False`): labels are strings to be split, and may be JSON lists.
         class_names (`tuple[str, ...]`, *optional*): names behind the integers of a `ClassLabel` column.
         label_type (`type`, *optional*): `str` or `int` once known; a label of the other type is then an error.
-        labels_required (`bool`, *optional*, defaults to `True`): a row without the labels column is an error.
     """
 
     file: str | Path
     is_csv: bool = False
     class_names: tuple[str, ...] | None = None
     label_type: type | None = None
-    labels_required: bool = True
 
 
 def checked_row(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> dict[str, Any]:
     """The row as `{"id": str, "text": str, "labels": list}`, or a `UserError` that names file, row and field.
 
+    Without a labels column (`columns.labels` is None) the key `labels` is not there.
     Labels keep their order and their duplicates; [`~hf_mlc.labels.LabelSpace`] merges those when it encodes.
     """
     checked = {
         "id": _checked_id(raw, columns, form, row=row),
         "text": "\n".join(_checked_text(raw, name, form, row=row) for name in columns.text_columns),
     }
-    if columns.labels in raw or form.labels_required:
+    if columns.labels is not None:
         checked["labels"] = _checked_labels(raw, columns, form, row=row)
     return checked
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -130,6 +131,7 @@ def add_validation_split(
     *,
     fraction: float = 0.1,
     seed: int = 0,
+    file: str | Path = "train",
 ) -> tuple[datasets.DatasetDict, SplitReport]:
     """Moves a stratified share of the training rows into a validation split.
 
@@ -140,6 +142,7 @@ def add_validation_split(
             build the label space from what is left in `train` afterwards, so that its counts are those of training.
         fraction (`float`, *optional*, defaults to 0.1): the share of the training rows, between 0 and 1.
         seed (`int`, *optional*, defaults to 0): decides among equals.
+        file (`str` or `Path`, *optional*, defaults to `"train"`): where the rows come from, for error messages.
 
     Returns:
         The new `DatasetDict` (train, validation, and what else there was), and the [`SplitReport`] of train and
@@ -151,8 +154,10 @@ def add_validation_split(
         raise UserError(f"a fraction of {fraction}", field="fraction", accepted="more than 0 and less than 1")
     train = dataset["train"]
     if labels is None:
-        labels = LabelSpace.from_label_lists(train["labels"])
-    ids = [labels.encode(row) for row in train["labels"]] if isinstance(labels, LabelSpace) else labels
+        labels = LabelSpace.from_label_lists(train["labels"], file=file)
+    ids = labels
+    if isinstance(labels, LabelSpace):
+        ids = [labels.encode(row, file=file, row=number) for number, row in enumerate(train["labels"], start=1)]
     kept, moved = iterative_stratified_split(ids, [1 - fraction, fraction], seed=seed)
     if not len(kept) or not len(moved):
         raise UserError(

@@ -5,6 +5,8 @@ Each function is pure on arrays.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import torch
 
@@ -14,29 +16,47 @@ import torch
 LOGIT_RANGE = 16.0
 
 
-def _counts_at_positives(scores: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, ...]:
-    """For each positive's score: how many scores, and how many positives, lie at or above it, and above it."""
-    scores, positives = np.sort(scores), np.sort(positives)
-    at_or_above = len(scores) - np.searchsorted(scores, positives, side="left")
-    above = len(scores) - np.searchsorted(scores, positives, side="right")
-    positives_at_or_above = len(positives) - np.searchsorted(positives, positives, side="left")
-    positives_above = len(positives) - np.searchsorted(positives, positives, side="right")
-    return at_or_above, above, positives_at_or_above, positives_above
-
-
 def roc_auc_and_average_precision(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Both areas of one ranking from one sort: [`roc_auc`] and [`average_precision`], NaN where undefined."""
-    positives = scores[truth.astype(bool)]
-    num_positive, num_negative = len(positives), len(scores) - len(positives)
+    return pooled_areas(lambda: [(scores, truth.astype(bool))], at_once=len(scores))
+
+
+def pooled_areas(
+    pieces: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], *, at_once: int
+) -> tuple[float, float]:
+    """[`roc_auc_and_average_precision`] of one ranking that comes in pieces, each sorted by itself; besides them it
+    holds the positives' scores.
+
+    Args:
+        pieces: gives (scores, truth as bool), flat, the same ones at every call.
+        at_once (`int`): how many positives to rank in one pass over the pieces.
+    """
+    num_cells = num_positive = 0
+    for scores, truth in pieces():
+        num_cells, num_positive = num_cells + len(scores), num_positive + np.count_nonzero(truth)
+    num_negative = num_cells - num_positive
+    positives, filled = np.empty(num_positive, scores.dtype), 0
+    for scores, truth in pieces():
+        some = scores[truth]
+        positives[filled : filled + len(some)], filled = some, filled + len(some)
+    positives.sort()
     if num_positive == 0:
         return float("nan"), float("nan")
-    at_or_above, above, positives_at_or_above, positives_above = _counts_at_positives(scores, positives)
-    precision = float((positives_at_or_above / at_or_above).mean())
-    if num_negative == 0:
-        return float("nan"), precision
-    negatives_above, negatives_at_or_above = above - positives_above, at_or_above - positives_at_or_above
-    outranked_by = (negatives_above + negatives_at_or_above) / 2.0
-    return float(1.0 - outranked_by.sum() / (num_positive * num_negative)), precision
+    precision = outranked = 0.0
+    for start in range(0, num_positive, at_once):
+        some = positives[start : start + at_once]
+        at_or_above, above = np.zeros((2, len(some)), np.int64)
+        for scores, _ in pieces():
+            scores = np.sort(scores)
+            at_or_above += len(scores) - np.searchsorted(scores, some, side="left")
+            above += len(scores) - np.searchsorted(scores, some, side="right")
+        positives_at_or_above = num_positive - np.searchsorted(positives, some, side="left")
+        positives_above = num_positive - np.searchsorted(positives, some, side="right")
+        precision += float((positives_at_or_above / at_or_above).sum())
+        # negatives above, and half of those with an equal score
+        outranked += float(((above - positives_above) + (at_or_above - positives_at_or_above)).sum() / 2)
+    auc = 1.0 - outranked / (num_positive * num_negative) if num_negative else float("nan")
+    return auc, precision / num_positive
 
 
 def roc_auc(scores: np.ndarray, truth: np.ndarray) -> float:

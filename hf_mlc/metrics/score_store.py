@@ -5,27 +5,33 @@ Shape legend: B documents of one batch, N documents so far, L labels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
 from hf_mlc.metrics.batch import UNKNOWN
 from hf_mlc.metrics.curves import (
     average_precision_bounds,
+    pooled_areas,
     roc_auc_and_average_precision,
     roc_auc_bounds,
     score_bins,
 )
+from hf_mlc.metrics.row_store import BYTES_PER_CELL, Rows, RowStore
 
 
 MICRO_BINS = 65_536  # one histogram for all labels together costs nothing: bins of 1/2048 on the logit scale
-BYTES_PER_CELL = 5  # a float32 score and an int8 truth
 
 
 class ScoreStore:
     """Collects dense scores with their truth and answers with AUC and average precision.
 
-    Whether the answer is exact depends on the number of documents alone, never on how they came in batches. While the
-    store turns into histograms it holds its budget and one batch; the exact answer takes another copy of the scores.
+    Whether the answer is exact depends on the number of documents alone, never on how they came in batches.
+
+    Memory: what is kept stays within the budget. The exact answer is worked out piece by piece and takes as much again
+    at most, less for large data; turning into histograms fills them while the scores are still there. All in all, no
+    more than twice the budget, and 40 MB.
 
     Args:
         num_labels (`int`): L.
@@ -36,7 +42,7 @@ class ScoreStore:
 
     def __init__(self, num_labels: int, *, budget_bytes: int, num_bins: int):
         self.num_labels, self.budget_bytes, self.num_bins = num_labels, budget_bytes, num_bins
-        self.blocks: list[tuple[np.ndarray, np.ndarray]] = []
+        self.rows = RowStore(num_labels)
         self.num_documents = 0
         self.exact = True
         self.histograms_L: np.ndarray | None = None  # (2, L, bins): negatives, positives
@@ -49,7 +55,8 @@ class ScoreStore:
             self._start_histograms()
         if self.exact:
             # copies: the caller may reuse its buffers
-            self.blocks.append((scores_BL.cpu().numpy().copy(), truth_BL.cpu().numpy().copy()))
+            true_B, ids_M = (truth_BL == 1).sum(dim=1).cpu().numpy(), (truth_BL == 1).nonzero()[:, 1].cpu().numpy()
+            self.rows.add(Rows(scores_BL.cpu().numpy().copy(), truth_BL.cpu().numpy().copy(), None, true_B), ids_M)
         else:
             self._count(scores_BL, truth_BL)
 
@@ -60,10 +67,10 @@ class ScoreStore:
         if self.exact and not (other.exact and fits):
             self._start_histograms()
         if self.exact:
-            self.blocks += other.blocks
+            self.rows = RowStore.joined([self.rows, other.rows])
         elif other.exact:
-            for scores_BL, truth_BL in other.blocks:
-                self._count(torch.from_numpy(scores_BL), torch.from_numpy(truth_BL))
+            for rows in other.rows.blocks:
+                self._count(torch.from_numpy(rows.scores_BS), torch.from_numpy(rows.truth_BS))
         else:
             self.histograms_micro += other.histograms_micro
             if self.histograms_L is not None:
@@ -74,9 +81,7 @@ class ScoreStore:
         """{"auc": (value, error), "ap": (value, error)} of all cells as one ranking; the error is 0 where exact, and
         the true value lies within value ± error. NaN where undefined."""
         if self.exact:
-            scores_NL, truth_NL = self._all()
-            known_NL = truth_NL != UNKNOWN
-            auc, precision = roc_auc_and_average_precision(scores_NL[known_NL], truth_NL[known_NL])
+            auc, precision = pooled_areas(self._known_cells, at_once=self.rows.work_cells)
             return {"auc": (auc, 0.0), "ap": (precision, 0.0)}
         negatives, positives = self.histograms_micro
         return {
@@ -88,12 +93,9 @@ class ScoreStore:
         """The same for each label, arrays of shape (L,); `None` where the labels' histograms did not fit."""
         if self.exact:
             areas_2L = np.full((2, self.num_labels), np.nan)
-            scores_NL, truth_NL = self._all()
-            scores_LN, truth_LN = np.ascontiguousarray(scores_NL.T), np.ascontiguousarray(truth_NL.T)
-            del scores_NL, truth_NL
-            for label in np.flatnonzero((truth_LN == 1).any(axis=1)):
-                known_N = truth_LN[label] != UNKNOWN
-                areas_2L[:, label] = roc_auc_and_average_precision(scores_LN[label][known_N], truth_LN[label][known_N])
+            for label, scores_N, truth_N in self.rows.columns(np.flatnonzero(self.rows.num_true_L)):
+                known_N = truth_N != UNKNOWN
+                areas_2L[:, label] = roc_auc_and_average_precision(scores_N[known_N], truth_N[known_N])
             return {"auc": (areas_2L[0], np.zeros(self.num_labels)), "ap": (areas_2L[1], np.zeros(self.num_labels))}
         if self.histograms_L is None:
             return None
@@ -105,23 +107,22 @@ class ScoreStore:
                     parts.append(part)
         return {name: (np.concatenate(values), np.concatenate(errors)) for name, (values, errors) in answers.items()}
 
-    def _all(self) -> tuple[np.ndarray, np.ndarray]:
-        if len(self.blocks) > 1:  # joined in place of the parts, so that asking twice does not copy twice
-            scores, truth = zip(*self.blocks, strict=True)
-            self.blocks = [(np.concatenate(scores), np.concatenate(truth))]
-        return self.blocks[0]
+    def _known_cells(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for _, piece in self.rows.pieces():
+            known_BS = piece.truth_BS != UNKNOWN
+            yield piece.scores_BS[known_BS], piece.truth_BS[known_BS] == 1
 
     def _start_histograms(self) -> None:
         self.exact = False
         self.histograms_micro = np.zeros((2, MICRO_BINS), np.int64)
         if 2 * 4 * self.num_labels * self.num_bins <= self.budget_bytes:
             self.histograms_L = np.zeros((2, self.num_labels, self.num_bins), np.uint32)
-        for scores_BL, truth_BL in self.blocks:
-            self._count(torch.from_numpy(scores_BL), torch.from_numpy(truth_BL))
-        self.blocks = []
+        while self.rows.blocks:
+            rows = self.rows.blocks.pop()
+            self._count(torch.from_numpy(rows.scores_BS), torch.from_numpy(rows.truth_BS))
 
     def _count(self, scores_BL: torch.Tensor, truth_BL: torch.Tensor) -> None:
-        rows_per_step = max(1, 2**22 // self.num_labels)  # the working copies are int64: 32 MB at a time
+        rows_per_step = max(1, 2**18 // self.num_labels)  # some ten working copies of 8 bytes
         for start in range(0, len(scores_BL), rows_per_step):
             scores, truth = scores_BL[start : start + rows_per_step], truth_BL[start : start + rows_per_step]
             labels = torch.arange(self.num_labels, device=scores.device).expand_as(scores)

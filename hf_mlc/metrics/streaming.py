@@ -40,7 +40,8 @@ class MultiLabelMetrics:
         score_budget_mb (`float`, *optional*, defaults to 512): room for the scores behind AUC and average precision.
             They are exact while documents x labels x 5 bytes fit, then come from histograms with an error that
             [`~MultiLabelMetrics.facts`] states; where even one histogram a label does not fit, the macro forms are
-            left out. 0 leaves AUC and average precision out altogether and saves their time.
+            left out. Working them out takes as much memory again at most. 0 leaves AUC and average precision out
+            altogether and saves their time.
         num_bins (`int`, *optional*, defaults to 2048): bins of a label's histogram.
 
     Conventions:

@@ -9,14 +9,18 @@ import torch
 from transformers import TrainingArguments
 
 from hf_mlc.errors import UserError
+from hf_mlc.thresholds import METRICS
+
+
+THRESHOLD_KINDS = ("auto", "global", "per_label", "none")
 
 
 @dataclass
 class MultiLabelTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` with other defaults where many labels ask for it, and a few arguments more.
 
-    Other defaults: evaluation and saving every epoch, the best checkpoint by `tuned_f1_micro` kept and loaded at the
-    end, rows of like length batched together, metrics accumulated batch by batch.
+    Other defaults: evaluation and saving every epoch, the best checkpoint by `tuned_<threshold_metric>` (what one
+    threshold could reach on the validation rows) kept and loaded at the end, rows of like length batched together, metrics accumulated batch by batch.
 
     Args:
         ranking_ks (`list[int]`, *optional*, defaults to `[1, 3, 5]`): the `k` of `p@k`, `r@k`, `ndcg@k`, `psp@k`.
@@ -37,7 +41,10 @@ class MultiLabelTrainingArguments(TrainingArguments):
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, the best among them."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best checkpoint's weights."})
     metric_for_best_model: str | None = field(
-        default="tuned_f1_micro", metadata={"help": "The validation metric that picks the checkpoint."}
+        default=None, metadata={"help": "The validation metric that picks the checkpoint; tuned_THRESHOLD_METRIC."}
+    )
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "A resumed run remembers how long early stopping has waited."}
     )
     train_sampling_strategy: str = field(
         default="group_by_length", metadata={"help": "random, sequential, group_by_length or batch_rebalance."}
@@ -62,12 +69,16 @@ class MultiLabelTrainingArguments(TrainingArguments):
     score_budget_mb: int = field(default=512, metadata={"help": "Memory for the scores of exact curves and tuning."})
 
     def __post_init__(self):
+        for name, accepted in (("threshold_kind", THRESHOLD_KINDS), ("threshold_metric", METRICS)):
+            if getattr(self, name) not in accepted:
+                raise UserError(f"found '{getattr(self, name)}'", field=name, accepted=", ".join(accepted))
+        if not self.ranking_ks or min(self.ranking_ks) < 1:
+            raise UserError(f"found {self.ranking_ks}", field="ranking_ks", accepted="whole numbers from 1")
+        if self.metric_for_best_model is None and self.load_best_model_at_end:
+            self.metric_for_best_model = f"tuned_{self.threshold_metric}"
         super().__post_init__()
         launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # set by `accelerate launch` and nothing else
         if self.cpu_threads is None and launched and self.device.type == "cpu":
             self.cpu_threads = max(1, (os.cpu_count() or 1) // max(1, self.world_size))
         if self.cpu_threads is not None:
             torch.set_num_threads(self.cpu_threads)
-        choices = ("auto", "global", "per_label", "none")
-        if self.threshold_kind not in choices:
-            raise UserError(f"found '{self.threshold_kind}'", field="threshold_kind", accepted=", ".join(choices))

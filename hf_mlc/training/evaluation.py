@@ -20,6 +20,7 @@ class StreamingEvaluation:
 
     Args:
         label_space (`LabelSpace`): names and training counts.
+        target_name (`str`): the form of the targets, `"labels"` (multi-hot) or `"label_ids"`.
         thresholds (`float` or `list[float]`): the decision rule in force.
         min_labels (`int`): its smallest label set.
         ks (`list[int]`): of the ranking metrics.
@@ -31,6 +32,7 @@ class StreamingEvaluation:
         self,
         label_space: LabelSpace,
         *,
+        target_name: str,
         thresholds: float | list[float],
         min_labels: int,
         ks: list[int],
@@ -46,7 +48,7 @@ class StreamingEvaluation:
             min_labels=min_labels,
             score_budget_mb=score_budget_mb,
         )
-        self.tuned_metric = tuned_metric
+        self.target_name, self.tuned_metric = target_name, tuned_metric
         self.tuner = (
             ThresholdTuner(len(label_space), kind="global", metric=tuned_metric, row_budget_mb=score_budget_mb)
             if tuned_metric is not None
@@ -54,14 +56,10 @@ class StreamingEvaluation:
         )
 
     def update(self, predictions: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> None:
-        """Counts one batch of logits against `labels` (float, `(B, L)`) or `label_ids` (int64, `(B, P)`)."""
-        logits, candidate_ids = predictions if isinstance(predictions, tuple | list) else (predictions, None)
-        scores = logits.float().sigmoid().cpu()
-        if candidate_ids is not None:
-            candidate_ids = candidate_ids.cpu()
-        key = "labels" if targets.is_floating_point() else "label_ids"
+        """Counts one batch of logits against multi-hot targets `(B, L)` or label ids `(B, P)`."""
+        scores, candidate_ids = scores_of(predictions)
         for accumulator in filter(None, (self.metrics, self.tuner)):
-            accumulator.update(scores, candidate_ids=candidate_ids, **{key: targets.cpu()})
+            accumulator.update(scores, candidate_ids=candidate_ids, **{self.target_name: targets.cpu()})
 
     def compute(self) -> dict[str, float]:
         """All metrics of what was counted."""
@@ -71,6 +69,12 @@ class StreamingEvaluation:
             result[f"tuned_{self.tuned_metric}"] = choice.value
             result["tuned_threshold"] = choice.thresholds
         return result
+
+
+def scores_of(predictions: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Probabilities and, for a shortlist, `candidate_ids`, both on the CPU, from what a model returned."""
+    logits, candidate_ids = predictions if isinstance(predictions, tuple | list) else (predictions, None)
+    return logits.float().sigmoid().cpu(), None if candidate_ids is None else candidate_ids.cpu()
 
 
 class ComputeMetrics:
@@ -83,6 +87,10 @@ class ComputeMetrics:
     def __init__(self, start):
         self.start = start
         self.running: StreamingEvaluation | None = None
+
+    def forget(self) -> None:
+        """Starts the next evaluation afresh."""
+        self.running = None
 
     def __call__(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
         if self.running is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
-from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation
+from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scores_of
 from hf_mlc.training.progress import HeadlineProgressCallback
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 
@@ -41,10 +42,9 @@ class MultiLabelTrainer(Trainer):
 
     def __init__(self, model, args: MultiLabelTrainingArguments, *, label_space: LabelSpace | None = None, **kwargs):
         self.label_space = label_space if label_space is not None else read_label_space(model.config)
-        collator = kwargs.get("data_collator")
-        if args.label_names is None and hasattr(collator, "targets"):
+        if args.label_names is None:
             # both target forms are in the signature; an evaluation loss needs every named one in the batch
-            args.label_names = [collator.targets]
+            args.label_names = [getattr(kwargs.get("data_collator"), "targets", "labels")]
         if args.load_best_model_at_end and kwargs.get("eval_dataset") is None:
             raise UserError(
                 "no validation rows to choose the best checkpoint by",
@@ -63,10 +63,16 @@ class MultiLabelTrainer(Trainer):
         if args.early_stopping_patience is not None:
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
 
+    @property
+    def target_name(self) -> str:
+        """`"labels"` or `"label_ids"`: the form in which the collator gives the targets."""
+        return self.label_names[0]
+
     def _start_evaluation(self) -> StreamingEvaluation:
         config = self.model.config
         return StreamingEvaluation(
             self.label_space,
+            target_name=self.target_name,
             thresholds=config.thresholds,
             min_labels=config.min_labels,
             ks=self.args.ranking_ks,
@@ -74,31 +80,43 @@ class MultiLabelTrainer(Trainer):
             score_budget_mb=self.args.score_budget_mb,
         )
 
-    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | None:
-        """Documents in the optimiser step, over all processes; overrides the count of target cells."""
-        name = (self.args.label_names or ["labels"])[0]
-        if not batch_samples or name not in batch_samples[0]:
+    def evaluation_loop(self, *args, **kwargs):
+        if isinstance(self.compute_metrics, ComputeMetrics):
+            self.compute_metrics.forget()  # what an interrupted evaluation may have left
+        return super().evaluation_loop(*args, **kwargs)
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
+        """Documents in the optimiser step, over all processes; transformers counts target cells."""
+        if not batch_samples or self.target_name not in batch_samples[0]:
             return None
-        documents = torch.tensor(sum(batch[name].shape[0] for batch in batch_samples), device=device)
-        if self.args.average_tokens_across_devices and self.args.world_size > 1:
-            documents = self.accelerator.gather(documents).sum()
-        elif self.args.n_gpu > 1:
-            documents = documents // self.args.n_gpu
-        return documents
+        # one cell a document, for it to count
+        documents = [
+            {"labels": batch[self.target_name].new_zeros(len(batch[self.target_name]))} for batch in batch_samples
+        ]
+        return super()._get_num_items_in_batch(documents, device)
 
     def _get_train_sampler(self, train_dataset=None):
-        train_dataset = self.train_dataset if train_dataset is None else train_dataset
-        column = self.args.length_column_name
-        if self.args.train_sampling_strategy != "group_by_length" or column not in getattr(
-            train_dataset, "column_names", ()
+        args = self.args
+        # the data set handed over here has lost the columns that `forward` doesn't take, and with them the lengths
+        if args.train_sampling_strategy != "group_by_length" or args.length_column_name not in getattr(
+            self.train_dataset, "column_names", ()
         ):
             return super()._get_train_sampler(train_dataset)
-        args = self.args
         return LengthGroupedEpochSampler(
-            train_dataset[column][:],
+            self.train_dataset[args.length_column_name][:],
             args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
             seed=args.seed if args.data_seed is None else args.data_seed,
         )
+
+    def _determine_best_metric(self, metrics, trial):
+        try:
+            return super()._determine_best_metric(metrics, trial)
+        except KeyError:
+            raise UserError(
+                f"'{self.args.metric_for_best_model}' is no metric of the validation split",
+                field="metric_for_best_model",
+                accepted=", ".join(name.removeprefix("eval_") for name in metrics),
+            ) from None
 
     def tune_thresholds(self, dataset=None) -> ThresholdChoice | None:
         """Chooses the decision rule on validation rows and writes it to the model's configuration.
@@ -115,12 +133,13 @@ class MultiLabelTrainer(Trainer):
             len(self.label_space),
             kind=self.args.threshold_kind,
             metric=self.args.threshold_metric,
+            train_counts=self.label_space.counts,
             row_budget_mb=self.args.score_budget_mb,
+            seed=self.args.seed,
         )
         for predictions, targets in self.iterate_predictions(self.eval_dataset if dataset is None else dataset):
-            logits, candidate_ids = predictions if isinstance(predictions, tuple | list) else (predictions, None)
-            key = "labels" if targets.is_floating_point() else "label_ids"
-            tuner.update(logits.float().sigmoid(), candidate_ids=candidate_ids, **{key: targets})
+            scores, candidate_ids = scores_of(predictions)
+            tuner.update(scores, candidate_ids=candidate_ids, **{self.target_name: targets})
         choice = tuner.tune()
         self.model.config.thresholds = choice.thresholds
         self.model.config.min_labels = choice.min_labels
@@ -138,7 +157,7 @@ class MultiLabelTrainer(Trainer):
             logits = self.accelerator.pad_across_processes(logits, dim=1, pad_index=-100)
             targets = self.accelerator.pad_across_processes(targets, dim=1, pad_index=-100)
             logits, targets = self.accelerator.gather_for_metrics((logits, targets))
-            yield _to_cpu(logits), targets.cpu()
+            yield logits, targets.cpu()
 
     def _ignored_outputs(self) -> list[str]:
         return list(getattr(self.model.config, "keys_to_ignore_at_inference", ["hidden_states", "attentions"]))
@@ -147,6 +166,14 @@ class MultiLabelTrainer(Trainer):
         super()._save(output_dir, state_dict)
         # a pickle in a folder meant for others; the arguments are in run.json and results.json
         Path(output_dir or self.args.output_dir, "training_args.bin").unlink(missing_ok=True)
+
+    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix: str = "test"):
+        """As `transformers.Trainer.predict`; nothing is tuned on the rows it is given."""
+        self.reports_tuned_threshold = False
+        try:
+            return super().predict(test_dataset, ignore_keys, metric_key_prefix)
+        finally:
+            self.reports_tuned_threshold = True
 
     def evaluate_test(self, dataset, metric_key_prefix: str = "test") -> dict[str, float]:
         """Metrics of the test split at the tuned thresholds; nothing is chosen on it, so no tuned values are reported."""
@@ -157,21 +184,24 @@ class MultiLabelTrainer(Trainer):
             self.reports_tuned_threshold = True
 
 
-def _to_cpu(tensors):
-    return tuple(tensor.cpu() for tensor in tensors) if isinstance(tensors, tuple | list) else tensors.cpu()
-
-
-def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
+def last_complete_checkpoint(output_dir: str | Path, *, num_processes: int = 1) -> Path | None:
     """The newest checkpoint that was written to its end, or `None`.
 
     A run killed while it saves leaves a folder that `transformers.trainer_utils.get_last_checkpoint` would pick and fail
-    on. The trainer writes `trainer_state.json` last; a folder without one that can be read is passed over.
+    on. Each process writes its random state, and the first one `trainer_state.json` after all else of its own; a folder
+    in which one of them is missing or no whole JSON is passed over.
     """
     found = []
     for folder in Path(output_dir).glob("checkpoint-*"):
         match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
-        state = folder / "trainer_state.json"
-        # the closing brace is the last byte that json.dump writes
-        if match and state.is_file() and state.read_text(encoding="utf-8").rstrip().endswith("}"):
+        if match and _is_complete(folder, num_processes):
             found.append((int(match.group(1)), folder))
     return max(found)[1] if found else None
+
+
+def _is_complete(folder: Path, num_processes: int) -> bool:
+    try:
+        json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return len(list(folder.glob("rng_state*.pth"))) >= num_processes

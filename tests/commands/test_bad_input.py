@@ -112,6 +112,48 @@ def drop_tokenizer(model: Path) -> None:
         file.unlink()
 
 
+def labels_beside(spoil=lambda file: None):
+    """Label names in a file of their own, as with very many labels; then `spoil(file)`."""
+
+    def case(model: Path) -> None:
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+        names = list(config.pop("label2id"))
+        config.pop("id2label")
+        content = {"names": names, **config.pop("label_space")}
+        config.update(label_space_file="labels.json", label_count=len(names))
+        (model / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        (model / "labels.json").write_text(json.dumps(content), encoding="utf-8")
+        spoil(model / "labels.json")
+
+    return case
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def train_into_a_file(*below: str):
+    """A case: `--output_dir` is a file, or lies under one."""
+
+    def case(folder: Path, trained: Path, copy_of) -> tuple[str, list[str]]:
+        (folder / "file").write_text("", encoding="utf-8")
+        return train_with("--output_dir", str(Path(folder / "file", *below)))(folder, trained, copy_of)
+
+    return case
+
+
+def train_with_label_file(content: str, rows: str | None = None):
+    """A case: this label file."""
+
+    def case(folder: Path, trained: Path, copy_of) -> tuple[str, list[str]]:
+        (folder / "names.json").write_text(content, encoding="utf-8")
+        return train_on(rows or rows_with(), "--label_file", str(folder / "names.json"))(folder, trained, copy_of)
+
+    return case
+
+
+NO_TOKENIZER = json.dumps({"version": "1.0", "added_tokens": [], "model": {"type": "Abacus"}})
+
 # name of the mistake: (the case, what the line must hold)
 CASES = {
     "no such data": (train_with("--train_file", "/nowhere/rows.jsonl"), ["/nowhere/rows.jsonl", "no such file"]),
@@ -147,6 +189,39 @@ CASES = {
     "unknown architecture": (train_with("--model_type", "bert"), ["bert", "plant"]),
     "unknown encoder": (train_with("--encoder", "rnn"), ["encoder", "rnn", "convolution"]),
     "size of the wrong type": (train_with("--hidden_size", "many"), ["hidden_size", "many"]),
+    "numbers in a notation that is no integer": (train_with("--hidden_size", "1e2"), ["hidden_size", "1e2"]),
+    "dropout above 1": (
+        train_with("--hidden_dropout", "1.5"),
+        ["error: `hidden_dropout` must be in [0, 1), found 1.5"],
+    ),
+    "no layers": (train_with("--num_hidden_layers", "0"), ["`num_hidden_layers` must be 1 or more, found 0"]),
+    "negative width": (train_with("--hidden_size", "-8"), ["`hidden_size` must be 1 or more, found -8"]),
+    "negative deviation": (train_with("--embedding_std=-0.1"), ["`embedding_std` must not be negative"]),
+    "heads that don't divide the width": (
+        train_with("--encoder", "transformer", "--num_attention_heads", "5"),
+        ["`hidden_size` must be a multiple of `num_attention_heads`, found 32 and 5"],
+    ),
+    "backbone without attention": (
+        train_with("--text_config", '{"model_type": "mamba"}'),
+        ["text_config", "'mamba' without num_attention_heads"],
+    ),
+    "backbone with a decoder": (
+        train_with("--text_config", '{"model_type": "t5"}'),
+        ["text_config", "the encoder-decoder 't5'"],
+    ),
+    "backbone that nobody knows": (train_with("--text_config", '{"model_type": "bertt"}'), ["'bertt'"]),
+    "backbone in broken JSON": (train_with("--text_config", "{a"), ["text_config", "{a", "no JSON"]),
+    "thresholds in broken JSON": (train_with("--thresholds", "["), ["thresholds", "no JSON"]),
+    "output_dir is a file": (train_into_a_file(), ["file", "output_dir", "is no folder"]),
+    "output_dir under a file": (train_into_a_file("a", "b"), ["output_dir", "is no folder"]),
+    "label file with bad counts": (
+        train_with_label_file('{"names": ["grain"], "counts": ["many"]}'),
+        ["names.json", "counts", "many"],
+    ),
+    "label file without a label": (
+        train_with_label_file('["grain"]', rows_with(labels=["grain", "corn"])),
+        ["row 3", "'labels'", "corn"],
+    ),
     "unknown target form": (train_with("--targets", "dense"), ["targets", "dense", "label_ids"]),
     "unknown threshold kind": (train_with("--threshold_kind", "best"), ["threshold_kind", "best", "per_label"]),
     "no such checkpoint": (
@@ -161,6 +236,36 @@ CASES = {
     "pickled weights": (evaluate_spoilt(pickle_weights), ["weights can't be loaded", "model.safetensors"]),
     "labels don't fit the weights": (evaluate_spoilt(drop_label), ["other shapes than config.json"]),
     "no tokenizer": (evaluate_spoilt(drop_tokenizer), ["no tokenizer"]),
+    "tokenizer cut short": (
+        evaluate_spoilt(lambda model: cut(model / "tokenizer.json")),
+        ["copy-of-model", "no tokenizer"],
+    ),
+    "tokenizer that is none": (
+        evaluate_spoilt(lambda model: (model / "tokenizer.json").write_text(NO_TOKENIZER, encoding="utf-8")),
+        ["copy-of-model", "no tokenizer"],
+    ),
+    "report to nobody": (train_with("--report_to", "pigeon"), ["report_to", "pigeon"]),
+    "names of labels missing": (evaluate_spoilt(labels_beside(Path.unlink)), ["copy-of-model", "labels.json"]),
+    "names of labels cut short": (evaluate_spoilt(labels_beside(cut)), ["copy-of-model", "labels.json", "JSON"]),
+    "names of too few labels": (
+        evaluate_spoilt(labels_beside(lambda file: file.write_text('{"names": ["I10"]}', encoding="utf-8"))),
+        ["copy-of-model", "labels.json names 1 labels"],
+    ),
+    "names of labels without names": (
+        evaluate_spoilt(labels_beside(lambda file: file.write_text("[]", encoding="utf-8"))),
+        ["copy-of-model", "labels.json holds no `names`"],
+    ),
+    "no documents a pass": (evaluate_spoilt(lambda model: None, "--batch_size", "0"), ["batch_size", "1 or more"]),
+    "metrics at no place": (evaluate_spoilt(lambda model: None, "--ranking_ks", "0"), ["ranking_ks", "1 or more"]),
+    "threshold of evaluate out of range": (
+        evaluate_spoilt(lambda model: None, "--threshold", "30"),
+        ["threshold", "30", "0 to 1"],
+    ),
+    "metrics into no folder": (
+        # the model is spoilt too: the output is looked at first
+        evaluate_spoilt(cut_weights, "--output", "/nowhere/metrics.json"),
+        ["/nowhere", "no such folder"],
+    ),
     "another architecture": (evaluate_spoilt(change_config(model_type="bert")), ["bert", "plant"]),
     "too few thresholds": (evaluate_spoilt(change_config(thresholds=[0.5, 0.5])), ["2 entries"]),
     "unknown label, strict": (
@@ -173,6 +278,15 @@ CASES = {
     ),
     "threshold out of range": (predict_on(rows_with(), "--threshold", "30"), ["threshold", "30", "0 to 1"]),
     "top_k of nothing": (predict_on(rows_with(), "--top_k", "0"), ["top_k", "1 or more"]),
+    "predictions into no folder": (
+        lambda folder, trained, copy_of: ("predict", ["--model", "/nowhere", "--output", "/nowhere/out.jsonl"]),
+        ["/nowhere", "output", "no such folder"],
+    ),
+    "predictions from no file": (
+        lambda folder, trained, copy_of: ("predict", ["--model", "/nowhere", "--input", "/nowhere/in.jsonl"]),
+        ["/nowhere/in.jsonl", "no such file"],
+    ),
+    "half a character to predict on": (predict_on('{"text": "\\ud800"}\n'), ["in.jsonl", "row 1", "surrogate"]),
     "a row to predict without text": (predict_on(rows_with(text=...)), ["in.jsonl", "row 3", "'text'"]),
 }
 

@@ -1,19 +1,40 @@
 from __future__ import annotations
 
-import io
+import contextlib
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
+from hf_mlc import inference
 from hf_mlc.cli import main as cli
 from hf_mlc.commands import predict as predict_command
 from hf_mlc.commands.evaluate import main as evaluate
 from hf_mlc.commands.predict import main as predict
 from hf_mlc.commands.running import run
-from hf_mlc.inference import load_model, predict_texts, score_texts
+from hf_mlc.inference import LoadedModel, load_model, predict_texts, score_texts
+from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling import configuration_multi_label
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.modeling.multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 from tests.commands.conftest import read_jsonl
+from tests.commands.test_bad_input import labels_beside
+
+
+@pytest.fixture
+def standard_input(tmp_path, monkeypatch):
+    """`standard_input(content)` lets the command read these bytes."""
+    stack = contextlib.ExitStack()
+
+    def given(content: bytes) -> None:
+        (tmp_path / "stdin").write_bytes(content)
+        monkeypatch.setattr(sys, "stdin", stack.enter_context((tmp_path / "stdin").open(encoding="utf-8")))
+
+    with stack:
+        yield given
 
 
 def test_evaluate_repeats_the_test_metrics_that_training_wrote(corpus, trained, tmp_path):
@@ -70,9 +91,9 @@ def test_an_empty_text_is_answered_with_the_base_rates(trained):
     assert (empty - expected).abs().max() < 1e-6 and (blank - expected).abs().max() < 1e-6
 
 
-def test_predict_reads_standard_input_and_answers_line_by_line(trained, monkeypatch, capsys):
+def test_predict_reads_standard_input_and_answers_line_by_line(trained, standard_input, capsys):
     lines = '{"text": "hypertension"}\n\n{"id": "b", "text": "cough and fever"}\n'
-    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    standard_input(lines.encode())
     assert run(predict, ["--model", str(trained), "--top_k", "1"]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["id"] for answer in answers] == ["1", "b"]
@@ -93,6 +114,64 @@ def test_a_line_that_is_typed_is_answered_before_the_next_one_comes(trained):
         assert json.loads(process.stdout.readline())["id"] == name  # standard input is still open here
     process.stdin.close()
     assert process.wait() == 0
+
+
+def test_rows_of_standard_input_are_checked_like_those_of_a_file(trained, standard_input, capsys):
+    lines = b'\xef\xbb\xbf{"text": "fever", "labels": "not looked at", "id": null}\n{"text": "cough", "id": 7}\n'
+    standard_input(lines)
+    assert run(predict, ["--model", str(trained), "--top_k", "1"]) == 0
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["1", "7"]
+
+
+@pytest.mark.parametrize(
+    ("line", "fragment"),
+    [
+        (b'{"text": "caf\xe9"}', "not UTF-8: byte 0xe9"),
+        (b'{"text": "\\ud800"}', "half a surrogate pair"),
+        (b'{"text": ', "not JSON"),
+        (b"[1]", "a JSON array instead of an object"),
+        (b'{"text": 3}', "field 'text': the text is an integer: 3"),
+        (b'{"body": "t"}', "field 'text': no such column; found: 'body'"),
+        (b'{"text": "t", "id": [1]}', "field 'id': the id is a list"),
+    ],
+)
+def test_a_bad_line_of_standard_input_ends_predict_in_one_line(trained, standard_input, capsys, line, fragment):
+    standard_input(b'{"text": "fine"}\n' + line + b"\n")
+    assert run(predict, ["--model", str(trained), "--top_k", "1"]) == 2
+    printed = capsys.readouterr().err
+    assert "hf-mlc: error: standard input, row 2" in printed and fragment in printed
+
+
+def test_standard_input_that_cannot_be_read_ends_predict_in_one_line(trained, tmp_path, monkeypatch, capsys):
+    class Folder:
+        def fileno(self) -> int:
+            return folder
+
+    folder = os.open(tmp_path, os.O_RDONLY)
+    monkeypatch.setattr(sys, "stdin", Folder())
+    assert run(predict, ["--model", str(trained)]) == 2
+    os.close(folder)
+    assert "standard input: can't be read (Is a directory)" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run(predict, ["--model", str(trained)]) == 2
+    assert "standard input: is closed" in capsys.readouterr().err
+
+
+def test_a_bad_line_ends_predict_while_standard_input_is_still_open(trained):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hf_mlc.cli", "predict", "--model", str(trained)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write(b'{"text": "caf\xe9"}\n')
+    process.stdin.flush()
+    try:
+        assert process.wait(timeout=120) == 2
+    finally:
+        process.kill()
+    printed = process.stderr.read().decode()
+    assert "standard input, row 1: not UTF-8" in printed and "Fatal" not in printed
 
 
 def test_an_output_file_appears_whole_or_not_at_all(trained, tmp_path):
@@ -123,3 +202,98 @@ def test_help_names_every_argument(capsys):
         predict_command.main(["--help"])
     assert leaving.value.code == 0
     assert "--threshold" in capsys.readouterr().out
+
+
+# -- large label spaces ---------------------------------------------------------------------------------------------
+
+
+class WordTokenizer:
+    """The number of words is all that it sees of a text."""
+
+    pad_token_id = 0
+
+    def __call__(self, texts, **kwargs):
+        ids = [torch.ones(len(text.split()), dtype=torch.long) for text in texts]
+        return {"input_ids": torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)}
+
+
+class Shortlisting(MultiLabelPreTrainedModel):
+    """Scores two labels of six: with n words, label n (logit 2) and label 0 (logit -2); one word: label 1 alone."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.batches = []
+
+    def forward(self, input_ids):
+        words_B = input_ids.sum(dim=1)
+        self.batches.append(words_B.tolist())
+        other_B = torch.where(words_B == 1, -1, 0)
+        logits_BS = torch.tensor([[-2.0, 2.0]]).expand(len(words_B), 2)
+        return MultiLabelOutput(logits=logits_BS, candidate_ids=torch.stack([other_B, words_B], dim=1))
+
+
+HIGH, LOW = 0.880797, 0.119203  # sigmoid(2), sigmoid(-2)
+
+
+@pytest.fixture
+def shortlisting() -> LoadedModel:
+    config = MultiLabelConfig(num_labels=6, thresholds=[0.1, 0.5, 0.9, 0.5, 0.5, 0.5])
+    return LoadedModel(Shortlisting(config).eval(), WordTokenizer(), LabelSpace.from_names(list("abcdef")))
+
+
+def test_a_model_that_scores_a_shortlist_scores_and_predicts(shortlisting):
+    texts = ["x x x", "x", "x x"]
+    expected = torch.zeros(3, 6)
+    expected[0, 3] = expected[1, 1] = expected[2, 2] = HIGH
+    expected[0, 0] = expected[2, 0] = LOW
+    assert (score_texts(shortlisting, texts, batch_size=2) - expected).abs().max() < 1e-6
+
+    def labels(**how):
+        return [
+            [(item["label"], item["score"]) for item in answer] for answer in predict_texts(shortlisting, texts, **how)
+        ]
+
+    # label c needs 0.9, label a only 0.1
+    assert labels() == [[("d", HIGH), ("a", LOW)], [("b", HIGH)], [("a", LOW)]]
+    assert labels(threshold=0.5) == [[("d", HIGH)], [("b", HIGH)], [("c", HIGH)]]
+    assert labels(top_k=2) == [[("d", HIGH), ("a", LOW)], [("b", HIGH)], [("c", HIGH), ("a", LOW)]]
+    assert labels(top_k=1, threshold=0.1) == [[("d", HIGH)], [("b", HIGH)], [("c", HIGH)]]
+
+
+def test_scores_in_memory_stay_within_the_budget(shortlisting, monkeypatch):
+    monkeypatch.setattr(inference, "MAX_CELLS", 12)  # two texts of six labels
+    texts = ["x x x", "x", "x x", "x x x x", "x x"]
+    for how in ({}, {"top_k": 1}, {"threshold": 0.5}):
+        shortlisting.model.batches.clear()
+        answers = list(predict_texts(shortlisting, texts, **how))
+        assert shortlisting.model.batches == [[1, 2], [2, 3], [4]]  # by length, two at a time
+        assert len(answers) == 5
+    assert all(len(batch.places) <= 2 for batch in inference.scored_batches(shortlisting, texts))
+
+
+def test_the_best_labels_are_asked_of_the_model_itself(shortlisting, monkeypatch):
+    # what is chosen from all scores is never made: `decide` and the dense scores are not asked for
+    monkeypatch.setattr(Shortlisting, "decide", lambda *args, **kwargs: pytest.fail("decided over all labels"))
+    monkeypatch.setattr(inference, "scored_batches", lambda *args, **kwargs: pytest.fail("kept all scores"))
+    assert next(predict_texts(shortlisting, ["x x x"], top_k=1)) == [{"label": "d", "score": HIGH}]
+
+
+def test_names_of_very_many_labels_are_read_from_the_revision_that_was_asked_for(trained, copy_of, monkeypatch):
+    model = copy_of(trained)
+    labels_beside()(model)
+    names = load_model(str(trained)).label_space.names
+    loaded = load_model(str(model))
+    assert loaded.label_space.names == names
+    assert list(loaded.model.config.id2label.values()) == names
+
+    asked = []
+    original = configuration_multi_label.cached_file
+
+    def cached_file(**source):
+        asked.append(source.get("revision"))
+        return original(**source)
+
+    monkeypatch.setattr(configuration_multi_label, "cached_file", cached_file)
+    load_model(str(model), revision="v2")
+    assert asked and set(asked) == {"v2"}

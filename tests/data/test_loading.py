@@ -255,6 +255,22 @@ def test_a_data_set_that_the_hub_does_not_give_is_one_line():
         load_splits("org/none")
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RuntimeError("Dataset scripts are no longer supported, but found x.py"),
+        datasets.exceptions.DatasetGenerationError("An error occurred while generating the dataset"),
+    ],
+)
+def test_a_data_set_on_the_hub_that_cannot_be_read_is_one_line(monkeypatch, failure):
+    def load_dataset(*args, **kwargs):
+        raise failure
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(UserError, match=f"^org/x: cannot be loaded .{failure}"):
+        load_splits("org/x")
+
+
 @pytest.mark.parametrize("name", ["./none", "/no/where", "none.csv", "none.jsonl.gz", "a/b/c"])
 def test_a_mistaken_path_is_not_looked_for_on_the_hub(name, monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: pytest.fail("asked the Hub"))
@@ -394,9 +410,23 @@ def test_columns_without_a_name_are_an_error():
 # -- rows one at a time, as prediction reads them
 
 
-def test_rows_without_labels_pass_where_labels_are_not_required(tmp_path):
-    path = jsonl(tmp_path / "d.jsonl", [{"text": "t"}, ROWS[0]])
-    assert list(iterate_rows(path, labels_required=False)) == [{"id": "1", "text": "t"}, ROWS[0]]
+@pytest.mark.parametrize("labels", ["a string", 3, None, [None], ["b", 1]])
+def test_labels_are_not_looked_at_where_none_are_wanted(tmp_path, labels):
+    path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "id": None}, {"id": "x", "text": "u", "labels": labels}])
+    rows = list(iterate_rows(path, Columns(labels=None)))
+    assert rows == [{"id": "1", "text": "t"}, {"id": "x", "text": "u"}]
+
+
+def test_a_parquet_or_csv_without_labels_is_read_where_none_are_wanted(tmp_path):
+    pq.write_table(pa.table({"text": ["t"], "other": [1]}), tmp_path / "d.parquet")
+    (tmp_path / "d.csv").write_text("text,labels,labels\nt,1,2\n", encoding="utf-8")
+    for name in ("d.parquet", "d.csv"):
+        assert list(iterate_rows(tmp_path / name, Columns(labels=None))) == [{"id": "1", "text": "t"}]
+
+
+def test_splits_without_a_labels_column_cannot_be_asked_for(tmp_path):
+    with pytest.raises(UserError, match="no labels column"):
+        load_splits(jsonl(tmp_path / "d.jsonl", ROWS), columns=Columns(labels=None))
 
 
 def test_a_bad_row_is_reached_only_after_the_good_ones_before_it(tmp_path):

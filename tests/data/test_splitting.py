@@ -134,3 +134,10 @@ def test_a_tenth_of_reuters_holds_every_label_that_can_be_shared(real_data, tmp_
     held_out = counts_of(ids, parts[1], len(space))
     assert (held_out[space.counts >= 20] > 0).all()
     assert np.abs(held_out - 0.1 * space.counts).max() <= 2
+
+
+def test_a_label_that_a_given_list_lacks_is_named_with_file_and_row():
+    rows = {"id": ["x", "y"], "text": ["t", "u"], "labels": [["a"], ["b"]]}
+    data = datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)})
+    with pytest.raises(UserError, match=r"^notes.csv, row 2, field 'labels': label 'b'"):
+        add_validation_split(data, LabelSpace.from_names(["a"]), fraction=0.5, file="notes.csv")

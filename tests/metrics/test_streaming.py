@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -212,6 +213,21 @@ def test_merging_exact_halves_that_no_longer_fit_gives_histograms():
     assert merged.facts() == _measure(scores, truth, **options).facts()
     assert merged.facts()["curves"] == "histograms"
     assert merged.compute() == pytest.approx(_measure(scores, truth, **options).compute())
+
+
+@pytest.mark.parametrize("density", [0.005, 0.5])
+def test_exact_areas_take_no_more_than_twice_what_the_scores_take(density):
+    generator = np.random.default_rng(0)
+    scores = generator.random((2000, 800), np.float32)
+    truth = (generator.random(scores.shape) < density).astype(np.int8)
+    tracemalloc.start()
+    try:
+        metrics = _measure(scores, truth, batch_size=64)
+        metrics.compute()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert metrics.facts()["curves"] == "exact" and peak < 2 * scores.size * 5
 
 
 def test_where_no_histogram_a_label_fits_only_the_micro_areas_are_left(data):

@@ -39,6 +39,17 @@ def test_of_ties_the_lower_index_is_taken():
     assert decided([[0.2, 0.3, 0.3, 0.3]], 0.5, min_labels=2) == [[0, 1, 1, 0]]
 
 
+def test_below_a_common_threshold_the_minimum_tells_tiny_scores_apart():
+    # in float32 all three fall short of 0.5 by the same number
+    assert decided([[1e-10, 3e-10, 2e-10]], 0.5, min_labels=1) == [[0, 1, 0]]
+    candidates = torch.tensor([[4, -100, 7]])
+    assert decided([[1e-10, 1.0, 2e-10]], 0.5, min_labels=1, candidate_ids_BS=candidates) == [[0, 0, 1]]
+
+
+def test_a_score_of_one_passes_a_threshold_of_one():
+    assert decided([[1.0, 0.9999999]], 1.0) == [[1, 0]]
+
+
 def test_a_minimum_above_the_number_of_labels_takes_them_all():
     assert decided([[0.1, 0.2]], 0.5, min_labels=9) == [[1, 1]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import pytest
 import torch
+from transformers import EvalPrediction
 
 from hf_mlc.data import MultiLabelCollator, train_tokenizer
 from hf_mlc.errors import UserError
@@ -13,6 +14,7 @@ from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.sampling import LengthGroupedEpochSampler
 from hf_mlc.training.trainer import MultiLabelTrainer, last_complete_checkpoint
 
 
@@ -72,6 +74,43 @@ def test_documents_are_counted_not_target_cells(parts, tmp_path):
     assert trainer._get_num_items_in_batch(batches, torch.device("cpu")) == 7
 
 
+def test_integer_targets_are_multi_hot_too(parts, tmp_path):
+    found = trainer_of(parts, tmp_path).evaluate()
+    trainer = trainer_of(parts, tmp_path)
+    collator = trainer.data_collator
+    trainer.data_collator = lambda features: {**(batch := collator(features)), "labels": batch["labels"].long()}
+    again = trainer.evaluate()
+    for name in ("eval_loss", "eval_p@1", "eval_tuned_f1_micro"):
+        assert again[name] == pytest.approx(found[name])
+
+
+def test_rows_of_like_length_are_batched_by_seed_and_epoch(parts, tmp_path):
+    loader = trainer_of(parts, tmp_path, per_device_train_batch_size=2).get_train_dataloader()
+    assert isinstance(loader.batch_sampler.sampler, LengthGroupedEpochSampler)
+    # the data set handed to the sampler has no lengths any more; they are those of the whole one
+    assert loader.batch_sampler.sampler.lengths.tolist() == [len(text.split()) for text in TEXTS]
+    orders = set()
+    for epoch in range(4):
+        loader.set_epoch(epoch)
+        orders.add(tuple(tuple(batch["input_ids"].flatten().tolist()) for batch in loader))
+    assert len(orders) > 1
+
+
+def test_an_interrupted_evaluation_leaves_nothing_behind(parts, tmp_path):
+    trainer = trainer_of(parts, tmp_path)
+    found = trainer.evaluate()
+    batch = trainer.data_collator([dict(row) for row in parts[2]])
+    trainer.compute_metrics(EvalPrediction(torch.zeros(7, 3), batch["labels"]), compute_result=False)
+    assert trainer.evaluate()["eval_p@1"] == found["eval_p@1"]
+
+
+def test_an_unknown_metric_for_the_best_model_is_named(parts, tmp_path):
+    trainer = trainer_of(parts, tmp_path, metric_for_best_model="f1_mikro", eval_strategy="steps", eval_steps=1,
+                         save_strategy="steps", save_steps=1)  # fmt: skip
+    with pytest.raises(UserError, match=r"f1_mikro.*accepted: .*f1_micro"):
+        trainer.train()
+
+
 def test_tuned_thresholds_are_written_to_the_configuration(parts, tmp_path):
     trainer = trainer_of(parts, tmp_path, threshold_kind="global")
     choice = trainer.tune_thresholds()
@@ -90,6 +129,7 @@ def test_no_thresholds_are_tuned_when_told_not_to(parts, tmp_path):
 def test_a_test_split_is_measured_without_choosing_anything(parts, tmp_path):
     trainer = trainer_of(parts, tmp_path)
     found = trainer.evaluate_test(parts[2])
+    assert not [name for name in trainer.predict(parts[2]).metrics if "tuned" in name]
     assert "test_f1_micro" in found and not [name for name in found if "tuned" in name]
     assert "eval_tuned_f1_micro" in trainer.evaluate()  # and validation goes on as before
 
@@ -127,9 +167,12 @@ def test_starting_bias_is_the_log_odds_of_the_training_counts(parts):
 
 def test_the_last_whole_checkpoint_is_found(tmp_path):
     assert last_complete_checkpoint(tmp_path) is None
-    for number, state in ((9, '{"a": 1}'), (100, '{"a": 1}'), (110, '{"a"'), (120, None)):
+    for number, state in ((9, "{}"), (100, '{"a": {}}'), (110, '{"a": {}'), (120, None), (130, "{}")):
         folder = tmp_path / f"checkpoint-{number}"
         folder.mkdir()
+        if number != 130:  # the random state of its process is missing there
+            (folder / "rng_state.pth").touch()
         if state is not None:
             (folder / "trainer_state.json").write_text(state, encoding="utf-8")
     assert last_complete_checkpoint(tmp_path).name == "checkpoint-100"
+    assert last_complete_checkpoint(tmp_path, num_processes=2) is None
