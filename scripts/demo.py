@@ -12,13 +12,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hf_mlc.baselines import run_tfidf_baseline
+from hf_mlc.baselines.report import tfidf_report
 from hf_mlc.commands.parsing import parse_arguments
-from hf_mlc.commands.running import run, say
+from hf_mlc.commands.running import run, say, write_json
 from hf_mlc.data import load_splits
 from hf_mlc.data.demo_notes import DEMO_CODES, write_demo_corpus
 from hf_mlc.errors import UserError
-from hf_mlc.labels import LabelSpace
 from hf_mlc.run_facts import Stopwatch
 from hf_mlc.tables import metrics_table
 
@@ -58,7 +57,8 @@ def main(arguments: list[str]) -> None:
     """Runs the demo."""
     (args,), _, _ = parse_arguments(DemoArguments, arguments)
     stopwatch = Stopwatch()
-    data, model = Path(args.output_dir, "data"), Path(args.output_dir, "model")
+    output = Path(args.output_dir).resolve()  # the steps run from the repository's root
+    data, model = output / "data", output / "model"
     say("1. Synthetic clinical notes with ICD-10 codes: made up by this package, about nobody, of no medical use.")
     files = write_demo_corpus(data, seed=args.seed)
     for split, file in files.items():
@@ -70,21 +70,18 @@ def main(arguments: list[str]) -> None:
         + ["--config", args.recipe, "--dataset_name", str(data), "--output_dir", str(model)]
     )
     say("\n3. Measure it on the test split, beside tf-idf with a linear SVM (also tuned on validation).")
-    metrics_file = Path(args.output_dir, "metrics.json")
+    metrics_file = output / "metrics.json"
     _step(
         ["scripts/evaluate.py", "--model", str(model), "--dataset_name", str(data), "--split", "test"]
         + ["--output", str(metrics_file)]
     )
-    splits = load_splits(data)
-    space = LabelSpace.from_names(sorted(DEMO_CODES))
-    parts = [splits[split] for split in ("train", "validation", "test")]
-    texts_and_ids = [part for rows in parts for part in (rows["text"][:], [space.encode(x) for x in rows["labels"]])]
-    baseline = run_tfidf_baseline(*texts_and_ids, num_labels=len(space), C=4.0).metrics
+    baseline = tfidf_report(data, threshold_metric="f1_micro")
+    write_json(output / "baseline.json", baseline)
     ours = json.loads(metrics_file.read_text(encoding="utf-8"))["metrics"]
-    say("\n" + metrics_table({"tf-idf + linear SVM": baseline, "plant": ours}))
+    say("\n" + metrics_table({baseline["system"]: baseline["test"], "plant": ours}))
 
     say("\n4. Load the folder with AutoModel in a fresh process, and ask it about a test note.")
-    note = splits["test"][0]
+    note = load_splits(data, splits=["test"])["test"][0]
     say(f"\n{note['text']}\n\nIts codes: {', '.join(note['labels'])}. The model's, with scores:")
     answer = subprocess.run(
         [sys.executable, "-c", FRESH_PROCESS, str(model), note["text"]], capture_output=True, text=True, check=False
