@@ -11,6 +11,8 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(PY) scripts/demo.py --output_dir outputs/demo
 
+# one thread a process: two workers with two threads each on two cores wait for one another ten times over
+test: export OMP_NUM_THREADS := 1
 test: $(READY)
 	$(PY) -m pytest -q -n 2 --dist loadfile -m "not slow"
 
