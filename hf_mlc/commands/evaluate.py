@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         config_name=args.dataset_config_name,
         revision=args.dataset_revision,
         columns=Columns(
-            text=args.text_column[0] if len(args.text_column) == 1 else args.text_column,
+            text=args.text_column,
             labels=args.labels_column,
             labels_separator=args.labels_separator,
         ),

@@ -51,7 +51,7 @@ class PredictArguments:
 def main(arguments: list[str]) -> None:
     """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first."""
     (args,), _, _ = parse_arguments(PredictArguments, arguments)
-    columns = Columns(text=args.text_column[0] if len(args.text_column) == 1 else args.text_column, labels=None)
+    columns = Columns(text=args.text_column, labels=None)
     loaded = load_model(args.model, revision=args.revision)
     stopwatch, documents = Stopwatch(), 0
     with contextlib.ExitStack() as stack:

@@ -52,8 +52,9 @@ class DataArguments:
 
     def columns(self) -> Columns:
         """Which columns hold what, in the loader's terms."""
-        text = self.text_column[0] if len(self.text_column) == 1 else list(self.text_column)
-        return Columns(text=text, labels=self.labels_column, labels_separator=self.labels_separator, id=self.id_column)
+        return Columns(
+            text=self.text_column, labels=self.labels_column, labels_separator=self.labels_separator, id=self.id_column
+        )
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -167,21 +168,24 @@ class MultiLabelTrainer(Trainer):
         # a pickle in a folder meant for others; the arguments are in run.json and results.json
         Path(output_dir or self.args.output_dir, "training_args.bin").unlink(missing_ok=True)
 
-    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix: str = "test"):
-        """As `transformers.Trainer.predict`; nothing is tuned on the rows it is given."""
+    @contextlib.contextmanager
+    def _nothing_tuned(self):
+        """While it lasts, evaluations report no threshold tuned on their own rows."""
         self.reports_tuned_threshold = False
         try:
-            return super().predict(test_dataset, ignore_keys, metric_key_prefix)
+            yield
         finally:
             self.reports_tuned_threshold = True
 
+    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix: str = "test"):
+        """As `transformers.Trainer.predict`; nothing is tuned on the rows it is given."""
+        with self._nothing_tuned():
+            return super().predict(test_dataset, ignore_keys, metric_key_prefix)
+
     def evaluate_test(self, dataset, metric_key_prefix: str = "test") -> dict[str, float]:
         """Metrics of the test split at the tuned thresholds; nothing is chosen on it, so no tuned values are reported."""
-        self.reports_tuned_threshold = False
-        try:
+        with self._nothing_tuned():
             return self.evaluate(dataset, metric_key_prefix=metric_key_prefix)
-        finally:
-            self.reports_tuned_threshold = True
 
 
 def last_complete_checkpoint(output_dir: str | Path, *, num_processes: int = 1) -> Path | None:
