@@ -20,6 +20,7 @@ import numpy as np
 
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
+from hf_mlc.label_checks import check_length, checked_names, checked_parents, shortened, whole_numbers
 from hf_mlc.metrics.buckets import bucket_of
 from hf_mlc.metrics.ranking import inverse_propensities
 
@@ -71,12 +72,12 @@ class LabelSpace:
     _ids: dict[str, int] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self):
-        self.names = _checked_names(self.names)
+        self.names = checked_names(self.names)
         if self.num_documents is not None:
-            self.num_documents = int(_whole_numbers([self.num_documents], "num_documents")[0])
+            self.num_documents = int(whole_numbers([self.num_documents], "num_documents")[0])
         if self.counts is not None:
-            _check_length(self.counts, len(self.names), "counts")
-            self.counts = _whole_numbers(self.counts, "counts")
+            check_length(self.counts, len(self.names), "counts")
+            self.counts = whole_numbers(self.counts, "counts")
             if self.num_documents is not None and self.counts.max() > self.num_documents:
                 raise UserError(
                     f"a label in {self.counts.max()} of {self.num_documents} documents",
@@ -86,7 +87,7 @@ class LabelSpace:
         if self.descriptions is not None:
             self.descriptions = self._in_order(self.descriptions, "descriptions")
         if self.parents is not None:
-            self.parents = self._checked_parents(self._in_order(self.parents, "parents"))
+            self.parents = checked_parents(self._in_order(self.parents, "parents"), self.names, self._name_to_id)
 
     # -- building
 
@@ -248,7 +249,7 @@ class LabelSpace:
         return None
 
     def _unknown(self, label: Any, *, file: str | Path | None = None, row: int | None = None) -> UserError:
-        accepted = f"one of {len(self.names):,} labels ({_shortened(self.names)})"
+        accepted = f"one of {len(self.names):,} labels ({shortened(self.names)})"
         if isinstance(label, str) and len(self.names) <= _NEAR_MATCH_LIMIT:
             near = difflib.get_close_matches(label, self.names, n=1)
             if near:
@@ -375,39 +376,12 @@ class LabelSpace:
             raise UserError(f"not JSON ({error})", file=path, accepted=_LABEL_FILE) from None
         return cls.from_dict({"names": content} if isinstance(content, list) else content, file=path)
 
-    # -- checks
-
     def _in_order(self, values: Any, what: str) -> list[Any]:
         if isinstance(values, Mapping):
             return [values.get(name) for name in self.names]
         values = values.tolist() if isinstance(values, np.ndarray) else list(values)
-        _check_length(values, len(self.names), what)
+        check_length(values, len(self.names), what)
         return values
-
-    def _checked_parents(self, given: list[Any]) -> np.ndarray:
-        parents = np.full(len(self.names), -1, dtype=np.int64)
-        for child, parent in enumerate(given):
-            if parent is None or parent == -1:
-                continue
-            if isinstance(parent, str):
-                found = self._name_to_id.get(parent)
-            elif isinstance(parent, (int, np.integer)) and not isinstance(parent, bool):
-                found = int(parent) if 0 <= parent < len(self.names) else None
-            else:
-                found = None
-            if found is None:
-                raise UserError(
-                    f"the parent {parent!r} of label {self.names[child]!r} is not a label",
-                    field="parents",
-                    accepted=f"a label's name, an id from 0 to {len(self.names) - 1}, or none",
-                )
-            parents[child] = found
-        cyclic = _a_label_on_a_cycle(parents)
-        if cyclic is not None:
-            raise UserError(
-                f"label {self.names[cyclic]!r} is its own ancestor", field="parents", accepted="parents without cycles"
-            )
-        return parents
 
 
 def sort_names(names: Iterable[str]) -> list[str]:
@@ -426,74 +400,12 @@ def _integer_name(label: Any, *, file: str | Path | None) -> str:
     )
 
 
-def _checked_names(names: Iterable[str]) -> list[str]:
-    names = list(names)
-    if not names:
-        raise UserError("a label space without labels", field="names", accepted="at least one label")
-    for i, name in enumerate(names):
-        if not isinstance(name, str):
-            raise UserError(f"label {i} is a {type(name).__name__}: {name!r}", field="names", accepted="strings")
-        if not name.strip():
-            raise UserError(
-                f"label {i} has an empty name ({name!r})", field="names", accepted="names with a character"
-            )
-    if len(set(names)) < len(names):
-        first_at: dict[str, int] = {}
-        for i, name in enumerate(names):
-            if first_at.setdefault(name, i) != i:
-                raise UserError(
-                    f"label {name!r} stands twice, at {first_at[name]} and {i}",
-                    field="names",
-                    accepted="each name once",
-                )
-    return names
-
-
-def _whole_numbers(values: Any, what: str) -> np.ndarray:
-    """Values from 0 on as int64; a fraction, a string or a negative number is not cut to fit."""
-    accepted = "whole numbers from 0"
-    try:
-        numbers = np.asarray(values)
-    except ValueError:  # lists of several lengths in one
-        raise UserError("lists inside a list", field=what, accepted=accepted) from None
-    if numbers.ndim != 1:
-        raise UserError("lists inside a list", field=what, accepted=accepted)
-    if numbers.size and numbers.dtype.kind not in "iu":
-        wrong = next((value for value in values if isinstance(value, bool) or not isinstance(value, int)), values[0])
-        raise UserError(f"found {_shortened([wrong])}", field=what, accepted=accepted)
-    if numbers.size and numbers.min() < 0:
-        raise UserError(f"found {numbers.min()}", field=what, accepted=accepted)
-    return numbers.astype(np.int64)
-
-
-def _check_length(values: Sequence[Any] | np.ndarray, num_labels: int, what: str):
-    if len(values) != num_labels:
-        raise UserError(f"{len(values)} entries for {num_labels} labels", field=what, accepted="one entry a label")
-
-
-def _a_label_on_a_cycle(parents: np.ndarray) -> int | None:
-    """A label that reaches itself through `parents` (-1 = none), or None. One walk over each label: O(L)."""
-    walk_of = np.zeros(len(parents), dtype=np.int64)  # 0 = not visited, else the number of the walk that did
-    for start in np.flatnonzero(parents >= 0):
-        label, walk = int(start), int(start) + 1
-        while label >= 0 and walk_of[label] == 0:
-            walk_of[label] = walk
-            label = int(parents[label])
-        if label >= 0 and walk_of[label] == walk:
-            return label
-    return None
-
-
 def _sorted_unique(ids: list[int]) -> np.ndarray:
     return np.array(sorted(set(ids)), dtype=np.int64)
 
 
 def _same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
-
-
-def _shortened(names: list[str], most: int = 3) -> str:
-    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def _file_of(path: str | Path) -> Path:
