@@ -9,6 +9,7 @@ from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelOutput
+from hf_mlc.modeling.pipeline_multi_label import MultiLabelClassificationPipeline
 from hf_mlc.thresholds import tune_thresholds
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.trainer import MultiLabelTrainer
@@ -20,6 +21,7 @@ register()
 __all__ = [
     "ARCHITECTURES",
     "LabelSpace",
+    "MultiLabelClassificationPipeline",
     "MultiLabelCollator",
     "MultiLabelMetrics",
     "MultiLabelOutput",

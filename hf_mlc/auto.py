@@ -1,7 +1,8 @@
 """The table of architectures. Importing `hf_mlc` registers every row with transformers' Auto classes.
 
 After that `AutoConfig`, `AutoModel` and, for text, `AutoModelForSequenceClassification` open our models by themselves;
-`AutoModel` returns the classifier, since an architecture has one model class.
+`AutoModel` returns the classifier, since an architecture has one model class. `pipeline("multi-label-classification")`
+is registered as well.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import transformers
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_mlc.data.collating import MultiLabelCollator
 from hf_mlc.errors import UserError
@@ -16,6 +18,7 @@ from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.modeling.pipeline_multi_label import TASK, MultiLabelClassificationPipeline
 from hf_mlc.training.trainer import MultiLabelTrainer
 
 
@@ -37,13 +40,25 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def register() -> None:
-    """Registers every architecture with the Auto classes; a second call changes nothing."""
+    """Registers every architecture with the Auto classes, the pipeline, `push_to_hub`; a second call changes nothing."""
     for model_type, architecture in ARCHITECTURES.items():
         transformers.AutoConfig.register(model_type, architecture.config, exist_ok=True)
         architecture.config.register_for_auto_class()  # saving then copies the code beside the weights
         for auto_class in architecture.model.auto_classes:
             getattr(transformers, auto_class).register(architecture.config, architecture.model, exist_ok=True)
         architecture.model.register_for_auto_class("AutoModel")
+    if TASK not in PIPELINE_REGISTRY.supported_tasks:
+        PIPELINE_REGISTRY.register_pipeline(
+            TASK, pipeline_class=MultiLabelClassificationPipeline, pt_model=transformers.AutoModel, type="text"
+        )
+    MultiLabelPreTrainedModel.publisher = _publish
+    MultiLabelConfig.pipelines_are_registered = True  # so that `pipeline` takes ours, not the copy beside the weights
+
+
+def _publish(model: MultiLabelPreTrainedModel, repo_id: str, **kwargs):
+    from hf_mlc.publishing.pushing import push_model  # it stands on this table
+
+    return push_model(model, repo_id, **kwargs)
 
 
 def architecture_of(model_type: str) -> Architecture:

@@ -15,6 +15,17 @@ from transformers.utils import cached_file
 MAX_LABELS_IN_CONFIG = 20_000
 
 
+class _PipelinesAtHand(dict):
+    """`custom_pipelines` of a saved model, in a process where the package has registered their classes itself.
+
+    `pipeline(model=...)` reads the task off it, as it should; but for a task that is `in` it, transformers asks for
+    `trust_remote_code` and runs the copy in the model's folder, and has no word for "the class is here already".
+    """
+
+    def __contains__(self, task):
+        return False
+
+
 @strict
 class MultiLabelConfig(PreTrainedConfig):
     r"""
@@ -63,7 +74,12 @@ class MultiLabelConfig(PreTrainedConfig):
     label_space_file: str | None = None
     label_count: int | None = None
 
+    # `hf_mlc.auto.register` sets it; in the copy beside the weights, which runs without the package, it stays False
+    pipelines_are_registered = False
+
     def __post_init__(self, **kwargs):
+        if self.pipelines_are_registered and "custom_pipelines" in kwargs:
+            kwargs["custom_pipelines"] = _PipelinesAtHand(kwargs["custom_pipelines"])
         # with the names in a file of their own, these are placeholders until `read_label_file`
         self._names_are_placeholders = self.id2label is None and self.label_count is not None
         if self._names_are_placeholders and kwargs.setdefault("num_labels", self.label_count) != self.label_count:

@@ -1,6 +1,6 @@
 """From scores to label sets: the one decision rule that models, pipelines, scripts and metrics share.
 
-Shape legend: B documents, L labels, S scored columns (L, or the shortlist's length).
+Shape legend: B documents, L labels, S scored columns (L, or the shortlist's length), K labels of an answer.
 """
 
 import torch
@@ -52,3 +52,32 @@ def apply_thresholds(
         if candidate_ids_BS is not None:
             chosen_BS = chosen_BS & (candidate_ids_BS >= 0)
     return chosen_BS
+
+
+def ranked_labels(
+    scores_BS: torch.Tensor,
+    chosen_BS: torch.BoolTensor,
+    *,
+    top_k: int | None = None,
+    candidate_ids_BS: torch.Tensor | None = None,
+) -> tuple[torch.LongTensor, torch.Tensor]:
+    """The labels of the chosen columns, best first; of columns that tie, the one with the lower index first.
+
+    Args:
+        scores_BS (`torch.Tensor` of shape `(B, S)`): probabilities.
+        chosen_BS (`torch.BoolTensor` of shape `(B, S)`): from `apply_thresholds`.
+        top_k (`int`, *optional*): at most so many a document.
+        candidate_ids_BS (`torch.LongTensor` of shape `(B, S)`, *optional*): the columns' labels, for a shortlist.
+
+    Returns:
+        `(ids, scores)` of shape `(B, K)` each, K the length of the longest answer; shorter ones are padded with the id
+        -1 and the score 0.
+    """
+    ids, scores = [], []
+    for row, chosen_S in enumerate(chosen_BS):
+        columns = chosen_S.nonzero().squeeze(1)
+        columns = columns[scores_BS[row, columns].sort(descending=True, stable=True).indices[:top_k]]
+        ids.append(columns if candidate_ids_BS is None else candidate_ids_BS[row, columns])
+        scores.append(scores_BS[row, columns])
+    pad = torch.nn.utils.rnn.pad_sequence
+    return pad(ids, batch_first=True, padding_value=-1), pad(scores, batch_first=True)

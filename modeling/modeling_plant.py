@@ -14,7 +14,7 @@ from transformers import initialization as init
 from .configuration_plant import PlantConfig
 from .label_attention import label_attention, label_attention_weights
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
-from .text_encoder import EncoderOutput, WordEmbedding, build_text_encoder
+from .text_encoder import EncoderOutput, build_text_encoder
 
 
 class PlantLabelDecoder(nn.Module):
@@ -30,7 +30,9 @@ class PlantLabelDecoder(nn.Module):
         )  # w, "boost" in the authors' code
         self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
 
-    def forward(self, hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+    def forward(
+        self, hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, rows: slice | torch.LongTensor = slice(None)
+    ) -> torch.Tensor:
         """Logits `(B, L)`, or those of the labels in `rows`."""
         context_BLD = label_attention(
             self.query[rows],
@@ -56,6 +58,13 @@ class PlantPreTrainedModel(MultiLabelPreTrainedModel):
     _supports_attention_backend = True
 
     def _init_weights(self, module):
+        if isinstance(module, nn.Embedding):
+            # the word vectors: a backbone initialises its own. (The module around them has no parameters, and
+            # transformers passes over such modules of code that isn't its own.)
+            init.normal_(module.weight, std=self.config.embedding_std)
+            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
+                init.zeros_(module.weight[module.padding_idx])
+            return
         super()._init_weights(module)
         if isinstance(module, PlantLabelDecoder):
             # small queries: attention starts near uniform, so every token is heard before a label makes its choice
@@ -63,11 +72,6 @@ class PlantPreTrainedModel(MultiLabelPreTrainedModel):
             bound = self.config.hidden_size**-0.5
             init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
-        elif isinstance(module, WordEmbedding):
-            embedding = module.word_embeddings
-            init.normal_(embedding.weight, std=self.config.embedding_std)
-            if embedding.padding_idx is not None and not getattr(embedding.weight, "_is_hf_initialized", False):
-                init.zeros_(embedding.weight[embedding.padding_idx])
         elif isinstance(module, nn.Conv1d):
             init.kaiming_uniform_(module.weight, nonlinearity="relu")
         elif isinstance(module, nn.GRU):
@@ -203,6 +207,39 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
         return label_attention_weights(self.decoder.query[chosen_ids_S], hidden_BTD, mask_BT)
+
+    @torch.no_grad()
+    def token_contributions(
+        self,
+        chosen_ids_S: torch.LongTensor,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+    ) -> torch.FloatTensor:
+        """Each token's share of the chosen labels' logits, `(B, S, T)`; padding is 0.
+
+        The read-out is linear, so a logit is the sum over tokens of `a_lt (w_l . h_t)`, plus the bias: exactly, without
+        gradients ("direct logit attribution", Elhage et al., "A Mathematical Framework for Transformer Circuits",
+        2021). What the encoder moved into `h_t` from other tokens counts for token t.
+        """
+        mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
+        hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
+        weights_BST = label_attention_weights(self.decoder.query[chosen_ids_S], hidden_BTD, mask_BT)
+        return weights_BST * (self.decoder.weight[chosen_ids_S] @ hidden_BTD.transpose(1, 2))
+
+    def label_logits(
+        self,
+        chosen_ids_S: torch.LongTensor,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+    ) -> torch.FloatTensor:
+        """As `MultiLabelPreTrainedModel.label_logits`; the other labels are left out of the computation."""
+        mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
+        hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
+        return self.decoder(self.dropout(hidden_BTD), mask_BT, chosen_ids_S)
 
 
 __all__ = ["PlantForMultiLabelClassification", "PlantPreTrainedModel"]

@@ -3,6 +3,9 @@
 Shape legend: B documents, T tokens, L labels, S scored columns (L, or a shortlist), P label ids a document, K top labels.
 """
 
+import copy
+import os
+import re
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +24,7 @@ from .losses import (
     targets_from_ids,
     targets_of_candidates,
 )
+from .pipeline_multi_label import CUSTOM_PIPELINES  # the import also makes transformers send the file along
 
 
 @dataclass
@@ -196,24 +200,95 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         ids_BK = places_BK if output.candidate_ids is None else output.candidate_ids.gather(1, places_BK)
         return ids_BK, values_BK.sigmoid()
 
+    # -- explanations -----------------------------------------------------------------------------------------------
+
+    def token_weights(self, chosen_ids_S: torch.LongTensor, **inputs: torch.Tensor) -> torch.FloatTensor:
+        """How much each token weighs for each of the chosen labels; an architecture that knows defines this.
+
+        Args:
+            chosen_ids_S (`torch.LongTensor` of shape `(S,)`): labels.
+            inputs (`torch.Tensor`): what `forward` takes, without targets.
+
+        Returns:
+            `torch.FloatTensor` of shape `(B, S, T)`: not negative, 0 on padding.
+
+        Raises:
+            `NotImplementedError`: the architecture doesn't know.
+        """
+        raise NotImplementedError(f"{type(self).__name__} doesn't tell from which tokens it reads a label")
+
+    def token_contributions(self, chosen_ids_S: torch.LongTensor, **inputs: torch.Tensor) -> torch.FloatTensor:
+        """Each token's share of the chosen labels' logits; an architecture whose read-out is linear defines this.
+
+        Args:
+            chosen_ids_S (`torch.LongTensor` of shape `(S,)`): labels.
+            inputs (`torch.Tensor`): what `forward` takes, without targets.
+
+        Returns:
+            `torch.FloatTensor` of shape `(B, S, T)`: sums to the logit less the label's bias; 0 on padding.
+
+        Raises:
+            `NotImplementedError`: the architecture has no such shares.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no read-out that is a sum over tokens")
+
+    def label_logits(self, chosen_ids_S: torch.LongTensor, **inputs) -> torch.FloatTensor:
+        """Logits of a few chosen labels, `(B, S)`, with gradients: what explanations ask for many times over.
+
+        An architecture whose labels can be scored apart from each other overrides it and computes no others.
+
+        Args:
+            chosen_ids_S (`torch.LongTensor` of shape `(S,)`): the labels.
+            inputs: what `forward` takes, without targets.
+        """
+        return self(**inputs).logits[:, chosen_ids_S]
+
+    @property
+    def has_token_weights(self) -> bool:
+        """Whether `token_weights` is defined."""
+        return type(self).token_weights is not MultiLabelPreTrainedModel.token_weights
+
     # -- loading and saving -----------------------------------------------------------------------------------------
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As `PreTrainedModel.from_pretrained`, with the names of many labels read from their file."""
+        """As `PreTrainedModel.from_pretrained`, with the names of many labels read from their file.
+
+        Weights come from safetensors files only; where there are none, `OSError`.
+        """
+        if kwargs.setdefault("use_safetensors", True) is not True:
+            raise ValueError(f"use_safetensors={kwargs['use_safetensors']}: pickled weights are never opened")
         source = dict(kwargs)
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        try:
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except OSError as error:
+            if not re.search(r"file named model\S*\.safetensors", str(error)):
+                raise
+            # transformers' own message goes on to say that use_safetensors=True had better not be set
+            raise OSError(
+                f"{pretrained_model_name_or_path} has no model.safetensors; pickled weights as in pytorch_model.bin could "
+                "run any code and are never opened"
+            ) from None
         if pretrained_model_name_or_path is not None:  # else the weights came as a `state_dict`
             config = (loaded[0] if isinstance(loaded, tuple) else loaded).config
             config.remember_source(pretrained_model_name_or_path, source)
             config.read_label_file()
         return loaded
 
-    def save_pretrained(self, save_directory, **kwargs):
-        """As `PreTrainedModel.save_pretrained`, with every Auto class written to `auto_map`.
+    # `hf_mlc` sets it: what publishes a model whole, with tokenizer and card. The copy beside the weights does without.
+    publisher = None
+
+    def push_to_hub(self, repo_id: str, **kwargs):
+        """As `PreTrainedModel.push_to_hub`; with `hf_mlc`, what `hf_mlc.publishing.pushing.push_model` publishes."""
+        if self.publisher is None:
+            return super().push_to_hub(repo_id, **kwargs)
+        return self.publisher(repo_id, **kwargs)
+
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
+        """As `PreTrainedModel.save_pretrained`, with every Auto class in `auto_map` and the pipeline of texts.
 
         A class carries one `_auto_class` and transformers would write that one key only; the model's folder, with the
-        code beside the weights, must open by `AutoModel` and by the task's class alike.
+        code beside the weights, must open by `AutoModel`, by the task's class and by `pipeline` alike.
         """
         if self._auto_class is not None:
             reference = f"{type(self).__module__.split('.')[-1]}.{type(self).__name__}"
@@ -222,7 +297,13 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
                 "AutoConfig": f"{config_class.__module__.split('.')[-1]}.{config_class.__name__}",
                 **dict.fromkeys(self.auto_classes, reference),
             }
+            if "text" in self.input_modalities:
+                self.config.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
+        hub_arguments = ("repo_id", "commit_message", "private", "token", "revision", "create_pr")
+        given = {name: kwargs.pop(name) for name in hub_arguments if push_to_hub and name in kwargs}
         super().save_pretrained(save_directory, **kwargs)
+        if push_to_hub and kwargs.get("is_main_process", True):
+            self.push_to_hub(given.pop("repo_id", os.path.basename(os.fspath(save_directory))), **given)
 
 
 __all__ = ["MultiLabelOutput", "MultiLabelPreTrainedModel"]

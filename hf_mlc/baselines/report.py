@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hf_mlc.baselines.tfidf import run_tfidf_baseline
-from hf_mlc.data import add_validation_split, fingerprint, load_splits
+from hf_mlc.data import Columns, add_validation_split, fingerprint, load_splits
 from hf_mlc.labels import LabelSpace
 from hf_mlc.run_facts import versions
 
 
 def tfidf_report(
-    dataset_name: str | Path, *, threshold_metric: str = "balanced", C: float = 4.0, seed: int = 0
+    dataset_name: str | Path,
+    *,
+    text_column: Sequence[str] = ("text",),
+    threshold_metric: str = "balanced",
+    C: float = 4.0,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Fits, tunes on validation rows, measures on test rows; everything that is worth keeping of it.
 
@@ -20,15 +26,16 @@ def tfidf_report(
 
     Args:
         dataset_name (`str` or `Path`): as for training.
+        text_column (`list[str]`, *optional*, defaults to `["text"]`): the text's columns, joined as for training.
         threshold_metric (`str`, *optional*, defaults to `"balanced"`): what thresholds maximise.
         C (`float`, *optional*, defaults to 4.0): of the SVM.
         seed (`int`, *optional*, defaults to 0): of the split and of liblinear.
 
     Returns:
-        `dict`: `system`, `test` (metrics), `thresholds`, `train_seconds`, `model_bytes`, `fingerprints`, `versions` and
+        `dict`: `system`, `test` (metrics), `curve`, `thresholds`, `train_seconds`, `model_bytes`, `fingerprints`, `versions` and
         the arguments.
     """
-    splits = load_splits(dataset_name)
+    splits = load_splits(dataset_name, columns=Columns(text=list(text_column)))
     space = LabelSpace.from_label_lists(splits["train"]["labels"])
     if "validation" not in splits:
         splits, _ = add_validation_split(splits, space, seed=seed)
@@ -39,7 +46,9 @@ def tfidf_report(
     return {
         "system": f"tf-idf + linear SVM (C={C:g})",
         "test": result.metrics,
+        "curve": result.curve,
         "thresholds": result.thresholds.to_dict(),
+        "text_column": list(text_column),
         "threshold_metric": threshold_metric,
         "seed": seed,
         "train_seconds": round(result.seconds, 2),

@@ -33,6 +33,13 @@ class DataArguments:
     validation_fraction: float = field(
         default=0.1, metadata={"help": "Share of training rows set aside where no validation split is given."}
     )
+    refit: bool = field(
+        default=False,
+        metadata={
+            "help": "After epochs and thresholds were chosen on the validation rows, train anew on these rows as well, for"
+            " as many epochs; the thresholds stay."
+        },
+    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Use the first N training rows."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use the first N validation rows."})
     max_length: int = field(default=512, metadata={"help": "Tokens of a document that are read."})

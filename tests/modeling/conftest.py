@@ -14,55 +14,37 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import set_seed
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, set_seed
 
 import hf_mlc
 
 
-# arguments: with or without the package, the folder that holds one folder a model, the file to report in
-PROBE = """
-import json, os, sys
-WITH_PACKAGE, root, report_file = sys.argv[1] == "with", sys.argv[2], sys.argv[3]
-if not WITH_PACKAGE:
-    class NoPackage:
-        def find_spec(self, name, path=None, target=None):
-            if name.partition(".")[0] == "hf_mlc":
-                raise ModuleNotFoundError("No module named 'hf_mlc'", name="hf_mlc")
-    sys.meta_path.insert(0, NoPackage())
-else:
-    import hf_mlc
-import torch
-from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+PROBE = Path(__file__).with_name("probe.py")
 
-report = {}
-for name in sorted(os.listdir(root)):
-    folder, found = os.path.join(root, name), {}
-    tensors = load_file(os.path.join(folder, "inputs_and_logits.safetensors"))
-    expected = tensors.pop("expected")
-    classes = [getattr(__import__("transformers"), auto) for auto in json.load(open(os.path.join(folder, "autos.json")))]
-    for auto in classes:
-        try:
-            auto.from_pretrained(folder)
-            found[auto.__name__ + " plain"] = "opened"
-        except ValueError as error:
-            found[auto.__name__ + " plain"] = f"ValueError: {error}"
-        model = auto.from_pretrained(folder, **({} if WITH_PACKAGE else {"trust_remote_code": True}))
-        with torch.no_grad():
-            found[auto.__name__] = (model(**tensors).logits - expected).abs().max().item()
-        found["module"] = type(model).__module__
-    config = AutoConfig.from_pretrained(folder, **({} if WITH_PACKAGE else {"trust_remote_code": True}))
-    found["config"] = type(config).__name__
-    report[name] = found
-report["hf_mlc loaded"] = "hf_mlc" in sys.modules
-with open(report_file, "w") as file:
-    json.dump(report, file)
-"""
+
+def text_of(document: tuple[int, ...]) -> str:
+    """A document of token ids as words that `word_tokenizer` turns into the same ids."""
+    return " ".join(f"w{token}" for token in document)
+
+
+def word_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
+    """Token n is the word "wn"; 0 is padding, 1 every other word."""
+    words = {f"w{token}": token for token in range(2, vocab_size)}
+    backend = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, **words}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        model_max_length=16,
+        model_input_names=["input_ids", "attention_mask"],
+    )
 
 
 @pytest.fixture(scope="class")
 def saved_models(request, tmp_path_factory):
-    """A folder of model folders, each with inputs and the logits they must give."""
+    """A folder of model folders, each with inputs and the logits they must give, or texts and what becomes of them."""
     root = tmp_path_factory.mktemp("saved")
     hf_mlc.auto.register()
     for tester in request.cls.testers:
@@ -72,9 +54,20 @@ def saved_models(request, tmp_path_factory):
         model.save_pretrained(folder)
         batch = tester.collate(tester.documents(), extra=1)
         with torch.no_grad():
-            expected = model(**batch).logits
-        save_file({**batch, "expected": expected}, folder / "inputs_and_logits.safetensors")
-        (folder / "autos.json").write_text(json.dumps(model.auto_classes), encoding="utf-8")
+            logits = model(**batch).logits
+        save_file({**batch, "expected": logits}, folder / "inputs_and_logits.safetensors")
+        expected = {"auto_classes": model.auto_classes, "texts": []}
+        if "text" in model.input_modalities:
+            word_tokenizer(tester.vocab_size).save_pretrained(folder)
+            names, scores = model.config.id2label, logits.sigmoid()
+            chosen = [row.nonzero().flatten().tolist() for row in model.decide(scores)]
+            expected["texts"] = [text_of(document) for document in tester.documents()]
+            expected["scores"] = [dict(zip(names.values(), row.tolist(), strict=True)) for row in scores]
+            expected["chosen"] = [
+                [names[number] for number in sorted(ids, key=lambda number, row=row: -row[number])]
+                for ids, row in zip(chosen, scores.tolist(), strict=True)
+            ]
+        (folder / "expected.json").write_text(json.dumps(expected), encoding="utf-8")
     return root
 
 
@@ -97,7 +90,7 @@ def _probe(kind: str, saved_models: Path, home: Path) -> dict:
         "HF_MODULES_CACHE": str(home / "modules"),
     }
     result = subprocess.run(
-        [sys.executable, "-I", "-c", PROBE, kind, str(saved_models), str(report)],
+        [sys.executable, "-I", str(PROBE), kind, str(saved_models), str(report)],
         env=environment,
         cwd=home,
         stdin=subprocess.DEVNULL,  # nobody there to answer "do you wish to run the custom code?"

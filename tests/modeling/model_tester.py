@@ -9,7 +9,8 @@ An architecture's test class inherits it and lists its testers:
 
 A tester gives `model_class`, `config_class`, `get_config(**overrides)`, `num_labels`, `documents(number)` and
 `collate(documents, padding=, extra=)` (a batch of inputs without targets), `empty_document` (or `None`), `paddings`,
-`equivalent_overrides`, `without_gradient`, `compiles_whole`; `tests/common/plant_tester.py` is the example.
+`equivalent_overrides`, `without_gradient`, `compiles_whole`; `tests/common/plant_tester.py` is the example. Where the
+model reads text, documents are tuples of token ids from 2 to `vocab_size` - 1 (conftest.py makes texts of them).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
 from .fresh_process_tester import FreshProcessTesterMixin
+from .pipeline_tester import PipelineTesterMixin
 from .training_tester import TrainingTesterMixin
 
 
@@ -52,7 +54,7 @@ def as_padded_ids(targets: torch.Tensor) -> torch.Tensor:
     return ids
 
 
-class MultiLabelModelTesterMixin(FreshProcessTesterMixin, TrainingTesterMixin):
+class MultiLabelModelTesterMixin(FreshProcessTesterMixin, PipelineTesterMixin, TrainingTesterMixin):
     """See the head of this file."""
 
     testers = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hf_mlc.modeling.decision import apply_thresholds
+from hf_mlc.modeling.decision import apply_thresholds, ranked_labels
 
 
 def decided(scores, thresholds, **kwargs) -> list[list[int]]:
@@ -74,3 +74,32 @@ def test_the_rule_does_not_depend_on_the_batch():
     alone = torch.cat([apply_thresholds(row[None], 0.8, min_labels=2) for row in scores])
     assert torch.equal(together, alone)
     assert (together.sum(dim=1) >= 2).all()
+
+
+def ranked(scores, chosen, **kwargs) -> tuple[list, list]:
+    ids, kept = ranked_labels(torch.tensor(scores), torch.tensor(chosen).bool(), **kwargs)
+    return ids.tolist(), kept.tolist()
+
+
+def test_chosen_labels_come_best_first_and_ties_by_the_lower_index():
+    scores = [[0.25, 0.5, 0.75, 0.5], [0.5, 0.25, 0.125, 0.75]]
+    # the first document's best is not chosen; the second has one label only, so the others are padding
+    assert ranked(scores, [[1, 1, 0, 1], [0, 0, 1, 0]]) == (
+        [[1, 3, 0], [2, -1, -1]],
+        [[0.5, 0.5, 0.25], [0.125, 0.0, 0.0]],
+    )
+
+
+def test_at_most_top_k_of_the_chosen_labels():
+    scores = [[0.25, 0.5, 0.75, 0.5]]
+    assert ranked(scores, [[1, 1, 1, 1]], top_k=2) == ([[2, 1]], [[0.75, 0.5]])
+    assert ranked(scores, [[0, 0, 0, 1]], top_k=2) == ([[3]], [[0.5]])
+    assert ranked(scores, [[0, 0, 0, 0]], top_k=2) == ([[]], [[]])
+
+
+def test_the_columns_of_a_shortlist_are_named_by_their_labels():
+    candidates = torch.tensor([[7, 4], [9, -1]])
+    assert ranked([[0.25, 0.5], [0.75, 0.0]], [[1, 1], [1, 0]], candidate_ids_BS=candidates) == (
+        [[4, 7], [9, -1]],
+        [[0.5, 0.25], [0.75, 0.0]],
+    )

@@ -104,6 +104,13 @@ def test_word_dropout_works_in_training_only(encoder):
         assert not torch.equal(model(**batch).logits, model(**batch).logits)
 
 
+@pytest.mark.parametrize("encoder", ["bag_of_words", "convolution", "gru", "lstm"])
+def test_word_vectors_start_with_the_configured_deviation(encoder):
+    # transformers initialises modules of other packages only where they hold parameters themselves
+    vectors = build(PlantModelTester(encoder=encoder), embedding_std=0.5).get_input_embeddings().weight[1:]
+    assert vectors.std().item() == pytest.approx(0.5, rel=0.1)
+
+
 def test_the_padding_vector_starts_at_zero():
     model = build(PlantModelTester(encoder="bag_of_words"))
     assert (model.get_input_embeddings().weight[0] == 0).all()
