@@ -10,15 +10,16 @@ from typing import IO
 
 
 @contextlib.contextmanager
-def written_whole(path: str | Path) -> Iterator[IO[str]]:
-    """A text file (UTF-8) that appears under `path` only once everything was written.
+def written_whole(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
+    """A text file (UTF-8), or a file of bytes, that appears under `path` only once everything was written.
 
     It is written beside its place and renamed at the end: after an error, or a kill, what was there before still is.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8", newline="\n") as stream:
+        how = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
+        with beside.open(**how) as stream:
             yield stream
         beside.replace(path)
     finally:

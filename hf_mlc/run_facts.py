@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import platform
 import resource
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 
 from hf_mlc.version import __version__
 
@@ -28,6 +32,41 @@ def versions() -> dict[str, str]:
 def num_parameters(model: nn.Module) -> int:
     """Numbers in a model's parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def weights_fingerprint(name_or_path: str, *, revision: str | None = None) -> str | None:
+    """`"sha256:..."` of a saved model's weights file, or of all its parts in their order; `None` where there is none.
+
+    Args:
+        name_or_path (`str`): a folder or a Hub id, whose files are in the cache once the model was loaded.
+        revision (`str`, *optional*): branch, tag or commit on the Hub.
+    """
+
+    def find(name: str) -> str | None:
+        return cached_file(
+            name_or_path,
+            name,
+            revision=revision,
+            _raise_exceptions_for_gated_repo=False,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+
+    files = [find(SAFE_WEIGHTS_NAME)]
+    if files == [None]:
+        index = find(SAFE_WEIGHTS_INDEX_NAME)
+        if index is None:
+            return None
+        parts = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
+        files = [find(part) for part in sorted(set(parts))]
+    digest = hashlib.sha256()
+    for file in files:
+        if file is None:
+            return None
+        with Path(file).open("rb") as stream:
+            while block := stream.read(2**24):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def peak_memory() -> dict[str, int]:

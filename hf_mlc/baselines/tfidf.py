@@ -125,13 +125,15 @@ class TfidfLinear:
 
 
 class TfidfResult(NamedTuple):
-    """What [`run_tfidf_baseline`] measured: test metrics, seconds of fitting and tuning, bytes of the model, and the
-    thresholds chosen on validation."""
+    """What [`run_tfidf_baseline`] measured: test metrics, seconds of fitting and tuning, bytes of the model, the
+    thresholds chosen on validation, and points of the precision-recall curve
+    ([`~hf_mlc.metrics.MultiLabelMetrics.curve`])."""
 
     metrics: dict[str, float]
     seconds: float
     model_bytes: int
     thresholds: ThresholdChoice
+    curve: dict[str, list[float]] | None
 
 
 def run_tfidf_baseline(
@@ -204,7 +206,7 @@ def run_tfidf_baseline(
     for begin in range(0, len(test_texts), 1000):
         part = slice(begin, begin + 1000)
         metrics.update(model.scores(test_texts[part]), _multi_hot(test_label_ids[part], num_labels))
-    return TfidfResult(metrics.compute(), seconds, model.model_bytes, choice)
+    return TfidfResult(metrics.compute(), seconds, model.model_bytes, choice, metrics.curve())
 
 
 def _cross_validated_scores(texts, label_ids, num_labels: int, num_folds: int, seed: int, options) -> np.ndarray:

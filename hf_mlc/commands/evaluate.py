@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -13,11 +16,14 @@ from hf_mlc.data import Columns, fingerprint, load_splits
 from hf_mlc.data.loading import SPLITS
 from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model, scored_batches
+from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
-from hf_mlc.run_facts import Stopwatch, peak_memory, versions
+from hf_mlc.run_facts import Stopwatch, peak_memory, versions, weights_fingerprint
 
 
 TEXTS_AT_ONCE = 1024  # documents that are sorted by length together
+LABELS_LISTED = 500  # at most; the file stays one that a person can open
+CURVE_POINTS = 200
 
 
 @dataclass
@@ -54,7 +60,7 @@ def main(arguments: list[str]) -> None:
     """Measures by `arguments` and prints the table."""
     (args,), _, _ = parse_arguments(EvaluateArguments, arguments)
     stopwatch = Stopwatch()
-    loaded = load_model(args.model, revision=args.revision)
+    loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
     rows = load_splits(
         args.dataset_name,
         config_name=args.dataset_config_name,
@@ -103,18 +109,60 @@ def main(arguments: list[str]) -> None:
     if unknown:
         say(f"{unknown} labels of {args.split} are unknown to the model and were skipped")
     if args.output:
+        labels, listed = label_scores(metrics, space)
         write_json(
             args.output,
             {
-                "model": args.model,
+                # of a path on this machine the name is enough
+                "model": Path(args.model).resolve().name if Path(args.model).exists() else args.model,
+                "weights": weights_fingerprint(args.model, revision=args.revision),
+                "decision": {
+                    "thresholds": _thresholds(metrics.thresholds),
+                    "min_labels": metrics.min_labels,
+                    "tuned": args.threshold is None,
+                },
                 "split": args.split,
                 "documents": len(rows),
                 "unknown_labels_skipped": unknown,
                 "fingerprint": fingerprint(rows),
                 "metrics": result,
-                "facts": metrics.facts(),
+                "facts": metrics.facts() | {"labels_listed": listed},
+                "curve": metrics.curve(CURVE_POINTS),
+                "labels": labels,
                 **stopwatch.read(),
                 **peak_memory(),
                 "versions": versions(),
             },
         )
+
+
+def label_scores(
+    metrics: MultiLabelMetrics, space: LabelSpace, *, most: int = LABELS_LISTED
+) -> tuple[dict[str, list[Any]], str]:
+    """How each label fared, ready for JSON: lists of equal length by column, and which labels they are about.
+
+    Args:
+        metrics (`MultiLabelMetrics`): what was measured.
+        space (`LabelSpace`): the labels' names and training counts.
+        most (`int`, *optional*): how many labels to list; those with most training documents, or, where these are
+            unknown, with most documents here.
+    """
+    table = metrics.per_label()
+    order = "train_count" if space.counts is not None else "support"
+    ids = np.argsort(-table[order], kind="stable")[:most]
+    labels: dict[str, list[Any]] = {"name": space.decode(ids.tolist())}
+    for column in ("train_count", "support", "predicted", "tp"):
+        if column in table:
+            labels[column] = table[column][ids].tolist()
+    for column in ("precision", "recall", "f1"):
+        labels[column] = [round(value, 6) for value in table[column][ids].tolist()]
+    by = "training documents" if order == "train_count" else "documents in this split"
+    return labels, "all" if len(ids) == len(space) else f"the {len(ids)} with most {by}"
+
+
+def _thresholds(thresholds: np.ndarray) -> float | dict[str, float]:
+    """One number, or, of one a label, how far they reach."""
+    if thresholds.ndim == 0:
+        return float(thresholds)
+    reach = {"lowest": thresholds.min(), "median": np.median(thresholds), "highest": thresholds.max()}
+    return {name: float(value) for name, value in reach.items()}

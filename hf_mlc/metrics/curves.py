@@ -136,3 +136,34 @@ def average_precision_bounds(positives: np.ndarray, negatives: np.ndarray) -> tu
     highest = (positives * (higher + positives) / taken).sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return lowest / positives.sum(-1), highest / positives.sum(-1)
+
+
+def precision_recall_points(
+    positives: np.ndarray, negatives: np.ndarray, *, num_points: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A precision-recall curve thinned to some of its points; each that is left is exact.
+
+    The candidates are the lower borders of the bins that hold a cell: precision and recall of taking every cell from there
+    on. Of them those are kept that lie about equally far apart along the curve, the first and the last among them, so
+    that neither a steep nor a flat part loses its shape.
+
+    Args:
+        positives (`np.ndarray` of shape `(bins,)`): positives a bin, bins in rising order of score.
+        negatives (`np.ndarray` of shape `(bins,)`): negatives a bin.
+        num_points (`int`): how many to keep at most, 2 or more.
+
+    Returns:
+        thresholds (scores, falling), precision and recall, each of shape `(points,)`; empty without a positive.
+    """
+    num_bins = len(positives)
+    filled = np.flatnonzero(positives + negatives)[::-1]  # from the highest score on
+    taken = (positives + negatives)[filled].cumsum()
+    right = positives[filled].cumsum()
+    if not len(filled) or right[-1] == 0:
+        return np.empty(0), np.empty(0), np.empty(0)
+    precision, recall = right / taken, right / right[-1]
+    length = np.append(0.0, np.hypot(np.diff(precision), np.diff(recall)).cumsum())
+    kept = np.unique(np.searchsorted(length, np.linspace(0.0, length[-1], num_points)).clip(0, len(filled) - 1))
+    border = (filled[kept] / num_bins - 0.5) * 2 * LOGIT_RANGE
+    thresholds = np.where(filled[kept] == 0, 0.0, 1.0 / (1.0 + np.exp(-border)))  # the lowest bin has no border
+    return thresholds, precision[kept], recall[kept]

@@ -14,6 +14,7 @@ from hf_mlc.metrics.batch import UNKNOWN
 from hf_mlc.metrics.curves import (
     average_precision_bounds,
     pooled_areas,
+    precision_recall_points,
     roc_auc_and_average_precision,
     roc_auc_bounds,
     score_bins,
@@ -88,6 +89,18 @@ class ScoreStore:
             "auc": tuple(float(part) for part in _middle(*roc_auc_bounds(positives, negatives))),
             "ap": tuple(float(part) for part in _middle(*average_precision_bounds(positives, negatives))),
         }
+
+    def micro_curve(self, num_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Thresholds, precision and recall of all cells as one ranking: [`precision_recall_points`]."""
+        histograms = self.histograms_micro
+        if self.exact:
+            histograms = np.zeros((2, MICRO_BINS), np.int64)
+            for scores, truth in self._known_cells():
+                bins = score_bins(torch.from_numpy(scores), MICRO_BINS).numpy()
+                for target in (0, 1):
+                    histograms[target] += np.bincount(bins[truth == target], minlength=MICRO_BINS)
+        negatives, positives = histograms
+        return precision_recall_points(positives, negatives, num_points=num_points)
 
     def per_label(self) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
         """The same for each label, arrays of shape (L,); `None` where the labels' histograms did not fit."""

@@ -308,6 +308,19 @@ class MultiLabelMetrics:
             table |= {"auc": areas["auc"][0], "ap": areas["ap"][0]}
         return table
 
+    def curve(self, num_points: int = 200) -> dict[str, list[float]] | None:
+        """The micro precision-recall curve, ready for JSON: `threshold` (falling), `precision`, `recall`, lists of
+        `num_points` numbers at most, each point exact; `None` where not every label was scored, or none is true."""
+        if self.scores is None or not self.num_documents:
+            return None
+        points = self.scores.micro_curve(num_points)
+        if not len(points[0]):
+            return None
+        return {
+            name: [float(f"{value:.6g}") for value in values]
+            for name, values in zip(("threshold", "precision", "recall"), points, strict=True)
+        }
+
     def merge(self, other: MultiLabelMetrics) -> MultiLabelMetrics:
         """Adds what another accumulator, made with the same arguments, has seen (another process, say); returns
         itself."""

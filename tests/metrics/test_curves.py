@@ -72,3 +72,33 @@ def test_bounds_close_where_bins_separate():
     positives, negatives = np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0])
     assert curves.average_precision_bounds(positives, negatives) == (pytest.approx(5 / 6), pytest.approx(5 / 6))
     assert curves.roc_auc_bounds(positives, negatives) == (0.75, 0.75)
+
+
+def test_points_of_the_precision_recall_curve_by_hand():
+    # bins from low to high: (positives, negatives) = (0, 4), (0, 0), (1, 2), (0, 0), (2, 0)
+    positives, negatives = np.array([0, 0, 1, 0, 2]), np.array([4, 0, 2, 0, 0])
+    thresholds, precision, recall = curves.precision_recall_points(positives, negatives, num_points=10)
+    assert precision == pytest.approx([1.0, 3 / 5, 3 / 9])
+    assert recall == pytest.approx([2 / 3, 1.0, 1.0])
+    # borders of the bins 4, 2 and 0 on the logit scale, 6.4 wide from -16; below the lowest there is nothing
+    assert thresholds == pytest.approx([1 / (1 + np.exp(-9.6)), 1 / (1 + np.exp(3.2)), 0.0])
+
+
+def test_every_point_that_is_kept_lies_on_the_exact_curve():
+    generator = np.random.default_rng(3)
+    scores, truth = generator.random(20_000).astype(np.float32) ** 4, generator.random(20_000) < 0.1
+    scores[truth] = np.sqrt(scores[truth])
+    bins = curves.score_bins(torch.from_numpy(scores), 4096).numpy()
+    positives, negatives = (np.bincount(bins[truth == target], minlength=4096) for target in (True, False))
+    thresholds, precision, recall = curves.precision_recall_points(positives, negatives, num_points=50)
+    assert 25 < len(thresholds) <= 50 and (np.diff(thresholds) < 0).all() and recall[-1] == 1
+    for threshold, p, r in zip(thresholds[:-1], precision, recall, strict=False):
+        taken = bins >= round((np.log(threshold / (1 - threshold)) + 16) * 4096 / 32)  # from the bin's lower border on
+        assert truth[taken].mean() == pytest.approx(p) and truth[taken].sum() / truth.sum() == pytest.approx(r)
+    # no stretch of the curve is left without a point
+    assert np.hypot(np.diff(precision), np.diff(recall)).max() < 0.12
+
+
+def test_there_is_no_precision_recall_curve_without_a_positive():
+    for part in curves.precision_recall_points(np.zeros(5), np.ones(5), num_points=10):
+        assert part.shape == (0,)

@@ -321,3 +321,30 @@ def test_no_document_is_an_error():
 def test_scores_on_a_cuda_device_give_the_same_numbers(data):
     scores, truth = (torch.from_numpy(part) for part in data)
     assert _measure(scores.cuda(), truth).compute() == pytest.approx(_measure(scores, truth).compute(), rel=1e-12)
+
+
+def test_the_curve_is_the_same_from_exact_scores_and_from_histograms():
+    generator = np.random.default_rng(0)
+    scores, truth = generator.random((300, 7)).astype(np.float32), (generator.random((300, 7)) < 0.2).astype(np.int8)
+    truth[:, 0] = -100  # unknown: in no count
+    found = []
+    for budget in (512, 0.005):
+        metrics = MultiLabelMetrics(7, score_budget_mb=budget)
+        for start in range(0, 300, 64):
+            metrics.update(scores[start : start + 64], truth[start : start + 64])
+        found.append((metrics.facts()["curves"], metrics.curve(40)))
+    assert [kind for kind, _ in found] == ["exact", "histograms"]
+    assert found[0][1] == found[1][1]
+    curve = found[0][1]
+    assert list(curve) == ["threshold", "precision", "recall"] and len(curve["recall"]) <= 40
+    # the last point takes every known cell
+    known = truth[:, 1:]
+    assert curve["recall"][-1] == 1 and curve["precision"][-1] == pytest.approx(known.mean(), rel=1e-5)
+
+
+def test_there_is_no_curve_where_not_every_label_was_scored_or_none_is_true():
+    shortlist = MultiLabelMetrics(3)
+    shortlist.update(np.array([[0.5]]), label_ids=np.array([[1]]), candidate_ids=np.array([[1]]))
+    nothing_true = MultiLabelMetrics(3)
+    nothing_true.update(np.array([[0.5, 0.1, 0.2]]), np.zeros((1, 3)))
+    assert shortlist.curve() is None and nothing_true.curve() is None and MultiLabelMetrics(3).curve() is None

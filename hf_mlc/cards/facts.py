@@ -1,0 +1,227 @@
+"""What is known of a model, read from the files that its runs wrote, and checked to belong together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging
+
+from hf_mlc.cards.words import CARD_FILE, CardWords, read_words
+from hf_mlc.errors import UserError
+from hf_mlc.inference import config_of, label_space_of
+from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.run_facts import weights_fingerprint
+
+
+logger = logging.get_logger(__name__)
+
+RESULTS, METRICS, BASELINE, EXAMPLES = "results.json", "metrics.json", "baseline.json", "examples.json"
+RECIPE = "recipe.yaml"
+
+
+@dataclass
+class CardFacts:
+    """Everything that a card says, before it is put into words.
+
+    Args:
+        model_folder (`Path`): where config.json and, perhaps, the weights are.
+        card_folder (`Path`, *optional*): `model_cards/NAME`.
+        name (`str`): the model's short name.
+        model_id (`str`): what a reader types to load it.
+        config (`MultiLabelConfig`): the configuration.
+        label_space (`LabelSpace`): names, training counts.
+        words (`CardWords`): the hand-written part.
+        results (`dict`): what `train` wrote; empty if nothing did.
+        evaluation (`dict`): what `evaluate` wrote, or what training measured itself; empty if nothing did.
+        baseline (`dict`): what `benchmarks/tfidf.py` wrote; empty if nothing did.
+        examples (`dict[str, str]`): an extract a label, where they may be shown.
+    """
+
+    model_folder: Path
+    card_folder: Path | None
+    name: str
+    model_id: str
+    config: MultiLabelConfig
+    label_space: LabelSpace
+    words: CardWords
+    results: dict[str, Any]
+    evaluation: dict[str, Any]
+    baseline: dict[str, Any]
+    examples: dict[str, str]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The measured metrics by name."""
+        return self.evaluation.get("metrics", {})
+
+    @property
+    def baseline_metrics(self) -> dict[str, float]:
+        """The baseline's on the same rows; of other rows than test rows it has none."""
+        return self.baseline.get("test", {}) if self.evaluation.get("split") == "test" else {}
+
+
+def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: str | None = None) -> CardFacts:
+    """Reads whatever is there; each file is looked for in `card_folder`, then in `model_folder`.
+
+    Args:
+        model_folder (`Path`): a saved model; config.json is all it must hold.
+        card_folder (`Path`, *optional*): `model_cards/NAME`, with card.yaml, metrics.json, baseline.json, ...
+        repo_id (`str`, *optional*): the model's id on the Hub.
+
+    Raises:
+        `UserError`: no config.json of ours; a file that is no JSON object; files that are about different models or rows.
+    """
+    if card_folder is not None and not card_folder.is_dir():
+        raise UserError("no such folder", file=card_folder, field="card_folder", accepted="a folder with card.yaml")
+    config = config_of(model_folder, str(model_folder))
+    label_space = label_space_of(config, model_folder, str(model_folder))
+    words = read_words(_found(CARD_FILE, card_folder, model_folder))
+    name = repo_id.partition("/")[2] or repo_id if repo_id else (card_folder or model_folder).resolve().name
+    results = _results(_found(RESULTS, model_folder, card_folder))
+    examples = _json(_found(EXAMPLES, card_folder, model_folder)) if words.show_examples else {}
+    facts = CardFacts(
+        model_folder=model_folder,
+        card_folder=card_folder,
+        name=name,
+        model_id=repo_id or name,
+        config=config,
+        label_space=label_space,
+        words=words,
+        results=results,
+        evaluation=_evaluation(model_folder, card_folder, len(label_space)) or _of_training(results),
+        baseline=_baseline(_found(BASELINE, card_folder, model_folder)),
+        examples=examples.get("examples", {}),
+    )
+    _check_that_all_are_of_one_model(facts)
+    return facts
+
+
+def _found(name: str, *folders: Path | None) -> Path | None:
+    files = (folder / name for folder in folders if folder is not None)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _json(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"no JSON ({error})", file=file, accepted="the file as the command wrote it") from None
+    if not isinstance(content, dict):
+        raise UserError(f"found {type(content).__name__}", file=file, accepted="the file as the command wrote it")
+    return content
+
+
+def _results(file: Path | None) -> dict[str, Any]:
+    results = _json(file)
+    for key in ("recipe", "data", "training", "hardware", "versions", "thresholds", "refit", "validation", "test"):
+        if results.get(key) is None:
+            results.pop(key, None)
+        elif not isinstance(results[key], dict):
+            raise UserError(f"found {type(results[key]).__name__}", file=file, field=key, accepted="what train writes")
+    return results
+
+
+def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
+    """An object inside an object; empty where there is none, or something else."""
+    part = content.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _evaluation(model_folder: Path, card_folder: Path | None, num_labels: int) -> dict[str, Any]:
+    """metrics.json, if it is about this model.
+
+    In a card folder one that isn't is a mistake. In the model's own folder it is what an earlier training left there, and
+    is passed over, so that a push at the end of a training doesn't fail.
+    """
+    file = _found(METRICS, card_folder, model_folder)
+    evaluation = _json(file)
+    if not evaluation:
+        return {}
+    measured, own = evaluation.get("weights"), None
+    if measured is not None:
+        own = weights_fingerprint(str(model_folder))
+    found = _part(evaluation, "facts").get("num_labels")
+    if not _part(evaluation, "metrics") or not isinstance(evaluation.get("split"), str):
+        problem = "is not what evaluate writes"
+    elif found not in (None, num_labels):
+        problem = f"is about {found} labels, the model has {num_labels}"
+    elif own is not None and measured != own:
+        problem = "was measured with other weights than the model's"
+    else:
+        return evaluation
+    if file.parent != model_folder:
+        raise UserError(problem, file=file, accepted="what evaluate writes for this model")
+    logger.warning(f"{file} {problem}: the card leaves it out")
+    return {}
+
+
+def _baseline(file: Path | None) -> dict[str, Any]:
+    baseline = _json(file)
+    if baseline and not (_part(baseline, "test") and {"system", "threshold_metric"} <= set(baseline)):
+        raise UserError("is not what benchmarks/tfidf.py writes", file=file, accepted="that")
+    return baseline
+
+
+def _of_training(results: dict[str, Any]) -> dict[str, Any]:
+    """What the training itself measured, in the form of metrics.json: test rows with `--do_predict`, else validation."""
+    data = results.get("data", {})
+    # after a refit, the validation metrics are those of the model before it
+    for split in ("test",) if results.get("refit") else ("test", "validation"):
+        metrics = {
+            name: value
+            for name, value in (results.get(split) or {}).items()
+            if name not in _NO_METRICS and not name.startswith("tuned_")
+        }
+        if metrics:
+            return {
+                "split": split,
+                "metrics": metrics,
+                "documents": data.get("rows", {}).get(split),
+                "fingerprint": data.get("fingerprints", {}).get(split),
+            }
+    return {}
+
+
+# what transformers' Trainer reports beside the metrics
+_NO_METRICS = {"loss", "runtime", "samples_per_second", "steps_per_second", "epoch", "model_preparation_time"}
+
+
+def _check_that_all_are_of_one_model(facts: CardFacts) -> None:
+    num_labels = len(facts.label_space)
+    folder = facts.card_folder or facts.model_folder
+    trained_on = facts.results.get("data", {})
+    if trained_on.get("labels") not in (None, num_labels):
+        raise UserError(
+            f"about {trained_on['labels']} labels", file=folder / RESULTS, accepted=f"the model's {num_labels}"
+        )
+    if facts.results.get("model_type") not in (None, facts.config.model_type):
+        raise UserError(
+            f"about a model of type {facts.results['model_type']}",
+            file=folder / RESULTS,
+            accepted=facts.config.model_type,
+        )
+    kept = _results(_found(RESULTS, facts.card_folder))
+    if kept and _run_of(kept) != _run_of(facts.results):
+        raise UserError(
+            "is of another run than the model", file=facts.card_folder / RESULTS, accepted="the model folder's copy"
+        )
+    if facts.baseline_metrics:
+        rows = {**trained_on.get("fingerprints", {}), "test": facts.evaluation.get("fingerprint")}
+        for split, fingerprint in facts.baseline.get("fingerprints", {}).items():
+            if rows.get(split) not in (None, fingerprint):
+                raise UserError(
+                    f"of other {split} rows than the model's",
+                    file=folder / BASELINE,
+                    accepted="the same data and split",
+                )
+
+
+def _run_of(results: dict[str, Any]) -> tuple[Any, ...]:
+    """What two copies of one results.json have in common, even where one was stripped of paths."""
+    return results.get("training"), results.get("data", {}).get("fingerprints")

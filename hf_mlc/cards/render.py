@@ -1,0 +1,117 @@
+"""A card from its facts, through one Jinja template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+
+import yaml
+
+from hf_mlc.cards import making, sentences, tables
+from hf_mlc.cards.facts import CardFacts
+from hf_mlc.cards.markdown import escaped, fenced, prose
+from hf_mlc.cards.merge import BEGIN, END, metadata_record
+from hf_mlc.cards.metadata import card_data
+from hf_mlc.cards.papers import PAPERS
+from hf_mlc.cards.snippet import usage_snippet
+from hf_mlc.errors import UserError
+
+
+TEMPLATE = "template.md.jinja"
+
+
+def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] = ()) -> str:
+    """The whole README.md.
+
+    Args:
+        facts (`CardFacts`): what is known.
+        printed (`str`, *optional*): what the usage snippet printed; `None` where it was not run.
+        plots (`list[str]`, *optional*): names of the PNG files beside the card.
+
+    Raises:
+        `UserError`: jinja2 is not installed.
+    """
+    jinja2 = _jinja2()
+    environment = jinja2.Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
+    template = environment.from_string(files("hf_mlc.cards").joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    metadata = card_data(facts).to_yaml()
+    paper, words = PAPERS.get(facts.config.model_type), facts.words
+    label_table, labels_left_out = tables.label_table(facts)
+    return template.render(
+        metadata=metadata,
+        record=metadata_record(yaml.safe_load(metadata)),
+        begin=BEGIN,
+        end=END,
+        title=escaped(words.pretty_name or facts.name),
+        summary=prose(words.summary),
+        model_class=(facts.config.architectures or [f"A model of type {facts.config.model_type}"])[0],
+        num_labels=len(facts.label_space),
+        version=facts.results.get("versions", {}).get("hf_mlc"),
+        paper=paper,
+        citation=fenced(paper.bibtex, "bibtex") if paper else None,
+        model_id=facts.model_id,
+        on_hub="/" in facts.model_id,
+        snippet=fenced(usage_snippet(facts), "python"),
+        printed=None if printed is None else fenced(printed),
+        evaluation=bool(facts.metrics),
+        plots=list(plots),
+        label_intro=sentences.label_intro(facts, left_out=labels_left_out),
+        labels=label_table,
+        labels_left_out=labels_left_out,
+        data=making.data_sentence(facts),
+        arguments=tables.argument_table(facts),
+        cost=making.cost_sentence(facts),
+        commands=making.commands(facts),
+        limits=sentences.limits(facts, _max_length(facts)),
+        intended_use=prose(words.intended_use),
+        risks=prose(words.risks),
+        known_issues=prose(words.known_issues),
+        **(_measured(facts, plots) if facts.metrics else {}),
+    )
+
+
+def check_installed() -> None:
+    """`UserError` where what a card is made with is not installed; to be asked before long work that ends in a card."""
+    _jinja2()
+
+
+def _jinja2():
+    try:
+        import jinja2
+    except ImportError as error:
+        raise UserError("jinja2 is not installed", accepted="pip install hf_mlc[cards]") from error
+    return jinja2
+
+
+def _measured(facts: CardFacts, plots: Sequence[str]) -> dict[str, object]:
+    return {
+        "measured_on": sentences.measured_on(facts),
+        "rule": sentences.rule_sentence(facts),
+        "results": tables.results_table(facts, headline=True),
+        "other_results": tables.results_table(facts, headline=False),
+        "comparison": sentences.comparison(facts),
+        "buckets": tables.bucket_table(facts),
+        "bucket_caption": sentences.bucket_caption(facts),
+        "curve_caption": sentences.curve_caption(facts) if plots and facts.evaluation.get("curve") else None,
+        "frequency_caption": sentences.frequency_caption(facts),
+    }
+
+
+def _max_length(facts: CardFacts) -> int | None:
+    """How many tokens of a text the saved tokenizer keeps."""
+    file = facts.model_folder / "tokenizer_config.json"
+    if not file.is_file():
+        return None
+    try:
+        length = json.loads(file.read_text(encoding="utf-8")).get("model_max_length")
+    except ValueError:
+        return None
+    # transformers writes an absurdly large number where there is no limit
+    return length if isinstance(length, int) and length < 10**9 else None

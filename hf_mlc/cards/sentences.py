@@ -1,0 +1,171 @@
+"""Sentences of the card about what was measured, each worked out from the numbers."""
+
+from __future__ import annotations
+
+from hf_mlc.cards.facts import CardFacts
+from hf_mlc.cards.markdown import code, escaped
+from hf_mlc.cards.metadata import threshold_rule
+from hf_mlc.cards.tables import BUCKET_METRICS, ahead
+from hf_mlc.metrics.buckets import BUCKETS
+
+
+def measured_on(facts: CardFacts) -> str:
+    """Which rows, and how many."""
+    evaluation = facts.evaluation
+    documents = f"{evaluation['documents']:,} documents" if evaluation.get("documents") else "documents"
+    text = f"Measured on the {escaped(evaluation['split'])} split, {documents}"
+    missed = evaluation.get("unknown_labels_skipped")
+    if missed:
+        text += f" ({missed:,} labels that the model doesn't know were skipped)"
+    text += "."
+    if evaluation["split"] != "test":
+        text += " **These are no test rows: training or tuning has seen them, and the numbers are too good.**"
+    return text
+
+
+def rule_sentence(facts: CardFacts) -> str:
+    """How labels are chosen from scores."""
+    rule, used = threshold_rule(facts), facts.evaluation.get("decision")
+    if isinstance(rule["threshold"], str):
+        text = "A label is predicted where its score reaches its own threshold"
+    else:
+        text = f"A label is predicted where its score reaches {rule['threshold']:.3f}"
+    if rule["min_labels"]:
+        text += f", and a document gets at least {counted(rule['min_labels'], 'label')}"
+    if "threshold_tuned_on" in rule:
+        chosen = facts.results["thresholds"]
+        text += f"; tuned for {code(chosen['metric'])} on {chosen['num_documents']:,} validation documents"
+    elif used and not used["tuned"]:
+        text += "; a threshold given by hand, not the tuned one"
+    return text + "."
+
+
+def comparison(facts: CardFacts) -> str | None:
+    """Who is ahead, counted."""
+    if not facts.baseline_metrics:
+        return None
+    found, system = ahead(facts), escaped(facts.baseline["system"])
+    total = sum(map(len, found.values()))
+    if not total:
+        return None
+    parts = []
+    if found["baseline"]:
+        names = ", ".join(map(code, found["baseline"]))
+        all_of_them = "all" if len(found["baseline"]) == total else len(found["baseline"])
+        parts.append(f"**The baseline ({system}) is ahead on {all_of_them} of these {total} measures**: {names}.")
+    else:
+        parts.append(f"The baseline ({system}) is ahead on none of these {total} measures.")
+    if found["model"] and found["baseline"]:
+        parts.append(f"This model is ahead on {len(found['model'])}.")
+    if found["equal"]:
+        parts.append(f"Equal: {', '.join(map(code, found['equal']))}.")
+    refit = facts.results.get("refit")
+    rows = (
+        "The same test rows for both; this model was trained on the validation rows as well"
+        if refit
+        else "The same rows for both"
+    )
+    seeds = {facts.results.get("seed"), facts.baseline.get("seed")} - {None}
+    runs = f", one run each (seed {' and '.join(map(str, sorted(seeds)))})" if seeds else ""
+    parts.append(f"{rows}{runs}.")
+    return " ".join(parts)
+
+
+def curve_caption(facts: CardFacts) -> str:
+    """What the precision-recall plot shows."""
+    curve = facts.evaluation["curve"]
+    text = (
+        f"One threshold for all labels, moved from high to low: {len(curve['threshold'])} points of the curve, each exact. "
+        "The dot is the tuned decision rule"
+    )
+    rule = threshold_rule(facts)
+    beside = [
+        *(["every label has a threshold of its own"] if isinstance(rule["threshold"], str) else []),
+        *([f"a document gets at least {counted(rule['min_labels'], 'label')}"] if rule["min_labels"] else []),
+    ]
+    text += f"; since {' and '.join(beside)}, it need not lie on the curve." if beside else "."
+    if facts.baseline_metrics and not facts.baseline.get("curve"):
+        text += " Of the baseline only the dot is known."
+    return text
+
+
+def bucket_caption(facts: CardFacts) -> str:
+    """How to read the table by training documents."""
+    both = "This model / the baseline. " if facts.baseline_metrics else ""
+    text = f"{both}`f1_macro_present` is the mean over the labels with a {facts.evaluation['split']} document."
+    behind = []
+    for bucket in BUCKETS:
+        found = ahead(facts, [f"{base}@{bucket}" for base in BUCKET_METRICS])
+        if len(found["baseline"]) > len(found["model"]):
+            behind.append(f"{escaped(bucket)} ({len(found['baseline'])} of {sum(map(len, found.values()))} measures)")
+    if behind:
+        text += f" **The baseline is ahead for labels with these numbers of training documents: {', '.join(behind)}.**"
+    return text
+
+
+def frequency_caption(facts: CardFacts) -> str:
+    """What the plot by training documents shows."""
+    split = facts.evaluation["split"]
+    text = f"Lines: mean F1 of the labels in a bucket that have a {split} document (`f1_macro_present`)."
+    measured = facts.evaluation.get("labels")
+    if measured:
+        text += f" Dots: single labels with a {split} document"
+        listed, num_labels = len(measured["name"]), len(facts.label_space)
+        text += f", of the {listed:,} with most training documents." if listed < num_labels else "."
+    return text
+
+
+def label_intro(facts: CardFacts, *, left_out: int) -> str:
+    """How many labels there are, and how often they were seen."""
+    space = facts.label_space
+    text = f"{len(space):,} labels"
+    if space.counts is None:
+        return text + ".\n\n<!-- training documents of the labels: unknown -->"
+    if space.num_documents:
+        mean = space.counts.sum() / space.num_documents
+        text += f", {mean:.2f} a document on average over {space.num_documents:,} training documents"
+    rare = int((space.counts <= 5).sum())
+    text += f"; {rare:,} of them have 5 training documents or fewer."
+    if left_out:
+        text += f" The {len(space) - left_out:,} with most training documents:"
+    if not facts.words.show_examples:
+        text += " Texts of the data set are not shown."
+    elif facts.examples:
+        text += " The examples are extracts of training documents."
+    return text
+
+
+def limits(facts: CardFacts, max_length: int | None) -> str:
+    """What follows from how the model was made.
+
+    Args:
+        facts (`CardFacts`): of the model.
+        max_length (`int`, *optional*): tokens of a text that are read.
+    """
+    lines, counts = [], facts.label_space.counts
+    lines.append(f"It knows its {len(facts.label_space):,} labels and no others.")
+    if max_length:
+        lines.append(f"Of a text it reads the first {max_length:,} tokens.")
+    if counts is not None:
+        never, rare = int((counts == 0).sum()), int(((counts > 0) & (counts <= 5)).sum())
+        if never:
+            lines.append(f"{counted(never, 'label')} without a training document.")
+        if rare:
+            share = facts.metrics.get("recall_micro@1-5")
+            found = "" if share is None else f"; it finds {share:.0%} of their {facts.evaluation['split']} documents"
+            lines.append(f"{counted(rare, 'label')} with 1 to 5 training documents{found}.")
+    behind = ahead(facts)["baseline"]
+    if behind:
+        system = escaped(facts.baseline["system"])
+        lines.append(f"{system} is better by {', '.join(map(code, behind))}; see the table above.")
+    if facts.results.get("seed") is not None:
+        lines.append("The numbers are of one run; other seeds give others.")
+    if facts.words.language is not None:
+        languages = facts.words.language if isinstance(facts.words.language, list) else [facts.words.language]
+        lines.append(f"Trained on texts in: {', '.join(map(code, languages))}.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 label`, `2 labels`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -1,0 +1,88 @@
+"""`card`: a model's README.md and plots, from what its runs left behind."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub.utils import validate_repo_id
+
+from hf_mlc.cards import check_installed, write_card
+from hf_mlc.cards.examples import label_examples
+from hf_mlc.cards.facts import EXAMPLES, read_facts
+from hf_mlc.cards.tables import listed_labels
+from hf_mlc.commands.parsing import parse_arguments
+from hf_mlc.commands.running import check_output_file, write_json
+from hf_mlc.data import Columns, fingerprint, load_splits
+from hf_mlc.errors import UserError
+from hf_mlc.inference import load_model
+
+
+@dataclass
+class CardArguments:
+    """Arguments of `card`."""
+
+    model: str = field(metadata={"help": "A trained model's folder."})
+    card_folder: str | None = field(
+        default=None, metadata={"help": "A folder with card.yaml, metrics.json, baseline.json: model_cards/NAME."}
+    )
+    repo_id: str | None = field(
+        default=None, metadata={"help": "The model's id on the Hub, shown in the snippet. Default: the folder's name."}
+    )
+    output: str | None = field(
+        default=None,
+        metadata={"help": "The card's file. Default: README.md in card_folder, else in the model's folder."},
+    )
+    run_snippet: bool = field(default=True, metadata={"help": "Run the usage snippet and show what it prints."})
+    dataset_name: str | None = field(
+        default=None, metadata={"help": "The training data, for one example a label; only if card.yaml allows it."}
+    )
+    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of a Hub data set."})
+    dataset_revision: str | None = field(default=None, metadata={"help": "The data set's branch, tag or commit."})
+    text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
+    labels_column: str = field(default="labels", metadata={"help": "Column of the labels."})
+    labels_separator: str | None = field(default=None, metadata={"help": "What separates labels in a string."})
+
+    def __post_init__(self):
+        if self.repo_id is not None:
+            validate_repo_id(self.repo_id)
+        if self.output is not None:
+            check_output_file(self.output)
+        if self.dataset_name is not None and self.card_folder is None:
+            raise UserError(
+                "found without card_folder", field="dataset_name", accepted="a card_folder to keep examples in"
+            )
+        check_installed()
+
+
+def main(arguments: list[str]) -> None:
+    """Writes a card by `arguments`; its path is the last line of standard output."""
+    (args,), _, _ = parse_arguments(CardArguments, arguments)
+    card_folder = Path(args.card_folder) if args.card_folder else None
+    if args.dataset_name is not None:
+        _write_examples(args, card_folder)
+    output = args.output or (card_folder or Path(args.model)) / "README.md"
+    card = write_card(
+        args.model, repo_id=args.repo_id, card_folder=card_folder, output=output, run_snippet=args.run_snippet
+    )
+    sys.stdout.write(f"{card}\n")
+
+
+def _write_examples(args: CardArguments, card_folder: Path) -> None:
+    facts = read_facts(Path(args.model), card_folder=card_folder)
+    if not facts.words.show_examples:
+        raise UserError(
+            "show_examples is not true", file=card_folder / "card.yaml", field="show_examples",
+            accepted="true where texts may be published, or no --dataset_name",
+        )  # fmt: skip
+    rows = load_splits(
+        args.dataset_name,
+        config_name=args.dataset_config_name,
+        revision=args.dataset_revision,
+        columns=Columns(text=args.text_column, labels=args.labels_column, labels_separator=args.labels_separator),
+        splits=["train"],
+    )["train"]
+    names = facts.label_space.decode(listed_labels(facts.label_space).tolist())
+    examples = label_examples(load_model(args.model), rows["text"][:], rows["labels"][:], names)
+    write_json(card_folder / EXAMPLES, {"split": "train", "fingerprint": fingerprint(rows), "examples": examples})
