@@ -19,12 +19,21 @@ INSTALL = [
     "torch>=2.6",
     "transformers>=5.17",
 ]
-BASELINES = ["scikit-learn>=1.5"]
 EXTRAS = {
-    # `make demo` and `make test` need the linear baseline; a user who only trains our models does not
-    "compare": BASELINES,
-    "dev": [*BASELINES, "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.12"],
+    # the linear baseline: `make demo` and `make test` need it; a user who only trains our models does not
+    "compare": ["scikit-learn>=1.5"],
+    "cards": ["jinja2>=3.1", "matplotlib>=3.9"],
+    "explain": ["captum>=0.8", "matplotlib>=3.9"],
+    "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
+    "space": ["gradio>=6.0"],
 }
+EXTRAS["dev"] = [
+    *sorted({requirement for extra in EXTRAS.values() for requirement in extra}),
+    "playwright>=1.48",  # drives the Space's page in the Chromium of the system
+    "pytest>=8.0",
+    "pytest-xdist>=3.5",
+    "ruff>=0.12",
+]
 
 setup(
     name="hf_mlc",
@@ -40,7 +49,7 @@ setup(
     packages=[*find_packages(include=["hf_mlc", "hf_mlc.*"]), "hf_mlc.modeling"],
     # `modeling/` is what travels to the Hub with the weights; it must stay one flat folder (docs/architecture.md)
     package_dir={"hf_mlc": "hf_mlc", "hf_mlc.modeling": "modeling"},
-    package_data={"hf_mlc": ["py.typed"]},
+    package_data={"hf_mlc": ["py.typed"], "hf_mlc.cards": ["template.md.jinja"], "hf_mlc.spaces": ["style.css"]},
     entry_points={"console_scripts": ["hf-mlc=hf_mlc.cli:main"]},
     classifiers=[
         "Intended Audience :: Science/Research",

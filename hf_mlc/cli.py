@@ -13,6 +13,11 @@ VERBS = {
     "train": "train a model from a recipe and a data set",
     "evaluate": "measure a trained model on a split",
     "predict": "label texts from a file or standard input",
+    "explain": "show the words that a label was given for",
+    "card": "write a model's card from its recipe and its results",
+    "publish": "put a trained model on the Hub",
+    "export": "write a trained model as ONNX",
+    "space": "write a Gradio app for a model",
 }
 
 

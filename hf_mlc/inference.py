@@ -5,21 +5,27 @@ Shape legend: N texts, B texts of one batch, L labels, S scored columns (L, or a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from hf_mlc.auto import architecture_of
+from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.errors import UserError
+from hf_mlc.hub_reading import download_model, hub_problem
 from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.answers import choose_labels, written_answer
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.modeling.evidence import weights_of_labels
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.modeling.text_batch import encode_texts as encoded
 
 
 # Scores that are in memory at one time (128 MiB of float32): with very many labels batches get smaller
@@ -35,75 +41,110 @@ class LoadedModel:
     label_space: LabelSpace
 
 
-def load_model(name_or_path: str, *, revision: str | None = None, device: str | None = None) -> LoadedModel:
+def load_model(
+    name_or_path: str, *, revision: str | None = None, device: str | None = None, allow_onnx: bool = False
+) -> LoadedModel:
     """Loads a model of ours from a folder or the Hub, ready to predict.
+
+    Code beside the weights is not run and pickles are not opened: neither is even downloaded.
 
     Args:
         name_or_path (`str`): a folder or a Hub id.
         revision (`str`, *optional*): branch, tag or commit on the Hub.
         device (`str`, *optional*): where to put it; a GPU where there is one.
+        allow_onnx (`bool`, *optional*, defaults to `False`): open a folder that `export` wrote in onnxruntime, for
+            callers that only want scores.
 
     Raises:
-        `UserError`: no such folder or repository, a model that isn't one of ours, no weights in safetensors, weights
-            cut short or of other shapes, a file of label names that is missing or doesn't fit, no tokenizer.
+        `UserError`: no such folder, repository or revision, no right to read it, no connection, a model that isn't one
+            of ours, no weights in safetensors, weights cut short or of other shapes, a file of label names that is
+            missing or doesn't fit, no tokenizer.
     """
-    if not Path(name_or_path).exists() and (name_or_path.count("/") != 1 or name_or_path.startswith((".", "/"))):
+    if Path(name_or_path).exists():
+        folder = Path(name_or_path)
+    elif name_or_path.count("/") != 1 or name_or_path.startswith((".", "/")):
         raise UserError(
             "no such folder", file=name_or_path, field="model", accepted="a saved model's folder or a Hub id org/name"
         )
-    try:
-        config = AutoConfig.from_pretrained(name_or_path, revision=revision)
-    except (OSError, ValueError) as error:
-        raise UserError(f"no readable config.json ({_first_line(error)})", file=name_or_path, field="model") from None
-    architecture_of(config.model_type)
-    label_space = _label_space_of(config, name_or_path, revision)
-    try:
-        model = AutoModel.from_pretrained(name_or_path, revision=revision, config=config, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        # transformers prints the table of shapes itself and only hints at it here
-        shapes = "ignore_mismatched_sizes" in str(error)
-        reason = "they have other shapes than config.json says" if shapes else _first_line(error)
-        raise UserError(
-            f"weights can't be loaded ({reason})",
-            file=name_or_path,
-            field="model",
-            accepted="a complete model.safetensors that fits config.json",
-        ) from None
-    tokenizer = load_tokenizer(name_or_path, revision=revision, field="model")
+    else:
+        folder = download_model(name_or_path, revision=revision)
+    if not _has_weights(folder) and (folder / "model.onnx").exists():
+        if not allow_onnx:
+            raise UserError(
+                "is an export to ONNX", file=name_or_path, field="model", accepted="the model that it was made from"
+            )
+        from hf_mlc.exporting.running import load_onnx  # it stands on this module
+
+        return load_onnx(folder)
+    config = config_of(folder, name_or_path)
+    label_space = label_space_of(config, folder, name_or_path)
+    model = _model_of(config, folder, name_or_path)
+    tokenizer = load_tokenizer(folder, shown_as=name_or_path, field="model")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return LoadedModel(model.to(device).eval(), tokenizer, label_space)
 
 
 def load_tokenizer(
-    name_or_path: str | Path, *, revision: str | None = None, field: str = "tokenizer_name"
+    name_or_path: str | Path,
+    *,
+    revision: str | None = None,
+    field: str = "tokenizer_name",
+    shown_as: str | None = None,
 ) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or a Hub repository.
+    """The tokenizer of a folder or a Hub repository; one that needs code from there is refused.
 
     Args:
         name_or_path (`str` or `Path`): a folder or a Hub id.
         revision (`str`, *optional*): branch, tag or commit on the Hub.
         field (`str`, *optional*, defaults to `"tokenizer_name"`): the argument that named it, for the error message.
+        shown_as (`str`, *optional*): what the error message calls it, where that is not its name or path.
 
     Raises:
         `UserError`: there is none, or it can't be read.
     """
     try:
-        return AutoTokenizer.from_pretrained(name_or_path, revision=revision)
+        return AutoTokenizer.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
     except (
         Exception
     ) as error:  # the tokenizers library raises bare `Exception`s for a tokenizer.json that is cut short
-        if not isinstance(error, (OSError, ValueError, KeyError)) and type(error) is not Exception:
+        problem = hub_problem(error) if not Path(name_or_path).is_dir() else None
+        known = isinstance(error, (OSError, ValueError, KeyError)) or type(error) is Exception
+        if problem is None and not known:
             raise
+        accepted = "a Hub id or a folder, with a whole tokenizer.json"
+        if problem is None:
+            without = Path(name_or_path).is_dir() and not Path(name_or_path, "tokenizer.json").exists()
+            reason = "there is no tokenizer.json" if without else _first_line(error)
+        else:
+            reason, accepted = problem
         raise UserError(
-            f"no tokenizer ({_first_line(error)})",
-            file=name_or_path,
-            field=field,
-            accepted="a Hub id or a folder, with a whole tokenizer.json",
+            f"no tokenizer ({reason})", file=shown_as or name_or_path, field=field, accepted=accepted
         ) from None
 
 
-def _label_space_of(config: MultiLabelConfig, name_or_path: str, revision: str | None) -> LabelSpace:
-    config.remember_source(name_or_path, {"revision": revision})  # AutoConfig does not
+def config_of(folder: Path, name: str) -> MultiLabelConfig:
+    """The configuration, if it is one of ours; what it says of code beside it is not followed."""
+    file = folder / "config.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        model_type = content.get("model_type") if isinstance(content, dict) else None
+        if model_type not in ARCHITECTURES:
+            what = "names no architecture" if model_type is None else f"is of another architecture: {model_type!r}"
+            accepted = ", ".join(sorted(ARCHITECTURES))
+            raise UserError(f"its config.json {what}", file=name, field="model_type", accepted=accepted)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = _first_line(error) if file.exists() else "there is none"
+        raise UserError(f"no readable config.json ({reason})", file=name, field="model") from None
+    config.name_or_path = name  # not the cache's folder
+    return config
+
+
+def label_space_of(config: MultiLabelConfig, folder: Path, name: str) -> LabelSpace:
+    """The label space that a configuration holds, or the file beside it."""
+    config.remember_source(folder, {})  # AutoConfig does not
     try:
         return read_label_space(config)
     except UserError:
@@ -111,10 +152,39 @@ def _label_space_of(config: MultiLabelConfig, name_or_path: str, revision: str |
     except (OSError, ValueError) as error:
         raise UserError(
             f"no names of its labels ({_first_line(error)})",
-            file=name_or_path,
+            file=name,
             field="model",
             accepted=f"a whole {config.label_space_file} beside config.json",
         ) from None
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / file).exists() for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME))
+
+
+def _model_of(config: MultiLabelConfig, folder: Path, name: str) -> MultiLabelPreTrainedModel:
+    accepted = "a complete model.safetensors that fits config.json"
+    if not _has_weights(folder):
+        problem = (
+            f"there is no {SAFE_WEIGHTS_NAME}; pickled weights as in pytorch_model.bin could run any code and are"
+        )
+        raise UserError(
+            f"weights can't be loaded ({problem} never opened)", file=name, field="model", accepted=accepted
+        )
+    try:
+        model, report = AutoModel.from_pretrained(
+            folder, config=config, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        # transformers prints the table of shapes itself and only hints at it here
+        shapes = "ignore_mismatched_sizes" in str(error)
+        reason = "they have other shapes than config.json says" if shapes else _first_line(error)
+        raise UserError(f"weights can't be loaded ({reason})", file=name, field="model", accepted=accepted) from None
+    if report["missing_keys"]:  # transformers would go on with random numbers
+        problem = f"weights can't be loaded ({min(report['missing_keys'])} is not among them)"
+        raise UserError(problem, file=name, field="model", accepted=accepted)
+    model.config.name_or_path = name
+    return model
 
 
 class ScoredBatch(NamedTuple):
@@ -165,13 +235,10 @@ def score_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 
     return scores_NL
 
 
-def encode_texts(loaded: LoadedModel, texts: list[str]) -> dict[str, torch.Tensor]:
-    """Token ids and mask of a batch, padded to its longest text, cut at the tokenizer's `model_max_length`."""
-    batch = loaded.tokenizer(texts, padding=True, truncation=True, return_tensors="pt", return_token_type_ids=False)
-    if batch["input_ids"].shape[1] == 0:  # every text is empty: one column of padding stands for it
-        batch["input_ids"] = torch.full((len(texts), 1), loaded.tokenizer.pad_token_id)
-        batch["attention_mask"] = torch.zeros(len(texts), 1, dtype=torch.long)
-    return {name: values.long().to(loaded.model.device) for name, values in batch.items()}
+def encode_texts(loaded: LoadedModel, texts: list[str], *, with_offsets: bool = False) -> dict[str, torch.Tensor]:
+    """As [`~hf_mlc.modeling.text_batch.encode_texts`], on the model's device."""
+    batch = encoded(loaded.tokenizer, texts, with_offsets=with_offsets)
+    return {name: values.to(loaded.model.device) for name, values in batch.items()}
 
 
 def predict_texts(
@@ -180,8 +247,9 @@ def predict_texts(
     *,
     top_k: int | None = None,
     threshold: float | None = None,
+    explain: int | None = None,
     batch_size: int = 32,
-) -> Iterator[list[dict[str, str | float]]]:
+) -> Iterator[list[dict[str, Any]]]:
     """For each text its labels, best first: `[{"label", "score"}, ...]`, in the order given.
 
     Args:
@@ -190,42 +258,61 @@ def predict_texts(
         top_k (`int`, *optional*): the k best, whatever their scores.
         threshold (`float`, *optional*): every label from this score on; without either argument, the tuned decision
             rule of the model; with both, at most `top_k` labels that reach the threshold.
+        explain (`int`, *optional*): give each label so many words that it was read from, best first: `"evidence"`, a
+            list of `{"start", "end", "text", "weight"}` (`evidence_spans`).
         batch_size (`int`, *optional*, defaults to 32): texts a forward pass; fewer where L is very large.
+
+    Raises:
+        `UserError`: `explain` with a model or a tokenizer that can't tell.
     """
-    answers: list[list[dict[str, str | float]]] = [[] for _ in texts]
-    if top_k is not None and threshold is None:
-        for places, batch in _batches(loaded, texts, batch_size):
-            ids_BK, scores_BK = loaded.model.predict_topk(batch, k=top_k)
-            for place, ids_K, scores_K in zip(places, ids_BK.tolist(), scores_BK.tolist(), strict=True):
-                answers[place] = _answer(loaded, ids_K, scores_K)
-    else:
-        rule = {} if threshold is None else {"thresholds": threshold, "min_labels": 0}
-        for places, scores_BS, candidate_ids_BS in scored_batches(loaded, texts, batch_size=batch_size):
-            chosen_BS = loaded.model.decide(scores_BS, candidate_ids=candidate_ids_BS, **rule)
-            for row, place in enumerate(places):
-                columns = chosen_BS[row].nonzero().squeeze(1)
-                columns = columns[scores_BS[row, columns].sort(descending=True, stable=True).indices[:top_k]]
-                ids = columns if candidate_ids_BS is None else candidate_ids_BS[row, columns]
-                answers[place] = _answer(loaded, ids.tolist(), scores_BS[row, columns].tolist())
+    if explain is not None:
+        _check_explainable(loaded)
+    answers: list[list[dict[str, Any]]] = [[] for _ in texts]
+    for places, batch in _batches(loaded, texts, batch_size, with_offsets=explain is not None):
+        offsets_BT, weights_BKT = batch.pop("offset_mapping", None), None
+        with torch.inference_mode():
+            ids_BK, scores_BK = choose_labels(loaded.model, batch, top_k=top_k, thresholds=threshold)
+            if explain is not None:
+                weights_BKT = weights_of_labels(loaded.model, batch, ids_BK)
+        for row, place in enumerate(places):
+            evidence = {}
+            if explain is not None:
+                evidence = {"text": texts[place], "offsets_T": offsets_BT[row], "weights_KT": weights_BKT[row]}
+            answer = written_answer(
+                loaded.label_space.names, ids_BK[row], scores_BK[row], **evidence, num_words=explain
+            )
+            answers[place] = _rounded(answer)
     yield from answers
 
 
+def _check_explainable(loaded: LoadedModel) -> None:
+    if not loaded.model.has_token_weights:
+        raise UserError(
+            f"a model of the kind '{loaded.model.config.model_type}' doesn't tell from which tokens it reads a label",
+            field="explain",
+        )
+    if not loaded.tokenizer.is_fast:
+        raise UserError("a slow tokenizer, which doesn't tell where its tokens stand", field="explain")
+
+
 def _batches(
-    loaded: LoadedModel, texts: Sequence[str], batch_size: int
+    loaded: LoadedModel, texts: Sequence[str], batch_size: int, *, with_offsets: bool = False
 ) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
     """Positions and tokens of texts of like length, so many that their scores stay within `MAX_CELLS`."""
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     batch_size = max(1, min(batch_size, MAX_CELLS // loaded.model.config.num_labels))
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
-        yield places, encode_texts(loaded, [texts[place] for place in places])
+        yield places, encode_texts(loaded, [texts[place] for place in places], with_offsets=with_offsets)
 
 
-def _answer(loaded: LoadedModel, ids: list[int], scores: list[float]) -> list[dict[str, str | float]]:
-    # a shortlist that is shorter than top_k is padded with negative ids
-    kept = [(number, score) for number, score in zip(ids, scores, strict=True) if number >= 0]
-    names = loaded.label_space.decode(number for number, _ in kept)
-    return [{"label": name, "score": round(score, 6)} for name, (_, score) in zip(names, kept, strict=True)]
+def _rounded(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Six digits of scores and weights: what is beyond depends on the machine, and lines get long."""
+    for entry in answer:
+        entry["score"] = round(entry["score"], 6)
+        for span in entry.get("evidence", ()):
+            span["weight"] = round(span["weight"], 6)
+    return answer
 
 
 def _first_line(error: Exception) -> str:

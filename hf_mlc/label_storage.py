@@ -28,5 +28,6 @@ def store_label_space(config: MultiLabelConfig, label_space: LabelSpace) -> None
 def read_label_space(config: MultiLabelConfig) -> LabelSpace:
     """The label space that `config` holds; without one, the names of `id2label` and nothing known of training."""
     config.read_label_file()
-    names = [config.id2label[number] for number in range(config.num_labels)]
+    id2label = config.id2label  # looked up once: an attribute of a configuration takes its time, a million times
+    names = [id2label[number] for number in range(len(id2label))]
     return LabelSpace.from_dict({"names": names, **(config.label_space or {})}, file=config.name_or_path or None)

@@ -1,12 +1,19 @@
-"""`python scripts/update_readme.py`: writes the results of model_cards/ into README.md; see hf_mlc/readme.py."""
+"""`python scripts/update_readme.py`: writes what runs left in model_cards/ into README.md and docs/explanations.md.
+
+See hf_mlc/readme.py and hf_mlc/explaining/tables.py.
+"""
 
 from pathlib import Path
 
+from hf_mlc.explaining.tables import explanation_tables
 from hf_mlc.readme import results_table, with_results
 
 
 if __name__ == "__main__":
     root = Path(__file__).parents[1]
-    readme = root / "README.md"
-    table = results_table(root / "model_cards")
-    readme.write_text(with_results(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
+    cards = root / "model_cards"
+    for page, table in (
+        (root / "README.md", results_table(cards)),
+        (root / "docs/explanations.md", explanation_tables(cards)),
+    ):
+        page.write_text(with_results(page.read_text(encoding="utf-8"), table), encoding="utf-8")

@@ -23,6 +23,7 @@ from hf_mlc.run_facts import Stopwatch
 
 
 STDIN = RowForm(file="standard input")
+EVIDENCE_WORDS = 5
 
 
 @dataclass
@@ -36,6 +37,9 @@ class PredictArguments:
     text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
     top_k: int | None = field(default=None, metadata={"help": "The k best labels; default: the tuned thresholds."})
     threshold: float | None = field(default=None, metadata={"help": "Every label from this score on."})
+    explain: bool = field(
+        default=False, metadata={"help": "Give each label the five words that it was read from, with their places."}
+    )
     batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
     pool_size: int = field(default=1024, metadata={"help": "Documents sorted by length together."})
 
@@ -49,10 +53,10 @@ class PredictArguments:
 
 
 def main(arguments: list[str]) -> None:
-    """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first."""
+    """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first, with `--explain` explained."""
     (args,), _, _ = parse_arguments(PredictArguments, arguments)
     columns = Columns(text=args.text_column, labels=None)
-    loaded = load_model(args.model, revision=args.revision)
+    loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
     stopwatch, documents = Stopwatch(), 0
     with contextlib.ExitStack() as stack:
         output = sys.stdout if args.output == "-" else stack.enter_context(written_whole(args.output))
@@ -63,6 +67,7 @@ def main(arguments: list[str]) -> None:
                 [row["text"] for row in rows],
                 top_k=args.top_k,
                 threshold=args.threshold,
+                explain=EVIDENCE_WORDS if args.explain else None,
                 batch_size=args.batch_size,
             )
             for row, labels in zip(rows, answers, strict=True):

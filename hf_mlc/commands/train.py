@@ -38,6 +38,7 @@ from hf_mlc.modeling.text_encoder import load_pretrained_encoder
 from hf_mlc.run_facts import Stopwatch, num_parameters, peak_memory, versions
 from hf_mlc.tables import metrics_table
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.refitting import REFIT_FOLDER, refit
 from hf_mlc.training.trainer import last_complete_checkpoint
 
 
@@ -48,6 +49,7 @@ CHANGEABLE = {
 }  # fmt: skip
 RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
 RESULTS_FILE = "results.json"  # what came of it; written last
+METRICS_FILE = "metrics.json"  # what `evaluate` measured of it, where it was told to write here
 
 
 def main(arguments: list[str]) -> None:
@@ -104,13 +106,26 @@ def main(arguments: list[str]) -> None:
         write_json(output / RUN_FILE, identity)
     training = Stopwatch()
     outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    cost = training.read()
+    cost, state = training.read(), trainer.state
     choice = trainer.tune_thresholds()
     if choice is not None:
         shown = f"{choice.thresholds:.3f}" if isinstance(choice.thresholds, float) else "one a label"
         tell(f"thresholds from validation: {shown}, at least {choice.min_labels} labels")
     validation = trainer.evaluate()
-    trainer.save_model()
+    refit_facts = None
+    if data_args.refit:
+        tell("training anew, on training and validation rows")
+        lists = [labels for split in ("train", "validation") for labels in splits[split]["labels"]]
+        # a label that validation rows alone hold is none of the model's
+        label_space = label_space.counted(label_space.decode(label_space.encode_known(labels)[0]) for labels in lists)
+        if base is not None:
+            base = load_model(model_args.model_name_or_path, device="cpu")
+        set_seed(args.seed)
+        model = _model(model_args, settings, base, tokenizer, label_space, data_args.max_length)
+        trainer, refit_facts = refit(trainer, model, label_space, [encoded["train"], encoded["validation"]])
+    trainer.save_model(_internal_call=True)  # by itself it would push, and the results are yet to come
+    if main_process and data_args.refit:
+        shutil.rmtree(output / REFIT_FOLDER, ignore_errors=True)
 
     # the one look at the test split, after every choice was made
     test, data_facts = None, identity["data"]
@@ -122,6 +137,8 @@ def main(arguments: list[str]) -> None:
         for key, facts in _split_facts(test_split).items():
             data_facts[key] = {**data_facts[key], **facts}
     if not main_process:
+        if args.push_to_hub:
+            trainer.push_to_hub()
         return
     results = {
         "model_type": model.config.model_type,
@@ -132,11 +149,11 @@ def main(arguments: list[str]) -> None:
         "training": {
             **cost,
             "resumed": checkpoint is not None,
-            "epochs": trainer.state.epoch,
-            "steps": trainer.state.global_step,
+            "epochs": state.epoch,
+            "steps": state.global_step,
             "loss": outcome.training_loss,
-            "best_step": trainer.state.best_global_step,
-            f"best_{args.metric_for_best_model}": trainer.state.best_metric,
+            "best_step": state.best_global_step,
+            f"best_{args.metric_for_best_model}": state.best_metric,
             "total_seconds": stopwatch.read()["seconds"],
             **peak_memory(),
             "processes": args.world_size,
@@ -144,13 +161,18 @@ def main(arguments: list[str]) -> None:
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": str(args.device)},
         "versions": versions(),
         "thresholds": choice.to_dict() if choice else None,
+        "refit": refit_facts,
         "validation": _without_prefix(validation, "eval_"),
         "test": _without_prefix(test, "test_") if test else None,
-        "history": [row for row in trainer.state.log_history if any(name.startswith("eval_") for name in row)],
+        "history": [row for row in state.log_history if any(name.startswith("eval_") for name in row)],
     }
     write_json(output / RESULTS_FILE, results)
     tell(metrics_table({split: results[split] for split in ("validation", "test") if results[split]}))
     tell(f"saved in {output}")
+    if args.push_to_hub:
+        trainer.has_results = True
+        trainer.push_to_hub()
+        tell(f"published as {trainer.hub_model_id}")
 
 
 def _load(data_args: DataArguments, *, skip: Sequence[str] = (), only: str | None = None) -> DatasetDict:
@@ -294,9 +316,9 @@ def _prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
     """Refuses a folder that can't be written or holds a finished run; empties it of a run that is to be overwritten."""
     check_output_folder(output, field="output_dir")
     if args.overwrite_output:
-        for checkpoint in output.glob("checkpoint-*"):
+        for checkpoint in [*output.glob("checkpoint-*"), *output.glob(REFIT_FOLDER)]:
             shutil.rmtree(checkpoint)
-        for name in (RUN_FILE, RESULTS_FILE):
+        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE):
             (output / name).unlink(missing_ok=True)
     if (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:
         raise UserError(
@@ -340,11 +362,12 @@ def _checkpoint_to_resume(output: Path, args: MultiLabelTrainingArguments, ident
 def _comparable(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a run as JSON, to be compared and published.
 
-    Whether and where it was resumed is no part of what the run is; a token is nobody's business, and of a path on this
-    machine the name is enough to recognise it.
+    Whether and where it was resumed or pushed is no part of what the run is; a token is nobody's business, and of a path
+    on this machine the name is enough to recognise it.
     """
     left_out = ("resume_from_checkpoint", "output_dir", "overwrite_output", "logging_dir", "config")
-    kept = {name: value for name, value in given.items() if name not in left_out and not name.endswith("token")}
+    left_out += ("push_to_hub", *(name for name in given if name.startswith("hub_") or name.endswith("token")))
+    kept = {name: value for name, value in given.items() if name not in left_out}
     shown = {name: _file_name(value) if isinstance(value, str) else value for name, value in kept.items()}
     return json.loads(json.dumps(shown, default=str))
 

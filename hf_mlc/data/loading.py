@@ -34,6 +34,7 @@ from typing import Any
 
 import datasets
 
+from hf_mlc.data.hub import load_from_hub
 from hf_mlc.data.reading import (
     FORMATS,
     check_file,
@@ -306,24 +307,7 @@ def _from_hub(
     max_samples: Mapping[str, int],
     cache_dir: str | Path | None,
 ) -> datasets.DatasetDict:
-    try:
-        raw = datasets.load_dataset(
-            name, config_name, revision=revision, cache_dir=str(cache_dir) if cache_dir is not None else None
-        )
-    # what `datasets` raises for: not found, no such configuration or revision, no connection, a loading script, broken
-    # files
-    except (
-        FileNotFoundError,
-        ValueError,
-        ConnectionError,
-        RuntimeError,
-        datasets.exceptions.DatasetsError,
-    ) as failure:
-        raise UserError(
-            f"cannot be loaded ({failure})",
-            file=name,
-            accepted="a local file, a local folder or a data set on the Hub",
-        ) from None
+    raw = load_from_hub(name, config_name, revision=revision, cache_dir=cache_dir)
     names = {split: _hub_split(raw, split, splits) for split in SPLITS}
     wanted = ("train",) if splits is None else splits
     for split in wanted:

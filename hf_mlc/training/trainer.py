@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import torch
-from transformers import EarlyStoppingCallback, ProgressCallback, Trainer
+from transformers import EarlyStoppingCallback, ProgressCallback
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
@@ -18,13 +18,14 @@ from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scores_of
 from hf_mlc.training.progress import HeadlineProgressCallback
+from hf_mlc.training.pushing import PushingTrainer
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 
 
 logger = logging.get_logger(__name__)
 
 
-class MultiLabelTrainer(Trainer):
+class MultiLabelTrainer(PushingTrainer):
     """`transformers.Trainer`, all of it, and what label sets need beyond.
 
     - Metrics are accumulated batch by batch (`hf_mlc.metrics`); nothing of size documents x labels is gathered.
@@ -32,6 +33,7 @@ class MultiLabelTrainer(Trainer):
       processes; transformers counts target cells.
     - Batches of like length in an order that a resumed run repeats.
     - [`~MultiLabelTrainer.tune_thresholds`] writes the decision rule into the model's configuration.
+    - A push to the Hub publishes the model with its card, and nothing else (`PushingTrainer`).
 
     Args:
         model (`MultiLabelPreTrainedModel`): the model; its configuration must hold the label space.
@@ -55,6 +57,7 @@ class MultiLabelTrainer(Trainer):
         if "compute_metrics" not in kwargs and args.batch_eval_metrics:
             kwargs["compute_metrics"] = ComputeMetrics(self._start_evaluation)
         self.reports_tuned_threshold = True
+        self.threshold_choice: ThresholdChoice | None = None
         super().__init__(model=model, args=args, **kwargs)
         # our forward takes `num_items_in_batch` and means documents by it; see `_get_num_items_in_batch`
         self.model_accepts_loss_kwargs = True
@@ -144,6 +147,7 @@ class MultiLabelTrainer(Trainer):
         choice = tuner.tune()
         self.model.config.thresholds = choice.thresholds
         self.model.config.min_labels = choice.min_labels
+        self.threshold_choice = choice
         return choice
 
     def iterate_predictions(self, dataset):

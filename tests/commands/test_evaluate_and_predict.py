@@ -1,22 +1,26 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from hf_mlc import inference
 from hf_mlc.cli import main as cli
 from hf_mlc.commands import predict as predict_command
+from hf_mlc.commands.evaluate import label_scores
 from hf_mlc.commands.evaluate import main as evaluate
 from hf_mlc.commands.predict import main as predict
 from hf_mlc.commands.running import run
 from hf_mlc.inference import LoadedModel, load_model, predict_texts, score_texts
 from hf_mlc.labels import LabelSpace
+from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling import configuration_multi_label
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
@@ -47,6 +51,49 @@ def test_evaluate_repeats_the_test_metrics_that_training_wrote(corpus, trained, 
         assert value == pytest.approx(expected["test"][name], abs=1e-6), name
     assert found["documents"] == 40
     assert found["fingerprint"] == expected["data"]["fingerprints"]["test"]
+
+
+def test_evaluate_says_which_weights_and_which_decision_it_measured(corpus, trained, tmp_path):
+    output = tmp_path / "metrics.json"
+    arguments = ["--model", str(trained), "--dataset_name", str(corpus), "--output", str(output)]
+    assert run(evaluate, arguments) == 0
+    found, config = json.loads(output.read_text(encoding="utf-8")), load_model(str(trained)).model.config
+    assert found["model"] == trained.name  # and not where it lies on this machine
+    assert str(trained.parent) not in output.read_text(encoding="utf-8")
+    digest = hashlib.sha256((trained / "model.safetensors").read_bytes()).hexdigest()
+    assert found["weights"] == f"sha256:{digest}"
+    assert found["decision"]["tuned"] is True and found["decision"]["min_labels"] == config.min_labels
+    assert run(evaluate, [*arguments, "--threshold", "0.25"]) == 0
+    found = json.loads(output.read_text(encoding="utf-8"))
+    assert found["decision"] == {"thresholds": 0.25, "min_labels": 0, "tuned": False}
+
+
+def test_evaluate_lists_how_each_label_fared_and_points_of_the_curve(corpus, trained, tmp_path):
+    output = tmp_path / "metrics.json"
+    arguments = ["--model", str(trained), "--dataset_name", str(corpus), "--output", str(output)]
+    assert run(evaluate, arguments) == 0
+    found, space = json.loads(output.read_text(encoding="utf-8")), load_model(str(trained)).label_space
+    labels, rows = found["labels"], read_jsonl(corpus / "test.jsonl")
+    assert found["facts"]["labels_listed"] == "all" and sorted(labels["name"]) == sorted(space.names)
+    assert labels["train_count"] == sorted(space.counts.tolist(), reverse=True)
+    for place, name in enumerate(labels["name"][:5]):
+        assert labels["support"][place] == sum(name in row["labels"] for row in rows)
+    assert sum(labels["tp"]) / sum(labels["predicted"]) == pytest.approx(found["metrics"]["precision_micro"])
+    assert np.sum(labels["f1"]) / len(space) == pytest.approx(found["metrics"]["f1_macro"], abs=1e-5)
+    assert 2 < len(found["curve"]["recall"]) <= 200 and found["curve"]["recall"][-1] == 1
+
+
+def test_of_many_labels_those_with_most_training_documents_are_listed():
+    space = LabelSpace(["a", "b", "c", "d"], [1, 7, 3, 7], 20)
+    metrics = MultiLabelMetrics(4, train_counts=space.counts)
+    metrics.update(torch.tensor([[0.9, 0.9, 0.1, 0.1]]), torch.tensor([[1, 0, 1, 0]]))
+    labels, listed = label_scores(metrics, space, most=3)
+    assert labels["name"] == ["b", "d", "c"] and listed == "the 3 with most training documents"
+    assert labels["support"] == [0, 0, 1] and labels["predicted"] == [1, 0, 0] and labels["f1"] == [0, 0, 0]
+    unknown_counts = MultiLabelMetrics(4)
+    unknown_counts.update(torch.tensor([[0.9, 0.9, 0.1, 0.1]]), torch.tensor([[1, 0, 1, 0]]))
+    labels, listed = label_scores(unknown_counts, LabelSpace(["a", "b", "c", "d"]), most=2)
+    assert labels["name"] == ["a", "c"] and listed == "the 2 with most documents in this split"
 
 
 def test_a_label_the_model_does_not_know_is_counted_and_skipped(trained, tmp_path):
@@ -82,6 +129,23 @@ def test_thresholds_at_call_time_override_the_tuned_ones(trained):
     scores = score_texts(loaded, ["hypertension"])
     chosen = loaded.model.decide(scores)[0].nonzero().flatten().tolist()
     assert sorted(tuned) == sorted(loaded.label_space.names[i] for i in chosen)
+
+
+def test_an_explained_answer_names_the_words_that_each_label_was_read_from(trained, tmp_path):
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    texts = ["Known hypertension, no fever.", ""]
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    arguments = ["--model", str(trained), "--input", str(source), "--output", str(output), "--top_k", "2"]
+    assert run(predict, [*arguments, "--explain"]) == 0
+    loaded = load_model(str(trained))
+    for text, answer in zip(texts, read_jsonl(output), strict=True):
+        plain = next(predict_texts(loaded, [text], top_k=2))
+        assert [(item["label"], item["score"]) for item in answer["labels"]] == [
+            (item["label"], pytest.approx(item["score"], abs=2e-6)) for item in plain
+        ]
+        for item in answer["labels"]:
+            assert len(item["evidence"]) == (5 if text else 0)  # of its six words and marks
+            assert all(text[word["start"] : word["end"]] == word["text"] for word in item["evidence"])
 
 
 def test_an_empty_text_is_answered_with_the_base_rates(trained):

@@ -342,3 +342,47 @@ def test_a_csv_of_texts_and_labels_becomes_a_model(tmp_path):
     assert load_model(str(out)).label_space.names == ["crude", "earn", "grain", "wheat"]
     assert results(out)["data"]["rows"] == {"train": 81, "validation": 9}
     assert results(out)["validation"]["f1_micro"] == 1.0
+
+
+def test_refitting_trains_on_validation_rows_too_and_keeps_what_they_chose(corpus, trained, tmp_path):
+    out = tmp_path / "model"
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(out), "--num_train_epochs", "2", "--refit", "true"]
+    assert run(train, [*arguments, *SMALL_MODEL, *QUIET, "--do_predict", "true"]) == 0
+    ours, before = results(out), results(trained)
+    assert ours["thresholds"] == before["thresholds"]
+    assert (
+        ours["validation"]["f1_micro"] == before["validation"]["f1_micro"]
+    )  # of the first model, whose test rows it saw not
+    assert ours["refit"]["rows"] == 160 + 60
+    assert ours["refit"]["epochs"] == before["training"]["best_step"] / before["training"]["steps"] * 2
+    loaded = load_model(str(out))
+    assert loaded.label_space.num_documents == 220
+    assert loaded.model.config.thresholds == before["thresholds"]["thresholds"]
+    assert not torch.equal(weights(out)["decoder.weight"], weights(trained)["decoder.weight"])
+    assert not (out / "refit").exists()
+
+
+def test_refitting_stops_where_the_first_training_was_best_and_resumes_in_the_same_place(corpus, tmp_path):
+    # four epochs of ten steps; the plan's learning rate falls to 0, and the best epoch is not the last one by force
+    steps = ["--per_device_train_batch_size", "16", "--num_train_epochs", "4", "--metric_for_best_model", "loss"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(
+        _command(corpus, whole, *steps, "--refit", "true"), check=True, env=_environment(), capture_output=True
+    )
+    process = subprocess.Popen(
+        _command(corpus, killed, *steps, "--refit", "true"),
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("refit/checkpoint-*/trainer_state.json")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "results.json").exists()
+    subprocess.run(
+        _command(corpus, killed, *steps, "--refit", "true"), check=True, env=_environment(), capture_output=True
+    )
+    assert all(torch.equal(value, weights(killed)[name]) for name, value in weights(whole).items())

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hf_mlc.data import hub, loading
 from hf_mlc.data.loading import iterate_rows, load_splits
 from hf_mlc.data.rows import Columns
 from hf_mlc.errors import UserError
@@ -220,10 +221,10 @@ def test_what_is_not_on_disk_comes_from_the_hub(monkeypatch):
         }
     )
     rows = {"sentence": ["s", "t"], "labels": [[1], []], "other": [0.5, None]}
-    hub = datasets.DatasetDict(
+    there = datasets.DatasetDict(
         {name: datasets.Dataset.from_dict(rows, features=features) for name in ("train", "dev")}
     )
-    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: asked.append((args, kwargs)) or hub)
+    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: asked.append((args, kwargs)) or there)
     splits = load_splits(
         "org/emotions", config_name="small", revision="abc", columns=Columns(text="sentence"), max_samples={"train": 1}
     )
@@ -241,10 +242,10 @@ def test_what_is_not_on_disk_comes_from_the_hub(monkeypatch):
 
 def test_integers_on_the_hub_stay_integers_and_null_labels_are_an_error(monkeypatch):
     features = datasets.Features({"text": datasets.Value("string"), "labels": datasets.List(datasets.Value("int32"))})
-    hub = {"train": datasets.Dataset.from_dict({"text": ["s"], "labels": [[7]]}, features=features)}
-    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: hub)
+    there = {"train": datasets.Dataset.from_dict({"text": ["s"], "labels": [[7]]}, features=features)}
+    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: there)
     assert load_splits("org/x")["train"].to_list() == [{"id": "1", "text": "s", "labels": [7]}]
-    hub["train"] = datasets.Dataset.from_dict({"text": ["s"], "labels": [None]}, features=features)
+    there["train"] = datasets.Dataset.from_dict({"text": ["s"], "labels": [None]}, features=features)
     with pytest.raises(UserError, match=r"org/x\[train\], row 1, field 'labels': the labels are null"):
         load_splits("org/x")
 
@@ -263,17 +264,18 @@ def test_a_data_set_that_the_hub_does_not_give_is_one_line():
     ],
 )
 def test_a_data_set_on_the_hub_that_cannot_be_read_is_one_line(monkeypatch, failure):
-    def load_dataset(*args, **kwargs):
+    def load_dataset_builder(*args, **kwargs):
         raise failure
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
+    monkeypatch.setattr(hub, "_commit_of", lambda *_: ("a" * 40, None))
     with pytest.raises(UserError, match=f"^org/x: cannot be loaded .{failure}"):
         load_splits("org/x")
 
 
 @pytest.mark.parametrize("name", ["./none", "/no/where", "none.csv", "none.jsonl.gz", "a/b/c"])
 def test_a_mistaken_path_is_not_looked_for_on_the_hub(name, monkeypatch):
-    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: pytest.fail("asked the Hub"))
+    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: pytest.fail("asked the Hub"))
     with pytest.raises(UserError, match="no such file or folder"):
         load_splits(name)
 

@@ -1,0 +1,109 @@
+"""`explain`: texts in, the words behind their labels out: as JSON Lines, a page of HTML or a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hf_mlc.commands.parsing import check_at_least, parse_arguments
+from hf_mlc.commands.running import check_output_file, say
+from hf_mlc.data import Columns, iterate_rows
+from hf_mlc.data.reading import check_file, decoded_line, json_row
+from hf_mlc.data.rows import RowForm, checked_row
+from hf_mlc.errors import UserError
+from hf_mlc.explaining import METHODS, Explanation, explain_labels, to_html, to_png
+from hf_mlc.explaining.explain import BASELINES
+from hf_mlc.explaining.gradients import STEPS
+from hf_mlc.files import written_whole
+from hf_mlc.inference import load_model
+
+
+FORMATS = (".jsonl", ".html", ".png")
+STDIN = RowForm(file="standard input")
+
+
+@dataclass
+class ExplainArguments:
+    """Arguments of `explain`."""
+
+    model: str = field(metadata={"help": "A trained model's folder or Hub id."})
+    input: str = field(default="-", metadata={"help": "JSON Lines, CSV or Parquet; - reads JSON Lines from stdin."})
+    output: str = field(
+        default="-", metadata={"help": f"A file that ends in {', '.join(FORMATS)}; - writes JSON Lines to stdout."}
+    )
+    label: list[str] = field(
+        default_factory=list, metadata={"help": "Label(s) to explain; default: those predicted for each text."}
+    )
+    method: str = field(default="attention", metadata={"help": f"One of {', '.join(METHODS)}."})
+    top_words: int = field(default=10, metadata={"help": "Words a label in JSON Lines and in the tables of HTML."})
+    steps: int = field(default=STEPS, metadata={"help": "Points of the quadrature of integrated gradients."})
+    baseline: str = field(default="unk", metadata={"help": f"The token they compare with: {', '.join(BASELINES)}."})
+    revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
+    text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
+
+    def __post_init__(self):
+        check_at_least(1, top_words=self.top_words, steps=self.steps)
+        for name, accepted in (("method", METHODS), ("baseline", BASELINES)):
+            if getattr(self, name) not in accepted:
+                raise UserError(f"found '{getattr(self, name)}'", field=name, accepted=", ".join(accepted))
+        if self.input != "-":
+            check_file(self.input)
+        if self.output != "-":
+            if Path(self.output).suffix not in FORMATS:
+                raise UserError(f"found '{self.output}'", field="output", accepted=f"- or {', '.join(FORMATS)}")
+            check_output_file(self.output)
+
+
+def main(arguments: list[str]) -> None:
+    """Explains by `arguments`; an answer in JSON Lines has the row's `id` and its `explanations`."""
+    (args,), _, _ = parse_arguments(ExplainArguments, arguments)
+    loaded = load_model(args.model, revision=args.revision)
+    loaded.label_space.encode(args.label)  # an unknown one is found out before anything is read
+    columns = Columns(text=args.text_column, labels=None)
+    rows = _rows_of_stdin(columns) if args.input == "-" else iterate_rows(args.input, columns)
+    kind = Path(args.output).suffix if args.output != "-" else ".jsonl"
+    documents, kept = 0, []
+    with contextlib.ExitStack() as stack:
+        stream = sys.stdout
+        if args.output != "-":
+            stream = stack.enter_context(written_whole(args.output, binary=kind == ".png"))
+        for row in rows:
+            found = explain_labels(
+                loaded,
+                row["text"],
+                args.label or None,
+                method=args.method,
+                steps=args.steps,
+                baseline=args.baseline,
+            )
+            documents += 1
+            if kind == ".jsonl":
+                stream.write(_line(row["id"], found, args.top_words))
+                stream.flush()
+            else:
+                kept += [replace(explanation, document=row["id"]) for explanation in found]
+        if kind == ".html":
+            stream.write(to_html(kept, top_words=args.top_words))
+        elif kind == ".png":
+            stream.write(to_png(kept))
+    say(f"{documents} documents explained by {args.method.replace('_', ' ')}")
+
+
+def _line(name: str, explanations: list[Explanation], top_words: int) -> str:
+    answers = [explanation.to_dict(top_words=top_words) for explanation in explanations]
+    return json.dumps({"id": name, "explanations": answers}, ensure_ascii=False) + "\n"
+
+
+def _rows_of_stdin(columns: Columns) -> Iterator[dict[str, Any]]:
+    """A row as soon as its line is there."""
+    if sys.stdin is None:
+        raise UserError("is closed", file=STDIN.file, accepted="JSON Lines")
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        text = decoded_line(line, number, file=STDIN.file)
+        if text.strip():
+            yield checked_row(json_row(text, file=STDIN.file, row=number), columns, STDIN, row=number)

@@ -1,0 +1,110 @@
+"""From a torch model to an ONNX graph with free numbers of documents and tokens, by `torch.onnx` (its dynamo exporter).
+
+transformers' `OnnxExporter` gives the same graphs for the encoders that were tried (bert, roberta, distilbert, electra,
+modernbert, deberta-v2, mpnet, albert, big_bird, roformer, ernie), warns that it is experimental, returns another type
+from one version to the next, and with `dynamic=True` fixes the number of tokens of a recurrent network silently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from hf_mlc.auto import architecture_of
+from hf_mlc.errors import UserError
+from hf_mlc.exporting.recurrent import recurrence_as_operators
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+
+INPUTS = ("input_ids", "attention_mask")
+OUTPUT = "logits"
+OLDEST_OPSET = 18  # of torch.onnx's dynamo exporter
+EXTRA = "pip install hf_mlc[onnx]"
+
+
+def check_installed() -> None:
+    """`UserError` unless a model can be exported and the export be tried."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed", accepted=EXTRA) from None
+
+
+def check_opset(opset: int | None) -> None:
+    """`UserError` for a version of ONNX's operators that can't be written; `None` is the exporter's own choice."""
+    from onnx.defs import onnx_opset_version
+
+    if opset is not None and not OLDEST_OPSET <= opset <= onnx_opset_version():
+        raise UserError(f"found {opset}", field="opset", accepted=f"{OLDEST_OPSET} to {onnx_opset_version()}")
+
+
+def traced(model: MultiLabelPreTrainedModel, *, opset: int | None = None) -> onnx_ir.Model:
+    """The graph of a model: `input_ids` and `attention_mask` `(batch, tokens)` int64 in, `logits` `(batch, L)` float32 out.
+
+    Args:
+        model (`MultiLabelPreTrainedModel`): a model of texts, in float32, on the CPU, not training.
+        opset (`int`, *optional*): the version of ONNX's operators; the exporter's own choice if not given.
+
+    Raises:
+        `UserError`: a model that doesn't read texts, or whose `forward` can't be traced.
+    """
+    model_type = model.config.model_type
+    if architecture_of(model_type).input != "text":
+        raise UserError(f"a model of the kind '{model_type}' doesn't read texts", accepted="a model of texts")
+    # sizes other than 0 and 1, which would be taken for constants, and other than each other
+    sample = {INPUTS[0]: torch.ones(2, 7, dtype=torch.long), INPUTS[1]: torch.ones(2, 7, dtype=torch.long)}
+    # DYNAMIC, not AUTO: where a size turns out fixed, that is an error and no silent constant
+    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    try:
+        with _quiet(), recurrence_as_operators():
+            program = torch.onnx.export(
+                model,
+                (),
+                kwargs=sample,
+                dynamo=True,
+                dynamic_shapes=dict.fromkeys(sample, free),
+                input_names=list(sample),
+                output_names=[OUTPUT],
+                opset_version=opset,
+                verbose=False,
+            )
+    except Exception as error:  # whatever a backbone's code and three libraries may raise
+        raise UserError(
+            f"its forward can't be exported to ONNX ({_reason(error)})",
+            file=model.config.name_or_path or None,
+            field="model",
+            accepted="a model whose steps don't depend on what the texts hold",
+        ) from error
+    return program.model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back what torch.onnx says of itself: operators of packages that aren't installed, its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong in the first place; the exporter wraps it in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

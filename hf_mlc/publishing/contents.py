@@ -1,0 +1,93 @@
+"""What a published model consists of: an allow-list of file names, and of code those files that config.json names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers.dynamic_module_utils import get_relative_imports
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+from hf_mlc.cards.facts import BASELINE, EXAMPLES, METRICS, RESULTS
+from hf_mlc.cards.plots import CURVE_FILE, FREQUENCY_FILE
+from hf_mlc.cards.words import CARD_FILE
+from hf_mlc.errors import UserError
+
+
+CONFIG = "config.json"
+CARD = "README.md"
+PLOTS = (CURVE_FILE, FREQUENCY_FILE)
+# what else a card is made from; read, and not published
+CARD_SOURCES = (CARD_FILE, BASELINE, EXAMPLES)
+PROCESSORS = (
+    "processor_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+    "chat_template.jinja",
+)  # fmt: skip
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
+# what other models keep their weights in; they go when one of ours takes their place by `--overwrite`
+OTHER_WEIGHTS = re.compile(r".+\.(bin|ckpt|gguf|h5|msgpack|onnx|ot|pickle|pkl|pt|pth|safetensors)|.+\.index\.json")
+
+
+def publication_files(names: Iterable[str], folder: Path) -> set[str]:
+    """Those of `names` that belong to a publication: the allow-list, and what config.json refers to.
+
+    Args:
+        names (iterable of `str`): paths inside a model folder or repository; nothing in a subfolder is of a publication.
+        folder (`Path`): where its config.json and its code lie.
+    """
+    config = read_config(folder)
+    named = {CONFIG, CARD, RESULTS, METRICS, *PROCESSORS, *PLOTS, *code_files(config, folder)}
+    if config.get("label_space_file"):
+        named.add(config["label_space_file"])
+    return {name for name in names if name in named or WEIGHTS.fullmatch(name)}
+
+
+def weight_files(folder: Path) -> list[str]:
+    """The names of the weights that loading the folder reads: one file, or an index and its parts."""
+    if (folder / SAFE_WEIGHTS_NAME).is_file():
+        return [SAFE_WEIGHTS_NAME]
+    index = json.loads((folder / SAFE_WEIGHTS_INDEX_NAME).read_text(encoding="utf-8"))
+    parts = set(index["weight_map"].values())
+    strange = [name for name in parts if not WEIGHTS.fullmatch(name)]
+    if strange:  # it may lead out of the folder
+        raise UserError(
+            f"names '{strange[0]}'",
+            file=SAFE_WEIGHTS_INDEX_NAME,
+            accepted="model-00001-of-00002.safetensors and the like",
+        )
+    return [SAFE_WEIGHTS_INDEX_NAME, *sorted(parts)]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The folder's config.json; empty where it has none or none that can be read."""
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def code_files(config: dict[str, Any], folder: Path) -> set[str]:
+    """The code that travels with the weights: the modules that `auto_map` and `custom_pipelines` name, and their imports."""
+    waiting = {f"{module}.py" for module in _named_modules(config)}
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in found and (folder / name).is_file():
+            found.add(name)
+            waiting |= {f"{module}.py" for module in get_relative_imports(folder / name)}
+    return found
+
+
+def _named_modules(config: dict[str, Any]) -> Iterator[str]:
+    references = list((config.get("auto_map") or {}).values())
+    references += [task.get("impl") for task in (config.get("custom_pipelines") or {}).values()]
+    for reference in references:
+        # a tokenizer's entry is a pair; "org/name--module.Class" lies in another repository
+        for one in reference if isinstance(reference, list | tuple) else [reference]:
+            if isinstance(one, str) and "--" not in one and "/" not in one:
+                yield one.partition(".")[0]

@@ -1,0 +1,90 @@
+"""`model.push_to_hub`: a model in memory, with what belongs to it, goes to the Hub as its folder would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import CommitInfo
+from huggingface_hub.repocard import metadata_load, metadata_save
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from hf_mlc.errors import UserError
+from hf_mlc.inference import load_tokenizer
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.publishing.contents import CARD
+from hf_mlc.publishing.staging import stage_loaded, staging_folder
+from hf_mlc.publishing.uploading import upload_staged
+
+
+logger = logging.get_logger(__name__)
+
+
+def push_model(
+    model: MultiLabelPreTrainedModel,
+    repo_id: str,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    commit_message: str | None = None,
+    private: bool | None = None,
+    token: str | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    max_shard_size: int | str = "50GB",
+    tags: list[str] | str | None = None,
+) -> CommitInfo:
+    """What `MultiLabelPreTrainedModel.push_to_hub` does where this package is imported.
+
+    Args:
+        model (`MultiLabelPreTrainedModel`): the model.
+        repo_id (`str`): `owner/name`, or `name` for the user's own.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): goes with it; if not given, the one that is where the model was
+            loaded from. Where there is none, a tokenizer that is in the repository already stays there.
+        commit_message (`str`, *optional*): the commit's title.
+        private (`bool`, *optional*): whether a new repository is private.
+        token (`str`, *optional*): a token that may write; by default that of HF_TOKEN or `hf auth login`.
+        revision (`str`, *optional*): a branch, made if need be.
+        create_pr (`bool`, *optional*): must be `False`.
+        max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`): the largest file of weights.
+        tags (`list[str]` or `str`, *optional*): for the card, besides its own.
+
+    Returns:
+        `CommitInfo`: the commit that now holds the model.
+
+    Raises:
+        `UserError`: see `upload_staged`.
+    """
+    if create_pr:
+        raise UserError("found True", field="create_pr", accepted="False; revision='a-branch' keeps main as it is")
+    source = model.config.name_or_path
+    if tokenizer is None and source:
+        try:
+            tokenizer = load_tokenizer(source)
+        except UserError as error:
+            logger.warning(f"The model goes without a tokenizer: {error}")
+    with staging_folder() as staged:
+        folder = Path(source) if source and Path(source).is_dir() else None
+        stage_loaded(model, tokenizer, staged, repo_id=repo_id, folder=folder, max_shard_size=max_shard_size)
+        add_metadata(
+            staged / CARD, tags=[*(model.model_tags or []), *([tags] if isinstance(tags, str) else tags or [])]
+        )
+        return upload_staged(
+            staged, repo_id, private=private, token=token, revision=revision, commit_message=commit_message
+        ).commit
+
+
+def add_metadata(card: Path, *, tags: list[str], **values: str | list[str] | None) -> None:
+    """Adds to a card's metadata, as its user might by hand; what is empty is passed over.
+
+    Args:
+        card (`Path`): the card's file.
+        tags (`list[str]`): tags to have besides those that are there.
+        values (`str` or `list[str]`): other keys.
+    """
+    metadata = metadata_load(card) or {}
+    there = metadata.get("tags") or []
+    changed = metadata | {name: value for name, value in values.items() if value}
+    if new := [tag for tag in dict.fromkeys(tags) if tag not in there]:
+        changed["tags"] = [*there, *new]
+    if changed != metadata:
+        metadata_save(card, changed)

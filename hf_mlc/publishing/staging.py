@@ -1,0 +1,197 @@
+"""A model folder becomes a clean folder that holds exactly what is to be published."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from hf_mlc.cards import write_card
+from hf_mlc.errors import UserError
+from hf_mlc.inference import load_model
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.publishing.contents import (
+    CARD,
+    CARD_SOURCES,
+    CONFIG,
+    METRICS,
+    PLOTS,
+    PROCESSORS,
+    RESULTS,
+    publication_files,
+    weight_files,
+)
+from hf_mlc.publishing.scrubbing import refuse_tokens, scrubbed
+from hf_mlc.run_facts import weights_fingerprint
+
+
+logger = logging.get_logger(__name__)
+
+# of config.json: data of the labels, in which a string is a name whatever it looks like
+LABEL_KEYS = ("id2label", "label2id", "label_space")
+# what a tokenizer remembers of where it was loaded from
+LOADING_KEYS = ("is_local", "local_files_only", "name_or_path")
+# whose strings are a vocabulary
+VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json")
+
+
+def stage_model(
+    model_folder: str | Path,
+    staged: Path,
+    *,
+    repo_id: str | None = None,
+    card_folder: Path | None = None,
+    card: bool = True,
+    run_snippet: bool = True,
+) -> None:
+    """Fills the empty folder `staged` with what of `model_folder` is to be published, and with nothing else.
+
+    The model is loaded, which proves that it is whole. Its weights are then copied byte for byte; configuration, code
+    and tokenizer are saved anew, so the code is that of the installed package, which has just opened the weights. Of the
+    other files only results.json, metrics.json and the user's README.md are read, and what the card is made from.
+
+    Args:
+        model_folder (`str` or `Path`): what `train` wrote, or a checkpoint.
+        staged (`Path`): an empty folder.
+        repo_id (`str`, *optional*): where it is going, for the card's snippet.
+        card_folder (`Path`, *optional*): `model_cards/NAME`: card.yaml, metrics.json and more (docs/cards.md).
+        card (`bool`, *optional*, defaults to `True`): write the card; `False` takes README.md and plots as they stand.
+        run_snippet (`bool`, *optional*, defaults to `True`): let the card show what its snippet prints.
+
+    Raises:
+        `UserError`: where the folder is no whole model of ours, or a file in it holds an access token.
+    """
+    folder = Path(model_folder)
+    if not folder.is_dir():
+        raise UserError("no such folder", file=folder, field="model", accepted="a trained model's folder")
+    loaded = load_model(str(folder), device="cpu")
+    if not isinstance(loaded.model, MultiLabelPreTrainedModel):  # a folder that `export` wrote
+        raise UserError("no weights in safetensors", file=folder, field="model", accepted="a trained model's folder")
+    _save(loaded.model, loaded.tokenizer, staged)
+    for name in weight_files(staged):
+        (staged / name).unlink()
+    _copy(weight_files(folder), folder, staged)
+    _add_facts(loaded.model, staged, folder, card_folder)
+    if card:
+        _write_card(staged, folder, card_folder, repo_id=repo_id, run_snippet=run_snippet)
+    else:
+        _copy(PLOTS, folder, staged)
+    _check(staged)
+
+
+def stage_loaded(
+    model: MultiLabelPreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    staged: Path,
+    *,
+    repo_id: str | None = None,
+    folder: Path | None = None,
+    max_shard_size: int | str = "50GB",
+    run_snippet: bool = True,
+) -> None:
+    """As `stage_model`, for a model in memory.
+
+    Args:
+        model (`MultiLabelPreTrainedModel`): the model.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): what is saved with it.
+        staged (`Path`): an empty folder.
+        repo_id (`str`, *optional*): where it is going, for the card's snippet.
+        folder (`Path`, *optional*): where it was loaded from. Results, metrics and README.md are taken from there as
+            long as the weights are the same: after more training they would be those of another model.
+        max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`): the largest file of weights.
+        run_snippet (`bool`, *optional*, defaults to `True`): let the card show what its snippet prints.
+    """
+    _save(model, tokenizer, staged, max_shard_size=max_shard_size)
+    if folder is not None and weights_fingerprint(str(folder)) != weights_fingerprint(str(staged)):
+        logger.warning(f"The weights are no longer those in {folder}: its results and its README.md are left out.")
+        folder = None
+    _add_facts(model, staged, folder, None)
+    _write_card(staged, folder, None, repo_id=repo_id, run_snippet=run_snippet and tokenizer is not None)
+    _check(staged)
+
+
+@contextlib.contextmanager
+def staging_folder(output: Path | None = None) -> Iterator[Path]:
+    """An empty folder to stage into; it becomes `output` when all went well, and goes when there is no `output`."""
+    beside = None if output is None else output.absolute().parent
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=beside) as temporary:
+        staged = Path(temporary, "model")
+        staged.mkdir()
+        yield staged
+        if output is not None:
+            if output.exists():
+                output.rmdir()  # an empty one
+            staged.rename(output)
+
+
+def _save(
+    model: MultiLabelPreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    staged: Path,
+    *,
+    max_shard_size: int | str = "50GB",
+) -> None:
+    model.save_pretrained(staged, max_shard_size=max_shard_size)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(staged)
+
+
+def _copy(names: Iterable[str], folder: Path, staged: Path) -> None:
+    for name in names:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, staged / name)
+
+
+def _add_facts(model: MultiLabelPreTrainedModel, staged: Path, folder: Path | None, card_folder: Path | None) -> None:
+    """Results, metrics and the user's README.md; then no JSON file in `staged` has anything of this machine in it."""
+    if folder is not None:
+        _copy((RESULTS, METRICS, CARD), folder, staged)
+    if card_folder is not None:
+        _copy((METRICS,), card_folder, staged)
+    label_names = set(model.config.id2label.values())
+    for name in (CONFIG, RESULTS, METRICS, *PROCESSORS):
+        if (staged / name).is_file() and name.endswith(".json") and name not in VOCABULARIES:
+            _scrub(staged / name, label_names)
+
+
+def _scrub(file: Path, label_names: set[str]) -> None:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"no JSON ({error})", file=file.name, accepted="the file as the command wrote it") from None
+    if not isinstance(content, dict):
+        raise UserError(f"found {type(content).__name__}", file=file.name, accepted="the file as the command wrote it")
+    labels = {key: content[key] for key in LABEL_KEYS if file.name == CONFIG and key in content}
+    kept = {key: value for key, value in content.items() if key not in labels and key not in LOADING_KEYS}
+    clean = scrubbed(kept, file=file.name, kept=label_names) | labels
+    if clean != content:
+        file.write_text(
+            json.dumps(clean, ensure_ascii=False, indent=2, sort_keys=file.name == CONFIG) + "\n", encoding="utf-8"
+        )
+
+
+def _write_card(
+    staged: Path, folder: Path | None, card_folder: Path | None, *, repo_id: str | None, run_snippet: bool
+) -> None:
+    """The card, from the staged files and, without a card folder, from what the model's folder has for one."""
+    with tempfile.TemporaryDirectory() as sources:
+        if card_folder is None and folder is not None:
+            _copy(CARD_SOURCES, folder, Path(sources))
+            card_folder = Path(sources)
+        write_card(staged, repo_id=repo_id or "model", card_folder=card_folder, run_snippet=run_snippet)
+
+
+def _check(staged: Path) -> None:
+    """The allow-list, on what was written: whatever wrote it, nothing else leaves."""
+    found = {path.relative_to(staged).as_posix() for path in staged.rglob("*") if not path.is_dir()}
+    strange = found - publication_files(found, staged)
+    if strange:
+        raise UserError("is no part of a published model", file=min(strange), accepted="what docs/hub.md lists")
+    if CARD in found:
+        refuse_tokens((staged / CARD).read_text(encoding="utf-8"), file=CARD)

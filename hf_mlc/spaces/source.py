@@ -1,0 +1,147 @@
+"""What a Space needs to know of its model: its commit, its thresholds, and what its card says. No weights are read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from transformers import AutoConfig
+from transformers.utils import CONFIG_NAME, cached_file, extract_commit_hash
+
+from hf_mlc.auto import architecture_of
+from hf_mlc.errors import UserError
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.modeling.pipeline_multi_label import TASK
+from hf_mlc.publishing.hub_errors import hub_errors
+
+
+MEDICAL_DEVICE = "medical device"
+NO_MEDICAL_DEVICE = f"This is no {MEDICAL_DEVICE}: its answers need the judgement of a professional."
+CLINICAL_TAGS = {"medical", "clinical", "healthcare", "icd-10"}
+MAX_LIMITS = 700  # characters of the card's sections that the page shows
+MAX_EXAMPLES = 6
+_SECTION = re.compile(r"^#{1,6}\s[^\n]*\b(?:limits?|limitations?|risks?)\b[^\n]*\n(.*?)(?=^#|\Z)", re.I | re.M | re.S)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model as a Space shows it.
+
+    Args:
+        name (`str`): its Hub id, or the absolute path of its folder.
+        on_hub (`bool`): whether it is a Hub id.
+        revision (`str`, *optional*): the commit that was found; `None` for a folder.
+        config (`MultiLabelConfig`): its configuration.
+        examples (`tuple[dict[str, str], ...]`): `{"title", "text"}` of the texts in the card's `widget` entries.
+        limits (`str`): what the card says on limits and risks, in Markdown; may be empty.
+    """
+
+    name: str
+    on_hub: bool
+    revision: str | None
+    config: MultiLabelConfig
+    examples: tuple[dict[str, str], ...] = ()
+    limits: str = ""
+
+
+def read_source(name_or_path: str, *, revision: str | None = None) -> ModelSource:
+    """Looks a model up, in a folder or on the Hub.
+
+    Args:
+        name_or_path (`str`): a saved model's folder or a Hub id.
+        revision (`str`, *optional*): branch, tag or commit on the Hub; the commit that it names now is kept.
+
+    Raises:
+        `UserError`: no such folder, repository or revision, no right to read it, a model that isn't one of ours, or
+            one without the pipeline's file.
+    """
+    folder = Path(name_or_path)
+    on_hub = not folder.exists()
+    if on_hub and (name_or_path.count("/") != 1 or name_or_path.startswith((".", "/", "~"))):
+        raise UserError(
+            "no such folder", file=name_or_path, field="model", accepted="a saved model's folder or a Hub id org/name"
+        )
+    name = name_or_path if on_hub else str(folder.resolve())
+    try:
+        commit = extract_commit_hash(cached_file(name, CONFIG_NAME, revision=revision), None) if on_hub else None
+        config = AutoConfig.from_pretrained(name, revision=commit)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"no readable config.json ({reason})", file=name_or_path, field="model") from None
+    architecture_of(config.model_type)
+    if TASK not in set(getattr(config, "custom_pipelines", None) or ()):
+        raise UserError(
+            f"its config.json names no pipeline for {TASK}, which the app runs",
+            file=name_or_path,
+            field="model",
+            accepted="a model saved or published by this version of hf_mlc",
+        )
+    card = _card(name, commit, on_hub=on_hub)
+    metadata = card.data.to_dict() if card is not None else {}
+    return ModelSource(
+        name=name,
+        on_hub=on_hub,
+        revision=commit,
+        config=config,
+        examples=tuple(card_examples(metadata)),
+        limits=card_limits(card.text if card is not None else "", metadata),
+    )
+
+
+def _card(name: str, revision: str | None, *, on_hub: bool) -> ModelCard | None:
+    """The model's card, or `None` where there is none."""
+    path = Path(name, "README.md")
+    if on_hub:
+        with hub_errors(name):
+            try:
+                path = Path(hf_hub_download(name, "README.md", revision=revision))
+            except LocalEntryNotFoundError:  # not "it has none" but "the Hub could not be asked"
+                raise UserError("its README.md can't be fetched", file=name, accepted="a network") from None
+            except EntryNotFoundError:
+                return None
+    if not path.is_file():
+        return None
+    try:
+        return ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True)
+    except (yaml.YAMLError, ValueError) as error:
+        reason = getattr(error, "problem", None) or str(error).strip().split("\n")[0]
+        raise UserError(
+            f"its metadata can't be read ({reason})", file=path, accepted="YAML between two lines of ---"
+        ) from None
+
+
+def card_examples(metadata: dict[str, Any]) -> list[dict[str, str]]:
+    """`{"title", "text"}` of each text among the `widget` entries of a card's metadata, at most six."""
+    widget = metadata.get("widget")
+    found = []
+    for entry in widget if isinstance(widget, list) else []:
+        text = entry.get("text") if isinstance(entry, dict) else None
+        if not isinstance(text, str) or not text.strip():
+            continue
+        words = " ".join(text.split())
+        title = entry.get("example_title") or (words if len(words) <= 60 else words[:59].rstrip() + "…")
+        found.append({"title": str(title), "text": text})
+    return found[:MAX_EXAMPLES]
+
+
+def card_limits(text: str, metadata: dict[str, Any]) -> str:
+    """What a card's sections on limits and on risks say (the first paragraphs), in Markdown.
+
+    A model with a clinical tag is said to be no medical device, whether or not its card says so.
+    """
+    sections = re.sub(r"<!--.*?-->", "", "\n\n".join(_SECTION.findall(text)), flags=re.S)
+    kept = ""
+    for paragraph in re.split(r"\n\s*\n", sections.strip()):
+        if kept and len(kept) + len(paragraph) > MAX_LIMITS:
+            break
+        kept = f"{kept}\n\n{paragraph.strip()}".strip()
+    tags = metadata.get("tags")
+    clinical = {str(tag).lower() for tag in tags} & CLINICAL_TAGS if isinstance(tags, list) else set()
+    if (clinical or MEDICAL_DEVICE in sections.lower()) and MEDICAL_DEVICE not in kept.lower():
+        kept = f"{NO_MEDICAL_DEVICE}\n\n{kept}".strip()
+    return kept

@@ -1,0 +1,111 @@
+"""Exported graphs give the numbers of the torch model, whatever the batch looks like."""
+
+from __future__ import annotations
+
+import onnx_ir
+import pytest
+import torch
+from torch import nn
+
+from hf_mlc.errors import UserError
+from hf_mlc.exporting.graph import check_installed, check_opset, traced
+from hf_mlc.exporting.running import OnnxClassifier, open_session
+from hf_mlc.modeling.text_encoder import BagOfWordsEncoder
+from tests.common.plant_tester import PlantModelTester
+from tests.exporting.conftest import small_model, spread_out
+
+
+ENCODERS = {
+    "bag_of_words": {},
+    "convolution": {"document_context": True},
+    "gru": {},
+    "lstm": {},
+    "transformer": {},
+}
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def pair(request, tmp_path_factory):
+    """A tester, its torch model and that model's graph in a session."""
+    tester = PlantModelTester(encoder=request.param)
+    torch.manual_seed(0)
+    model = tester.model_class(tester.get_config(embedding_std=1.0, **ENCODERS[request.param])).eval()
+    spread_out(model)
+    file = tmp_path_factory.mktemp("graph") / "model.onnx"
+    onnx_ir.save(traced(model), file)
+    return tester, model, OnnxClassifier(open_session(file, num_threads=1), model.config)
+
+
+def _largest_difference(pair, documents, **padding) -> float:
+    tester, model, session = pair
+    batch = tester.collate(documents, **padding)
+    with torch.no_grad():
+        expected = model(**batch).logits
+    assert expected.std() > 0.1
+    found = session(**batch).logits
+    assert found.shape == expected.shape
+    return (found - expected).abs().max().item()
+
+
+@pytest.mark.parametrize("padding", PlantModelTester.paddings)
+@pytest.mark.parametrize("extra", [0, 1, 12])
+def test_padding_in_any_place_gives_the_numbers_of_torch(pair, padding, extra):
+    assert _largest_difference(pair, pair[0].documents(4), padding=padding, extra=extra) < 1e-4
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 30, 64])
+def test_one_document_of_any_length_gives_the_numbers_of_torch(pair, length):
+    document = tuple(range(2, 34)) * 2
+    assert _largest_difference(pair, [document[:length]]) < 1e-4
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 33])
+def test_a_batch_of_any_size_gives_the_numbers_of_torch(pair, rows):
+    assert _largest_difference(pair, pair[0].documents(rows)) < 1e-4
+
+
+@pytest.mark.parametrize("documents", [[()], [(), ()], [(5, 6, 7), ()], [(), (5,), (8, 9, 3, 4)]])
+@pytest.mark.parametrize("extra", [0, 5])
+def test_empty_documents_give_the_numbers_of_torch(pair, documents, extra):
+    assert _largest_difference(pair, documents, extra=extra) < 1e-4
+
+
+def test_an_empty_document_gets_the_output_bias(pair):
+    tester, model, session = pair
+    logits = session(**tester.collate([()])).logits
+    assert torch.allclose(logits[0], model.decoder.bias, atol=1e-5)
+
+
+def test_an_older_version_of_the_operators_can_be_written(loaded, tmp_path):
+    program = traced(loaded.model, opset=18)
+    assert program.opset_imports[""] == 18
+    onnx_ir.save(program, tmp_path / "model.onnx")
+    session = OnnxClassifier(open_session(tmp_path / "model.onnx"), loaded.model.config)
+    batch = {"input_ids": torch.tensor([[2, 3, 4]]), "attention_mask": torch.tensor([[1, 1, 0]])}
+    with torch.no_grad():
+        assert torch.allclose(session(**batch).logits, loaded.model(**batch).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("opset", [0, 17, 1000])
+def test_a_version_of_the_operators_that_cannot_be_written_is_refused(opset):
+    with pytest.raises(UserError, match=rf"opset.*{opset}.*accepted: 18 to \d+"):
+        check_opset(opset)
+
+
+def test_a_forward_that_looks_at_its_values_is_refused_in_one_line(monkeypatch):
+    def encode(self, embedded_BTE, mask_BT):
+        return [embedded_BTE * (2 if mask_BT.sum() > 3 else 1)]
+
+    monkeypatch.setattr(BagOfWordsEncoder, "encode", encode)
+    forward = nn.GRU.forward
+    with pytest.raises(UserError, match="its forward can't be exported to ONNX") as refusal:
+        traced(small_model().model)
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 500
+    assert nn.GRU.forward is forward
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_without_the_extra_one_line_names_it(package, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    with pytest.raises(UserError, match=rf"{package} is not installed; accepted: pip install hf_mlc\[onnx\]"):
+        check_installed()

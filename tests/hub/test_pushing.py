@@ -1,0 +1,253 @@
+"""`Trainer(push_to_hub=True)` and `model.push_to_hub`: the files of `publish`, in every commit, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from hf_mlc import MultiLabelCollator, MultiLabelTrainer, MultiLabelTrainingArguments, load_model
+from hf_mlc.cards import writing
+from hf_mlc.publishing import stage_model
+from hf_mlc.publishing.contents import publication_files
+from tests.hub.publisher import train_words
+
+
+@pytest.fixture(scope="session")
+def names(demo_model, tmp_path_factory) -> set[str]:
+    """The files of a publication of the demo model."""
+    staged = tmp_path_factory.mktemp("names")
+    stage_model(demo_model, staged, run_snippet=False)
+    return {path.name for path in staged.iterdir()}
+
+
+def train(publisher, corpus, folder, *words: str, **environment: str):
+    return publisher.command("train", *train_words(corpus, folder, *words), **environment)
+
+
+def commits_of(publisher, repo_id: str) -> list[tuple[str, dict[str, bytes]]]:
+    """Title and files of every commit but the Hub's own first one, the oldest first."""
+    repo = publisher.hub.repo(repo_id)
+    commits = []
+    for sha, facts in repo.history(repo.resolve("main")):
+        files = {path: repo.content(stored) for path, stored in repo.files_at(sha).items() if path != ".gitattributes"}
+        commits.append((facts["title"], files))
+    return commits[::-1][1:]
+
+
+# -- the trainer
+
+
+@pytest.mark.parametrize("strategy", ["end", "every_save", "checkpoint", "all_checkpoints"])
+def test_with_every_strategy_all_commits_hold_a_model_and_nothing_else(
+    publisher, demo_corpus, names, tmp_path, strategy
+):
+    repo_id, folder = publisher.repo_id(), tmp_path / "run"
+    words = ["--push_to_hub", "true", "--hub_model_id", repo_id, "--hub_strategy", strategy, "--do_predict", "true"]
+    outcome = train(publisher, demo_corpus, folder, *words, "--hub_private_repo", "true")
+    assert outcome.status == 0, outcome.stderr
+    assert f"published as {repo_id}" in outcome.stderr
+
+    *before, (title, files) = commits_of(publisher, repo_id)
+    assert title == "End of training"
+    assert set(files) == names
+    assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert files["results.json"] == (folder / "results.json").read_bytes()
+    results = json.loads(files["results.json"])
+    assert f"| {results['test']['f1_micro']:.3f}" in files["README.md"].decode()
+    assert str(tmp_path).encode() not in b"".join(files.values())
+    assert publisher.hub.repo(repo_id).facts["private"]
+
+    titles = [title for title, _ in before]
+    if strategy == "end":
+        assert titles == []
+    elif strategy == "all_checkpoints":
+        assert titles == ["Training in progress, epoch 1", "Training in progress, epoch 2"]
+        assert before[0][1]["model.safetensors"] != before[1][1]["model.safetensors"]
+    else:  # the second is left out where the first is still going on
+        assert titles[0] == "Training in progress, epoch 1"
+    for _, files in before:
+        assert set(files) == {name for name in names if not name.endswith(".png")} - {"results.json"}
+    assert ("what a run is resumed from stays in" in outcome.stderr) == ("checkpoint" in strategy)
+    assert not list(folder.rglob("training_args.bin"))
+
+
+def test_a_failed_push_in_the_background_is_no_end_of_the_training(publisher, demo_corpus, names, tmp_path):
+    repo_id = publisher.repo_id()
+    publisher.hub.fail("commit", "500")
+    outcome = train(publisher, demo_corpus, tmp_path / "run", "--push_to_hub", "true", "--hub_model_id", repo_id)
+    assert outcome.status == 0, outcome.stderr
+    assert "a checkpoint was not pushed" in outcome.stderr
+    assert set(publisher.hub.files(repo_id)) == names
+
+
+def test_a_push_that_failed_at_the_end_is_done_by_publish(publisher, demo_corpus, names, tmp_path):
+    repo_id, folder = publisher.repo_id(), tmp_path / "run"
+    publisher.hub.fail("commit", "drop", times=None)
+    outcome = train(publisher, demo_corpus, folder, "--push_to_hub", "true", "--hub_model_id", repo_id)
+    assert outcome.status == 2
+    assert outcome.stderr.splitlines()[-1].startswith(f"hf-mlc: error: {repo_id}: the Hub can't be reached")
+    publisher.hub.repair()
+    assert publisher.command("publish", "--model", folder, "--repo_id", repo_id).status == 0
+    assert set(publisher.hub.files(repo_id)) == names
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "token", "words"),
+    [
+        ("nobody/x", "hf_of_org", "belongs to nobody; accepted: org"),
+        ("org/x", "hf_of_nobody", "the Hub doesn't accept the token"),
+        ("org/x", "hf_read_only", "the token may only read"),
+    ],
+)
+def test_what_stands_in_the_way_is_said_before_training(publisher, demo_corpus, tmp_path, repo_id, token, words):
+    given = ["--push_to_hub", "true", "--hub_model_id", repo_id]
+    outcome = train(publisher, demo_corpus, tmp_path / "run", *given, HF_TOKEN=token)
+    assert outcome.status == 2
+    assert words in outcome.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("checkpoint-*"))
+
+
+# -- the trainer's card
+
+
+@pytest.fixture
+def quick_cards(monkeypatch):
+    """Cards without the output of their snippet, which takes seconds to make."""
+    monkeypatch.setattr(writing, "printed_by_snippet", lambda facts: None)
+
+
+def trainer_of(demo_model, folder) -> MultiLabelTrainer:
+    loaded = load_model(str(demo_model), device="cpu")
+    rows = [{**loaded.tokenizer("pneumonia and fever"), "labels": [number]} for number in range(6)]
+    rows = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows]
+    return MultiLabelTrainer(
+        loaded.model,
+        MultiLabelTrainingArguments(
+            str(folder), num_train_epochs=1, report_to="none", use_cpu=True, disable_tqdm=True, save_strategy="no",
+            load_best_model_at_end=False, train_sampling_strategy="random",
+        ),
+        train_dataset=rows,
+        eval_dataset=rows,
+        data_collator=MultiLabelCollator(loaded.tokenizer, loaded.model.config.num_labels),
+        processing_class=loaded.tokenizer,
+    )  # fmt: skip
+
+
+def test_create_model_card_writes_our_card_and_keeps_the_users_words(demo_model, tmp_path, quick_cards):
+    trainer = trainer_of(demo_model, tmp_path)
+    trainer.train()
+    trainer.tune_thresholds()
+    trainer.evaluate()
+    trainer.evaluate_test(trainer.eval_dataset)
+    trainer.save_model()
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n\nMy words.\n")
+    trainer.create_model_card(tags="clinical", language="en", dataset_tags="org/notes", finetuned_from="org/base")
+    card = (tmp_path / "README.md").read_text()
+    assert "license: mit" in card and "My words." in card and "<!-- hf_mlc: begin -->" in card
+    header = card.partition("---\n")[2].partition("\n---")[0].splitlines()
+    assert {"language: en", "- clinical", "- plant", "- org/notes", "base_model: org/base"} <= set(header)
+    results = json.loads((tmp_path / "results.json").read_text())
+    newest = {
+        split: next(row for row in reversed(trainer.state.log_history) if f"{prefix}f1_micro" in row)
+        for split, prefix in (("validation", "eval_"), ("test", "test_"))
+    }
+    assert results["validation"]["f1_micro"] == newest["validation"]["eval_f1_micro"]
+    assert results["test"]["f1_micro"] == newest["test"]["test_f1_micro"]
+    assert results["thresholds"] == trainer.threshold_choice.to_dict()
+    assert results["training"]["steps"] == trainer.state.global_step == 1
+
+    trainer.create_model_card(tags="clinical")  # a second time
+    assert (tmp_path / "README.md").read_text().count("- clinical") == 1
+
+
+def test_results_that_the_caller_wrote_are_left_alone(demo_model, tmp_path, quick_cards):
+    trainer = trainer_of(demo_model, tmp_path)
+    trainer.save_model()
+    trainer.evaluate()
+    shutil.copy(demo_model / "results.json", tmp_path)
+    trainer.has_results = True
+    trainer.create_model_card()
+    assert (tmp_path / "results.json").read_bytes() == (demo_model / "results.json").read_bytes()
+
+
+# -- the model
+
+
+PUSH = """
+import json, sys
+from hf_mlc import load_model
+folder, repo_id, arguments = sys.argv[1:]
+loaded = load_model(folder, device="cpu")
+{change}
+print(loaded.model.push_to_hub(repo_id, **json.loads(arguments)).oid)
+"""
+
+
+def push(publisher, folder, repo_id: str, change: str = "", **arguments):
+    return publisher.snippet(PUSH.replace("{change}", change), folder, repo_id, json.dumps(arguments))
+
+
+def test_a_model_pushes_the_files_of_publish(publisher, demo_model, names):
+    repo_id = publisher.repo_id()
+    outcome = push(publisher, demo_model, repo_id, commit_message="by hand", private=True, tags=["clinical"])
+    assert outcome.status == 0, outcome.stderr
+    files = publisher.hub.files(repo_id)
+    assert set(files) == names
+    assert files["results.json"] == (demo_model / "results.json").read_bytes()
+    assert "- clinical\n" in files["README.md"].decode()
+    assert publisher.hub.commits(repo_id)[0] == "by hand"
+    assert publisher.hub.repo(repo_id).facts["private"]
+
+    outcome = push(publisher, demo_model, repo_id, "loaded.model.decoder.bias.data += 1", revision="next")
+    assert "its results and its README.md are left out" in outcome.stderr
+    assert {name for name in names if not name.endswith(".png")} - {"results.json"} == set(
+        publisher.hub.files(repo_id, "next")
+    )
+
+
+def test_a_model_that_was_never_saved_goes_with_the_tokenizer_it_is_given(publisher, demo_model, names):
+    repo_id = publisher.repo_id()
+    fresh = "loaded.model = type(loaded.model)(loaded.model.config); loaded.model.config.name_or_path = ''"
+    assert push(publisher, demo_model, repo_id, fresh).status == 0
+    without = {name for name in names if not name.startswith("tokenizer") and not name.endswith(".png")}
+    assert set(publisher.hub.files(repo_id)) == without - {"results.json"}
+    given = PUSH.replace("repo_id, **", "repo_id, tokenizer=loaded.tokenizer, **").replace("{change}", fresh)
+    assert publisher.snippet(given, demo_model, repo_id, "{}").status == 0
+    assert {"tokenizer.json", "tokenizer_config.json"} <= set(publisher.hub.files(repo_id))
+
+
+def test_save_pretrained_pushes_as_well(publisher, demo_model, names, tmp_path):
+    repo_id = publisher.repo_id()
+    snippet = """
+import sys
+from hf_mlc import load_model
+model = load_model(sys.argv[1], device="cpu").model
+model.save_pretrained(sys.argv[3], push_to_hub=True, repo_id=sys.argv[2], private=True, commit_message="saved")
+"""
+    outcome = publisher.snippet(snippet, demo_model, repo_id, tmp_path / "saved")
+    assert outcome.status == 0, outcome.stderr
+    assert set(publisher.hub.files(repo_id)) == names
+    assert publisher.hub.commits(repo_id)[0] == "saved"
+    assert publisher.hub.repo(repo_id).facts["private"]
+    assert "README.md" not in {path.name for path in (tmp_path / "saved").iterdir()}
+
+
+def test_the_copy_beside_the_weights_pushes_as_transformers_does(publisher, demo_model, names, tmp_path):
+    """Without this package there is no card and no tokenizer, but weights, configuration and code."""
+    repo_id = publisher.repo_id()
+    change = "type(loaded.model).publisher = None"
+    outcome = push(publisher, demo_model, repo_id, change)
+    assert outcome.status == 0, outcome.stderr
+    files = publisher.hub.files(repo_id)
+    assert {name for name in names if name.endswith(".py")} | {"config.json", "model.safetensors"} <= set(files)
+    (tmp_path / "there").mkdir()
+    for name, content in files.items():
+        (tmp_path / "there" / name).write_bytes(content)
+    assert publication_files(files, tmp_path / "there") == set(files)
+
+
+def test_a_pull_request_is_refused(publisher, demo_model):
+    outcome = push(publisher, demo_model, "org/x", create_pr=True)
+    assert "field 'create_pr': found True; accepted: False" in outcome.stderr

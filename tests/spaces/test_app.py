@@ -1,0 +1,102 @@
+"""Parts of the app that are easier looked at one by one than through a browser."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def app():
+    pytest.importorskip("gradio", reason="gradio is not installed (pip install hf_mlc[space])")
+    return importlib.import_module("hf_mlc.spaces.app")
+
+
+def found(*scores: float, more: bool = False, evidence: list | None = None) -> dict:
+    """An answer of labels A, B, ...; the model's own threshold is 0.5."""
+    labels = [
+        {
+            "label": chr(65 + n),
+            "about": "",
+            "score": score,
+            "threshold": 0.5,
+            "tuned": score >= 0.5,
+            "evidence": evidence,
+        }
+        for n, score in enumerate(scores)
+    ]
+    return {"text": "some text", "tokens": 2, "read": 2, "more": more, "labels": labels}
+
+
+def names(html: str, kind: str) -> list[str]:
+    return re.findall(f'class="row {kind}" name="label" data-label="(.)"', html)
+
+
+def heading(html: str) -> str:
+    return re.search("<b>(.*?)</b>", html)[1]
+
+
+def test_a_score_on_the_threshold_passes_it_and_three_labels_follow_below(app):
+    html = app.label_list(found(0.9, 0.3, 0.2, 0.1, 0.05, 0.001), 0.3, False, 10, "")
+    assert names(html, "predicted") == ["A", "B"]
+    assert names(html, "below") == ["C", "D", "E"]
+    assert heading(html) == "2 labels."
+    assert "&lt;0.01" not in html
+    assert "&lt;0.01" in app.label_list(found(0.9, 0.001), 0.3, False, 10, "")  # 0.00 would read as never
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"), [(False, "2 labels, the best 1 shown."), (True, "2 labels or more, the best 1 shown.")]
+)
+def test_where_labels_were_left_out_the_count_says_so(app, more, expected):
+    assert heading(app.label_list(found(0.9, 0.8, more=more), 0.5, False, 1, "")) == expected
+
+
+def test_one_label_is_one_label(app):
+    assert heading(app.label_list(found(0.9, 0.1), 0.5, True, 10, "")) == "1 label."
+
+
+def test_evidence_is_marked_by_weight_and_what_is_far_from_it_is_cut(app):
+    text = f"first {'filler ' * 100}middle {'filler ' * 100}last"
+    spans = [
+        {"start": text.index(word), "end": text.index(word) + len(word), "text": word, "weight": weight}
+        for word, weight in (("middle", 2.0), ("first", 1.0), ("last", 0.0))
+    ]
+    html = app.evidence_view(text, spans)
+    # strength 0.25 + 0.75 * weight / 2; a weight of 0 is no evidence
+    assert re.findall(r'strength:(.*?)" title="weight .*?">(\w+)<', html) == [("0.62", "first"), ("1.00", "middle")]
+    assert html.count("[…]") == 2
+    assert len(html) < 800
+    plain = re.sub("<.*?>", "", html)
+    assert set(plain.split()) == {"first", "filler", "[…]", "middle"}  # no word is cut in two
+
+
+def test_a_model_that_cannot_explain_says_so(app):
+    assert "does not tell from which words" in app.evidence_view("text", None)
+    assert "No words stand out" in app.evidence_view("text", [])
+
+
+def test_a_model_that_cannot_be_loaded_is_one_friendly_line_and_is_tried_again(app, tmp_path, caplog):
+    settings = {"model": str(tmp_path / "gone"), "revision": None}
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            state, opened, html = app.answer(settings, "a text", 0.5, True, 10)
+            assert (state, opened) == (None, "")
+            assert html == app.message(app.NOT_LOADED, "problem")
+    assert len([line for line in caplog.records if "could not be loaded" in line.message]) == 2
+
+
+def test_a_text_that_the_model_fails_on_is_one_friendly_line(app, monkeypatch, caplog):
+    monkeypatch.setattr(app, "load", lambda model, revision: None)  # None is no pipeline
+    with caplog.at_level(logging.ERROR):
+        html = app.answer({"model": "org/model", "revision": None}, "a secret note", 0.5, True, 10)[2]
+    assert html == app.message(app.FAILED, "problem")
+    assert "secret" not in caplog.text  # what a visitor typed stays out of the log
+
+
+def test_one_threshold_for_all_labels_is_named_by_its_value(app):
+    one = {"thresholds": {"lowest": 0.384, "median": 0.384, "highest": 0.384}}
+    assert app.own_thresholds(one) == (0.38, "Use the model's own threshold (0.38)")
