@@ -37,7 +37,7 @@ class PlantConfig(MultiLabelConfig):
         word_dropout (`float`, *optional*, defaults to 0.1): share of tokens replaced by the unknown one in training.
         embedding_dropout (`float`, *optional*, defaults to 0.2): on the word vectors.
         hidden_dropout (`float`, *optional*, defaults to 0.3): between layers and on the encoder's output.
-        embedding_std (`float`, *optional*, defaults to 0.1): standard deviation of the initial word vectors.
+        embedding_std (`float`, *optional*, defaults to 0.02): standard deviation of the initial word vectors.
         initializer_range (`float`, *optional*, defaults to 0.02): standard deviation of other initial weights.
         attention_block_size (`int`, *optional*):
             Labels attended to at once on CPU; chosen from the sizes if not given. Results don't depend on it.
@@ -63,7 +63,7 @@ class PlantConfig(MultiLabelConfig):
     word_dropout: float | int = 0.1
     embedding_dropout: float | int = 0.2
     hidden_dropout: float | int = 0.3
-    embedding_std: float | int = 0.1
+    embedding_std: float | int = 0.02
     initializer_range: float | int = 0.02
     attention_block_size: int | None = None
     attention_implementation: Literal["auto", "eager", "blocks", "sdpa"] = "auto"
