@@ -24,7 +24,7 @@ EXTRAS = {
     "compare": ["scikit-learn>=1.5"],
     "cards": ["jinja2>=3.1", "matplotlib>=3.9"],
     "explain": ["captum>=0.8", "matplotlib>=3.9"],
-    "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
+    "onnx": ["torch>=2.8", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
     "space": ["gradio>=6.0"],
 }
 EXTRAS["dev"] = [

@@ -32,7 +32,7 @@ from hf_mlc.explaining.hit_rates import METRICS, marked_words, span_hits
 from hf_mlc.explaining.lexical import LexicalBaseline
 from hf_mlc.inference import LoadedModel, load_model
 from hf_mlc.labels import LabelSpace
-from hf_mlc.run_facts import Stopwatch, versions
+from hf_mlc.run_facts import Stopwatch, versions, weights_fingerprint
 
 
 RANDOM_ORDERS = 5  # of each text's words, for the deletion of random ones
@@ -88,6 +88,7 @@ def main() -> None:
 
     report = {
         "model": Path(args.model).name,
+        "weights": weights_fingerprint(args.model),
         "dataset": args.dataset_name.name,
         "split": args.split,
         "documents": len(rows),

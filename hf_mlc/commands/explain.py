@@ -17,8 +17,8 @@ from hf_mlc.data.reading import check_file, decoded_line, json_row
 from hf_mlc.data.rows import RowForm, checked_row
 from hf_mlc.errors import UserError
 from hf_mlc.explaining import METHODS, Explanation, explain_labels, to_html, to_png
-from hf_mlc.explaining.explain import BASELINES
 from hf_mlc.explaining.gradients import STEPS
+from hf_mlc.explaining.methods import BASELINES
 from hf_mlc.files import written_whole
 from hf_mlc.inference import load_model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hf_mlc.commands.parsing import parse_arguments
-from hf_mlc.commands.running import say
+from hf_mlc.commands.running import check_output_folder, say
 from hf_mlc.exporting.folder import check_new_folder, export_onnx
 from hf_mlc.exporting.graph import check_installed, check_opset
 from hf_mlc.inference import load_model
@@ -27,6 +27,7 @@ class ExportArguments:
     def __post_init__(self):
         check_installed()
         check_opset(self.opset)
+        check_output_folder(self.output, field="output")
         check_new_folder(self.output)
 
 

@@ -56,7 +56,9 @@ def load_from_hub(
     except UserError:
         raise
     except FAILURES as failure:
-        problem = unreachable or hub_problem(failure) or HubProblem(str(failure), ACCEPTED)
+        # the example is one of Python, as the message of a missing configuration ends
+        said = str(failure).partition("Example of usage")[0].strip()
+        problem = unreachable or hub_problem(failure) or HubProblem(said, ACCEPTED)
         raise UserError(f"cannot be loaded ({problem.problem})", file=name, accepted=problem.accepted) from None
 
 

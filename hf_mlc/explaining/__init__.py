@@ -1,7 +1,7 @@
 """Why a label: words with weights, a page or a picture of them, and how far they can be trusted (docs/explanations.md)."""
 
-from hf_mlc.explaining.explain import METHODS, explain, explain_labels
 from hf_mlc.explaining.explanation import Explanation
+from hf_mlc.explaining.methods import METHODS, explain, explain_labels
 from hf_mlc.explaining.page import to_html
 from hf_mlc.explaining.picture import to_png
 

@@ -27,7 +27,8 @@ class EvidenceRow(NamedTuple):
 def read_evidence(file: str | Path) -> list[EvidenceRow]:
     """The rows of a JSON Lines file with the columns `id`, `text`, `labels` and `evidence`.
 
-    `evidence` is either `{label: [[start, end], ...]}` or `[{"label": ..., "spans": [[start, end], ...]}, ...]`.
+    `evidence` is either `{label: [[start, end], ...]}` or `[{"label": ..., "spans": [[start, end], ...]}, ...]`. An empty
+    span, of which CodiEsp has a few, marks nothing.
 
     Raises:
         `UserError`: evidence that isn't there, has another form or isn't in the text, naming file and row.
@@ -58,7 +59,8 @@ def _spans(evidence: Any, length: int) -> Spans:
     found: Spans = {}
     for label, spans in entries:
         for start, end in spans:
-            if not 0 <= start < end <= length:
+            if not 0 <= start <= end <= length:
                 raise ValueError(f"the span [{start}, {end}] in a text of {length} characters")
-            found.setdefault(label, []).append((start, end))
+            if start < end:
+                found.setdefault(label, []).append((start, end))
     return found

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from hf_mlc.explaining.explain import encode
 from hf_mlc.explaining.explanation import Explanation
+from hf_mlc.explaining.methods import encode
 from hf_mlc.inference import LoadedModel
 
 

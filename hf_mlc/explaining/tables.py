@@ -42,10 +42,14 @@ def _tables_of(name: str, report: Mapping[str, Any]) -> str:
     gradients = report["integrated_gradients"]
     parts.append(
         f"Deletion: {counts['predicted']:,} predicted labels, right or wrong. Integrated gradients with "
-        f"{gradients['steps']} steps miss their sum by {100 * gradients['median_relative_delta']:.2f} % (median; at most "
-        f"{100 * gradients['largest_relative_delta']:.1f} %)."
+        f"{gradients['steps']} steps miss their sum by {_percent(gradients['median_relative_delta'])} (median), at most by "
+        f"{_percent(gradients['largest_relative_delta'])}."
     )
     return "\n\n".join(parts)
+
+
+def _percent(share: float) -> str:
+    return "less than 0.01 %" if share < 1e-4 else f"{100 * share:.2f} %"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hf_mlc.commands.running import check_output_folder
 from hf_mlc.errors import UserError
 from hf_mlc.exporting.graph import check_installed, check_opset, traced
 from hf_mlc.exporting.int8 import quantize_tables
@@ -105,11 +104,11 @@ def export_onnx(
 
 
 def check_new_folder(path: str | Path) -> None:
-    """`UserError` unless `path` is an empty folder, or one can be made there."""
+    """`UserError` where something is in the way of a new folder; an empty one isn't."""
     path = Path(path)
-    check_output_folder(path, field="output")
-    if path.is_dir() and any(path.iterdir()):
-        raise UserError("is not empty", file=path, field="output", accepted="a new or an empty folder")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        problem = "is not empty" if path.is_dir() else "is no folder"
+        raise UserError(problem, file=path, field="output", accepted="a new or an empty folder")
 
 
 def _written(program: onnx_ir.Model, model: MultiLabelPreTrainedModel, folder: Path) -> float:

@@ -86,7 +86,8 @@ def load_onnx(
         providers (`Sequence`, *optional*): onnxruntime's execution providers, best first; the CPU if not given.
 
     Raises:
-        `UserError`: no such file, a graph that is cut short or of another model, no tokenizer, onnxruntime missing.
+        `UserError`: no such file, a graph that is cut short or of another model, no tokenizer, a provider that isn't
+            there, onnxruntime not installed.
     """
     folder = Path(folder)
     if not (folder / ONNX_FILE).is_file():
@@ -107,12 +108,17 @@ def open_session(
         import onnxruntime
     except ModuleNotFoundError:
         raise UserError("onnxruntime is not installed", accepted=EXTRA) from None
+    providers = list(providers or ["CPUExecutionProvider"])
+    available = onnxruntime.get_available_providers()
+    for name in (provider if isinstance(provider, str) else provider[0] for provider in providers):
+        if name not in available:  # onnxruntime would print on standard output and take the CPU
+            raise UserError(f"found {name}", field="providers", accepted=", ".join(available))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: it warns of every shape that it had to work out itself
     if num_threads is not None:
         options.intra_op_num_threads = num_threads
     try:
-        return onnxruntime.InferenceSession(file, options, providers=list(providers or ["CPUExecutionProvider"]))
+        return onnxruntime.InferenceSession(file, options, providers=providers)
     except Exception as error:  # its errors have no class in common but this one
         reason = str(error).strip().splitlines()[0]
         raise UserError(

@@ -21,7 +21,6 @@ from hf_mlc.commands.running import run
 from hf_mlc.inference import LoadedModel, load_model, predict_texts, score_texts
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
-from hf_mlc.modeling import configuration_multi_label
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 from tests.commands.conftest import read_jsonl
@@ -343,21 +342,10 @@ def test_the_best_labels_are_asked_of_the_model_itself(shortlisting, monkeypatch
     assert next(predict_texts(shortlisting, ["x x x"], top_k=1)) == [{"label": "d", "score": HIGH}]
 
 
-def test_names_of_very_many_labels_are_read_from_the_revision_that_was_asked_for(trained, copy_of, monkeypatch):
+def test_names_of_very_many_labels_are_read_from_their_file(trained, copy_of):
     model = copy_of(trained)
     labels_beside()(model)
     names = load_model(str(trained)).label_space.names
     loaded = load_model(str(model))
     assert loaded.label_space.names == names
     assert list(loaded.model.config.id2label.values()) == names
-
-    asked = []
-    original = configuration_multi_label.cached_file
-
-    def cached_file(**source):
-        asked.append(source.get("revision"))
-        return original(**source)
-
-    monkeypatch.setattr(configuration_multi_label, "cached_file", cached_file)
-    load_model(str(model), revision="v2")
-    assert asked and set(asked) == {"v2"}

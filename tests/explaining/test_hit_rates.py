@@ -59,7 +59,7 @@ def test_both_forms_of_evidence_are_read(tmp_path):
     file.write_text(
         '{"id": "a", "text": "fever", "labels": ["x"], "evidence": {"x": [[0, 5]]}}\n'
         '{"id": "b", "text": "fever", "labels": ["x"], "evidence": [{"label": "x", "spans": [[0, 2]]},'
-        ' {"label": "x", "spans": [[3, 4]]}]}\n',
+        ' {"label": "x", "spans": [[3, 4], [4, 4]]}]}\n',
         encoding="utf-8",
     )
     assert read_evidence(file) == [
@@ -68,7 +68,7 @@ def test_both_forms_of_evidence_are_read(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("evidence", ['{"x": [[0, 6]]}', '{"x": [[2, 2]]}', '[{"label": "x"}]', "null", '{"x": [3]}'])
+@pytest.mark.parametrize("evidence", ['{"x": [[0, 6]]}', '{"x": [[2, 1]]}', '[{"label": "x"}]', "null", '{"x": [3]}'])
 def test_evidence_that_cannot_be_is_an_error_with_its_place(tmp_path, evidence):
     file = tmp_path / "test.jsonl"
     file.write_text(f'{{"text": "fever", "labels": ["x"], "evidence": {evidence}}}\n', encoding="utf-8")

@@ -113,6 +113,11 @@ def test_a_missing_file_is_named(copied, missing, reason):
         load_onnx(copied)
 
 
+def test_a_device_that_is_not_there_is_refused(exported):
+    with pytest.raises(UserError, match=r"field 'providers': found Abacus; accepted: .*CPUExecutionProvider"):
+        load_onnx(exported, providers=["Abacus"])
+
+
 def test_without_onnxruntime_one_line_names_the_extra(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r"onnxruntime is not installed; accepted: pip install hf_mlc\[onnx\]"):
