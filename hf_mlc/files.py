@@ -1,12 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from hf_mlc.errors import UserError
 
 
 @contextlib.contextmanager
@@ -24,3 +27,32 @@ def written_whole(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: str | Path) -> Iterator[Path]:
+    """A folder that appears under `path`, new or in the place of an empty one, only once everything was written.
+
+    It is written beside its place, or beside the first folder of the path that is to be made: after an error nothing
+    is left behind.
+    """
+    path = Path(path).resolve()
+    nearest = path
+    while not nearest.parent.is_dir():
+        nearest = nearest.parent
+    with tempfile.TemporaryDirectory(dir=nearest.parent, prefix=f".{path.name}.") as beside:
+        inside = Path(beside, path.name)
+        inside.mkdir()
+        yield inside
+        path.parent.mkdir(parents=True, exist_ok=True)
+        inside.replace(path)
+
+
+def check_new_folder(path: str | Path, *, field: str = "output") -> None:
+    """`UserError` where something is in the way of a new folder; an empty one isn't."""
+    path, accepted = Path(path), "a new or an empty folder"
+    if path.exists() and not path.is_dir():
+        raise UserError("is no folder", file=path, field=field, accepted=accepted)
+    if path.exists() and (there := sorted(inside.name for inside in path.iterdir())):
+        shown = ", ".join(there[:3]) + (", …" if len(there) > 3 else "")
+        raise UserError(f"is not empty (it holds {shown})", file=path, field=field, accepted=accepted)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import huggingface_hub
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HTTPError,
@@ -22,7 +24,7 @@ from hf_mlc.errors import UserError
 
 
 # what a model of ours is loaded from; never code, never a pickle, nothing from folders inside (checkpoints)
-MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.codes")
 TOKEN = "a token that may read it, from HF_TOKEN or `hf auth login`"
 
 
@@ -31,6 +33,34 @@ class HubProblem(NamedTuple):
 
     problem: str
     accepted: str
+
+
+def local_folder(name_or_path: str, *, revision: str | None = None, field: str = "model") -> Path | None:
+    """The folder that the user means; `None` for a Hub id.
+
+    Args:
+        name_or_path (`str`): a folder or a Hub id.
+        revision (`str`, *optional*): branch, tag or commit on the Hub.
+        field (`str`, *optional*, defaults to `"model"`): the argument that named it, for the error message.
+
+    Raises:
+        `UserError`: no such folder and no Hub id either; a revision of a folder, which has none.
+    """
+    if Path(name_or_path).exists():
+        if revision is not None:
+            raise UserError(
+                "is a folder, which has no revisions",
+                file=name_or_path,
+                field="revision",
+                accepted="a Hub id, or a folder without it",
+            )
+        return Path(name_or_path)
+    # these can be no Hub id: a path with a mistake in it should not be looked for on the Hub
+    if name_or_path.count("/") != 1 or name_or_path.startswith((".", "/", "~")):
+        raise UserError(
+            "no such folder", file=name_or_path, field=field, accepted="a saved model's folder or a Hub id org/name"
+        )
+    return None
 
 
 def download_model(repo_id: str, *, revision: str | None = None, field: str = "model") -> Path:
@@ -46,10 +76,31 @@ def download_model(repo_id: str, *, revision: str | None = None, field: str = "m
     Raises:
         `UserError`: no such repository or revision, no right to read it, no connection, an answer that is an error.
     """
-    try:
+    with _as_user_errors(repo_id, revision, field):
         folder = huggingface_hub.snapshot_download(
             repo_id, revision=revision, allow_patterns=list(MODEL_FILES), ignore_patterns=["*/*"]
         )
+    return Path(folder)
+
+
+def download_file(repo_id: str, name: str, *, revision: str | None = None, field: str = "model") -> Path | None:
+    """One file of a repository, in the cache; `None` where the repository has none of that name.
+
+    Arguments and errors as in `download_model`.
+    """
+    with _as_user_errors(repo_id, revision, field):
+        try:
+            return Path(huggingface_hub.hf_hub_download(repo_id, name, revision=revision))
+        except LocalEntryNotFoundError:  # not "it has none" but "the Hub could not be asked"
+            raise
+        except EntryNotFoundError:
+            return None
+
+
+@contextlib.contextmanager
+def _as_user_errors(repo_id: str, revision: str | None, field: str) -> Iterator[None]:
+    try:
+        yield
     except (HTTPError, OSError, OfflineModeIsEnabled) as error:
         found = hub_problem(error)
         if found is None:
@@ -57,7 +108,6 @@ def download_model(repo_id: str, *, revision: str | None = None, field: str = "m
         if isinstance(error, RevisionNotFoundError):
             found, field = HubProblem(f"no revision '{revision}'", found.accepted), "revision"
         raise UserError(found.problem, file=repo_id, field=field, accepted=found.accepted) from None
-    return Path(folder)
 
 
 def hub_problem(error: BaseException) -> HubProblem | None:

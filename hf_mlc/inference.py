@@ -18,7 +18,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.errors import UserError
-from hf_mlc.hub_reading import download_model, hub_problem
+from hf_mlc.hub_reading import download_model, hub_problem, local_folder
 from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.answers import choose_labels, written_answer
@@ -56,18 +56,11 @@ def load_model(
             callers that only want scores.
 
     Raises:
-        `UserError`: no such folder, repository or revision, no right to read it, no connection, a model that isn't one
+        `UserError`: no such folder, repository or revision, a revision of a folder, no right to read it, no connection, a model that isn't one
             of ours, no weights in safetensors, weights cut short or of other shapes, a file of label names that is
             missing or doesn't fit, no tokenizer.
     """
-    if Path(name_or_path).exists():
-        folder = Path(name_or_path)
-    elif name_or_path.count("/") != 1 or name_or_path.startswith((".", "/")):
-        raise UserError(
-            "no such folder", file=name_or_path, field="model", accepted="a saved model's folder or a Hub id org/name"
-        )
-    else:
-        folder = download_model(name_or_path, revision=revision)
+    folder = local_folder(name_or_path, revision=revision) or download_model(name_or_path, revision=revision)
     if not _has_weights(folder) and (folder / "model.onnx").exists():
         if not allow_onnx:
             raise UserError(
@@ -165,6 +158,7 @@ def _has_weights(folder: Path) -> bool:
 def _model_of(config: MultiLabelConfig, folder: Path, name: str) -> MultiLabelPreTrainedModel:
     accepted = "a complete model.safetensors that fits config.json"
     if not _has_weights(folder):
+        accepted += "; of an export to ONNX, its folder on this machine"
         problem = (
             f"there is no {SAFE_WEIGHTS_NAME}; pickled weights as in pytorch_model.bin could run any code and are"
         )

@@ -37,6 +37,8 @@ def num_parameters(model: nn.Module) -> int:
 def weights_fingerprint(name_or_path: str, *, revision: str | None = None) -> str | None:
     """`"sha256:..."` of a saved model's weights file, or of all its parts in their order; `None` where there is none.
 
+    Of a folder that `export` wrote it is that of the graph, which holds the weights: other numbers, another fingerprint.
+
     Args:
         name_or_path (`str`): a folder or a Hub id, whose files are in the cache once the model was loaded.
         revision (`str`, *optional*): branch, tag or commit on the Hub.
@@ -56,13 +58,14 @@ def weights_fingerprint(name_or_path: str, *, revision: str | None = None) -> st
     if files == [None]:
         index = find(SAFE_WEIGHTS_INDEX_NAME)
         if index is None:
-            return None
-        parts = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
-        files = [find(part) for part in sorted(set(parts))]
+            files = sorted(Path(name_or_path).glob("model.onnx*"))
+        else:
+            parts = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
+            files = [find(part) for part in sorted(set(parts))]
+    if not files or None in files:
+        return None
     digest = hashlib.sha256()
     for file in files:
-        if file is None:
-            return None
         with Path(file).open("rb") as stream:
             while block := stream.read(2**24):
                 digest.update(block)

@@ -148,11 +148,15 @@ class MultiLabelConfig(PreTrainedConfig):
         chosen = {name: kwargs[name] for name in ("revision", "subfolder", "cache_dir") if kwargs.get(name)}
         self._loaded_from = {"path_or_repo_id": str(name_or_path), **chosen}
 
+    @property
+    def loaded_from(self) -> dict[str, str]:
+        """What finds the files that belong to this configuration: `path_or_repo_id`, perhaps `revision`, `subfolder`,
+        `cache_dir`; AutoConfig remembers no more than the name."""
+        return getattr(self, "_loaded_from", {"path_or_repo_id": self.name_or_path})
+
     def label_file(self) -> Path:
         """The file of names and counts in the folder or Hub repository that this configuration was loaded from."""
-        # AutoConfig remembers no more than the name
-        source = getattr(self, "_loaded_from", {"path_or_repo_id": self.name_or_path})
-        return Path(cached_file(filename=self.label_space_file, **source))
+        return Path(cached_file(filename=self.label_space_file, **self.loaded_from))
 
     def read_label_file(self) -> None:
         """Fills in names and label space where they lie in a file of their own; does nothing otherwise."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers.utils import logging
 
+from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.cards.words import CARD_FILE, CardWords, read_words
 from hf_mlc.errors import UserError
 from hf_mlc.inference import config_of, label_space_of
@@ -60,8 +61,15 @@ class CardFacts:
 
     @property
     def baseline_metrics(self) -> dict[str, float]:
-        """The baseline's on the same rows; of other rows than test rows it has none."""
-        return self.baseline.get("test", {}) if self.evaluation.get("split") == "test" else {}
+        """The baseline's on the same rows; of other rows than test rows it has none.
+
+        After a refit the model's training counts are of validation rows too. Measures that depend on such counts (by
+        bucket, `psp@k`) are then about other labels, or other weights of them, than the baseline's, and left out.
+        """
+        metrics = self.baseline.get("test", {}) if self.evaluation.get("split") == "test" else {}
+        if self.results.get("refit"):
+            metrics = {name: value for name, value in metrics.items() if not metric_name(name).depends_on_counts}
+        return metrics
 
 
 def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: str | None = None) -> CardFacts:
@@ -92,7 +100,7 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
         label_space=label_space,
         words=words,
         results=results,
-        evaluation=_evaluation(model_folder, card_folder, len(label_space)) or _of_training(results),
+        evaluation=read_evaluation(model_folder, card_folder, len(label_space)) or _of_training(results),
         baseline=_baseline(_found(BASELINE, card_folder, model_folder)),
         examples=examples.get("examples", {}),
     )
@@ -133,8 +141,8 @@ def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _evaluation(model_folder: Path, card_folder: Path | None, num_labels: int) -> dict[str, Any]:
-    """metrics.json, if it is about this model.
+def read_evaluation(model_folder: Path, card_folder: Path | None, num_labels: int) -> dict[str, Any]:
+    """metrics.json of `card_folder` or else of `model_folder`, if it is about this model; empty otherwise.
 
     In a card folder one that isn't is a mistake. In the model's own folder it is what an earlier training left there, and
     is passed over, so that a push at the end of a training doesn't fail.
@@ -157,7 +165,7 @@ def _evaluation(model_folder: Path, card_folder: Path | None, num_labels: int) -
         return evaluation
     if file.parent != model_folder:
         raise UserError(problem, file=file, accepted="what evaluate writes for this model")
-    logger.warning(f"{file} {problem}: the card leaves it out")
+    logger.warning(f"{file} {problem}: it is left out")
     return {}
 
 

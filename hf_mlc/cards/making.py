@@ -49,8 +49,6 @@ def cost_sentence(facts: CardFacts) -> str | None:
         return None
     parts = [f"{results['parameters']:,} parameters"] if results.get("parameters") else []
     took = _took(training)
-    if training.get("resumed"):
-        took += ", the last part of a resumed run"
     if refit:
         took += f"; then anew on all {refit['rows']:,} training and validation rows, {_took(refit)}"
     if hardware:
@@ -62,7 +60,12 @@ def cost_sentence(facts: CardFacts) -> str | None:
         if training.get(key):
             parts.append(f"{what} {training[key] / 1e6:,.0f} MB")
     text = "; ".join(parts) + "."
-    if training.get("best_step") and not refit and results.get("recipe", {}).get("load_best_model_at_end", True):
+    if refit:
+        text += (
+            " The weights are those of the second training; how long it took, and the thresholds, were chosen by the first"
+            " on validation rows, and the second has none left to be measured on."
+        )
+    elif training.get("best_step") and results.get("recipe", {}).get("load_best_model_at_end", True):
         text += f" The weights are those of step {training['best_step']:,}, the best on validation rows."
     if results.get("versions"):
         versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
@@ -78,6 +81,8 @@ def _took(run: dict[str, Any]) -> str:
         text += f" in {run['seconds']:.0f} s"
     if run.get("cpu_seconds") is not None:
         text += f" ({run['cpu_seconds']:.0f} s of processor time)"
+    if run.get("resumed"):
+        text += ", the last part of a resumed run"
     return text
 
 

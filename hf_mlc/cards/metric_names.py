@@ -69,6 +69,11 @@ class MetricName:
         return self.k is None and self.type not in ("roc_auc", "average_precision")
 
     @property
+    def depends_on_counts(self) -> bool:
+        """Whether the labels' training counts say what is measured."""
+        return self.bucket is not None or self.type == _TYPES["psp"]
+
+    @property
     def meaning(self) -> str:
         """A few words for a reader; empty where the name says it all."""
         if self.k is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import code, escaped
 from hf_mlc.cards.metadata import threshold_rule
-from hf_mlc.cards.tables import BUCKET_METRICS, ahead
+from hf_mlc.cards.tables import BUCKET_METRICS, ahead, bucket_systems
 from hf_mlc.metrics.buckets import BUCKETS
 
 
@@ -35,6 +35,8 @@ def rule_sentence(facts: CardFacts) -> str:
     if "threshold_tuned_on" in rule:
         chosen = facts.results["thresholds"]
         text += f"; tuned for {code(chosen['metric'])} on {chosen['num_documents']:,} validation documents"
+        if facts.results.get("refit"):
+            text += " with the scores of a first model, before this one was trained on them as well"
     elif used and not used["tuned"]:
         text += "; a threshold given by hand, not the tuned one"
     return text + "."
@@ -91,13 +93,15 @@ def curve_caption(facts: CardFacts) -> str:
 
 def bucket_caption(facts: CardFacts) -> str:
     """How to read the table by training documents."""
-    both = "This model / the baseline. " if facts.baseline_metrics else ""
+    both = "This model / the baseline. " if "baseline" in bucket_systems(facts) else ""
     text = f"{both}`f1_macro_present` is the mean over the labels with a {facts.evaluation['split']} document."
     behind = []
     for bucket in BUCKETS:
         found = ahead(facts, [f"{base}@{bucket}" for base in BUCKET_METRICS])
         if len(found["baseline"]) > len(found["model"]):
             behind.append(f"{escaped(bucket)} ({len(found['baseline'])} of {sum(map(len, found.values()))} measures)")
+    if facts.baseline_metrics and not both and facts.results.get("refit"):
+        text += " The baseline counts training rows alone, so its buckets hold other labels and are not shown."
     if behind:
         text += f" **The baseline is ahead for labels with these numbers of training documents: {', '.join(behind)}.**"
     return text
@@ -124,6 +128,8 @@ def label_intro(facts: CardFacts, *, left_out: int) -> str:
     if space.num_documents:
         mean = space.counts.sum() / space.num_documents
         text += f", {mean:.2f} a document on average over {space.num_documents:,} training documents"
+        if facts.results.get("refit"):
+            text += " (validation rows among them)"
     rare = int((space.counts <= 5).sum())
     text += f"; {rare:,} of them have 5 training documents or fewer."
     if left_out:

@@ -73,13 +73,13 @@ def bucket_table(facts: CardFacts) -> str | None:
     if not shown:
         return None
     head = ["training documents", "labels", *(code(base) for base in BUCKET_METRICS)]
-    rows = []
+    rows, shown_systems = [], bucket_systems(facts)
     for bucket, (least, most) in BUCKETS.items():
         inside = int(((counts >= least) & (counts <= most)).sum())
         if not inside or not any(found == bucket for _, found in shown):
             continue
         cells = [
-            " / ".join(_number(facts, f"{base}@{bucket}", system) for system in systems(facts))
+            " / ".join(_number(facts, f"{base}@{bucket}", system) for system in shown_systems)
             for base in BUCKET_METRICS
         ]
         rows.append([escaped(bucket), f"{inside:,}", *cells])
@@ -161,6 +161,15 @@ def changed_arguments(recipe: dict[str, Any] | None, config: MultiLabelConfig) -
 def systems(facts: CardFacts) -> list[str]:
     """Whose numbers are shown: the model's, and the baseline's where there is one."""
     return ["model", "baseline"] if facts.baseline_metrics else ["model"]
+
+
+def bucket_systems(facts: CardFacts) -> list[str]:
+    """Whose numbers by training documents are shown: the baseline's too where its buckets hold the same labels."""
+    return [
+        system
+        for system in systems(facts)
+        if system == "model" or any(metric_name(name).bucket for name in facts.baseline_metrics)
+    ]
 
 
 def _number(facts: CardFacts, name: str, system: str) -> str:

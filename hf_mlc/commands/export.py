@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.commands.running import check_output_folder, say
-from hf_mlc.exporting.folder import check_new_folder, export_onnx
+from hf_mlc.exporting.folder import export_onnx
 from hf_mlc.exporting.graph import check_installed, check_opset
+from hf_mlc.files import check_new_folder
 from hf_mlc.inference import load_model
 
 

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first, with `--explain` explained."""
     (args,), _, _ = parse_arguments(PredictArguments, arguments)
     columns = Columns(text=args.text_column, labels=None)
-    loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
+    loaded = load_model(args.model, revision=args.revision, allow_onnx=not args.explain)
     stopwatch, documents = Stopwatch(), 0
     with contextlib.ExitStack() as stack:
         output = sys.stdout if args.output == "-" else stack.enter_context(written_whole(args.output))

@@ -7,13 +7,15 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from huggingface_hub import HfApi
 from huggingface_hub.utils import validate_repo_id
 
 from hf_mlc.cards import check_installed
 from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.commands.running import check_output_folder, say
 from hf_mlc.errors import UserError
-from hf_mlc.publishing import stage_model, staging_folder, upload_staged
+from hf_mlc.files import check_new_folder
+from hf_mlc.publishing import own_repo_id, stage_model, staging_folder, upload_staged
 
 
 @dataclass
@@ -47,11 +49,7 @@ class PublishArguments:
         if not self.dry_run:
             raise UserError("found without --dry_run", field="output", accepted="--dry_run --output DIR")
         check_output_folder(self.output, field="output")
-        output = Path(self.output)
-        if output.exists() and any(output.iterdir()):
-            raise UserError("is not empty", file=output, field="output", accepted="a new or an empty folder")
-        if not output.absolute().parent.is_dir():
-            raise UserError("no such folder", file=output.parent, field="output", accepted="a path in a folder")
+        check_new_folder(self.output)
 
 
 def main(arguments: list[str]) -> None:
@@ -61,14 +59,16 @@ def main(arguments: list[str]) -> None:
     if args.dry_run and output is None:
         output = Path(tempfile.mkdtemp(prefix=f"{args.repo_id.rpartition('/')[2]}-"))
     card_folder = Path(args.card_folder) if args.card_folder else None
+    # before anything takes its time; and the card's snippet needs the owner's name
+    repo_id = args.repo_id if args.dry_run else own_repo_id(HfApi(), args.repo_id)
     with staging_folder(output) as staged:
-        stage_model(args.model, staged, repo_id=args.repo_id, card_folder=card_folder, run_snippet=args.run_snippet)
+        stage_model(args.model, staged, repo_id=repo_id, card_folder=card_folder, run_snippet=args.run_snippet)
         listing = _listing(staged)
         if not args.dry_run:
             say(listing)
             published = upload_staged(
                 staged,
-                args.repo_id,
+                repo_id,
                 private=args.private or None,
                 revision=args.revision,
                 commit_message=args.commit_message,

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +13,20 @@ from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from hf_mlc.auto import ARCHITECTURES, architecture_of
 from hf_mlc.commands.parsing import config_names, parse_arguments
-from hf_mlc.commands.running import check_output_folder, say, write_json
+from hf_mlc.commands.running import say, write_json
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.commands.train_folder import (
+    RUN_FILE,
+    checkpoint_to_resume,
+    comparable,
+    facts_of_data,
+    facts_of_splits,
+    prepare_output,
+)
 from hf_mlc.data import (
     DataReport,
     add_validation_split,
     check_splits,
-    fingerprint,
     load_splits,
     texts_of,
     tokenize_splits,
@@ -35,11 +38,11 @@ from hf_mlc.label_storage import store_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
-from hf_mlc.run_facts import Stopwatch, num_parameters, peak_memory, versions
+from hf_mlc.run_facts import Stopwatch, num_parameters
 from hf_mlc.tables import metrics_table
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
-from hf_mlc.training.refitting import REFIT_FOLDER, refit
-from hf_mlc.training.trainer import last_complete_checkpoint
+from hf_mlc.training.refitting import REFIT_FOLDER, check_refit, refit
+from hf_mlc.training.results import RESULTS_FILE, run_results
 
 
 # of a trained model's configuration: what no weight depends on
@@ -47,9 +50,6 @@ CHANGEABLE = {
     "loss", "loss_reduction", "label_smoothing", "focal_gamma", "asymmetric_gamma_positive", "asymmetric_gamma_negative",
     "asymmetric_clip", "thresholds", "min_labels",
 }  # fmt: skip
-RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
-RESULTS_FILE = "results.json"  # what came of it; written last
-METRICS_FILE = "metrics.json"  # what `evaluate` measured of it, where it was told to write here
 
 
 def main(arguments: list[str]) -> None:
@@ -60,12 +60,14 @@ def main(arguments: list[str]) -> None:
         arguments,
         config_classes=[row.config for row in ARCHITECTURES.values()],
     )
+    if data_args.refit:
+        check_refit(args)
     main_process = args.process_index == 0
     tell = say if main_process else (lambda text: None)
     output = Path(args.output_dir)
     with args.main_process_first(desc="preparing the output folder"):
         if main_process:
-            _prepare_output(output, args)
+            prepare_output(output, args)
     set_seed(args.seed)
 
     base = load_model(model_args.model_name_or_path, device="cpu") if model_args.model_name_or_path else None
@@ -75,8 +77,8 @@ def main(arguments: list[str]) -> None:
             raise UserError("no training rows", field="dataset_name", accepted="a data set with a training split")
         splits, label_space, lines = _label_space_and_validation(splits, data_args, args.seed, base)
     report = check_splits(splits, label_space)
-    identity = {"arguments": _comparable(given), "data": _data_facts(splits, label_space, data_args)}
-    checkpoint = _checkpoint_to_resume(output, args, identity)
+    identity = {"arguments": comparable(given), "data": facts_of_data(splits, label_space, data_args)}
+    checkpoint = checkpoint_to_resume(output, args, identity)
 
     tokenizer = _tokenizer(model_args, data_args, splits["train"], base, checkpoint)
     with args.main_process_first(desc="tokenising"):
@@ -105,14 +107,14 @@ def main(arguments: list[str]) -> None:
         output.mkdir(parents=True, exist_ok=True)
         write_json(output / RUN_FILE, identity)
     training = Stopwatch()
-    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    cost, state = training.read(), trainer.state
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    cost = {**training.read(), "resumed": checkpoint is not None}
     choice = trainer.tune_thresholds()
     if choice is not None:
         shown = f"{choice.thresholds:.3f}" if isinstance(choice.thresholds, float) else "one a label"
         tell(f"thresholds from validation: {shown}, at least {choice.min_labels} labels")
-    validation = trainer.evaluate()
-    refit_facts = None
+    trainer.evaluate()
+    chosen_by, refit_facts = trainer, None
     if data_args.refit:
         tell("training anew, on training and validation rows")
         lists = [labels for split in ("train", "validation") for labels in splits[split]["labels"]]
@@ -124,50 +126,33 @@ def main(arguments: list[str]) -> None:
         model = _model(model_args, settings, base, tokenizer, label_space, data_args.max_length)
         trainer, refit_facts = refit(trainer, model, label_space, [encoded["train"], encoded["validation"]])
     trainer.save_model(_internal_call=True)  # by itself it would push, and the results are yet to come
-    if main_process and data_args.refit:
-        shutil.rmtree(output / REFIT_FOLDER, ignore_errors=True)
 
     # the one look at the test split, after every choice was made
-    test, data_facts = None, identity["data"]
+    data_facts = identity["data"]
     if args.do_predict:
         with args.main_process_first(desc="reading the test split"):
             test_split = _load(data_args, only="test")
             encoded_test = _tokenized(test_split, tokenizer, label_space, data_args, check_splits(test_split))
-        test = trainer.evaluate_test(encoded_test["test"])
-        for key, facts in _split_facts(test_split).items():
+        trainer.evaluate_test(encoded_test["test"])
+        for key, facts in facts_of_splits(test_split).items():
             data_facts[key] = {**data_facts[key], **facts}
     if not main_process:
         if args.push_to_hub:
             trainer.push_to_hub()
         return
-    results = {
-        "model_type": model.config.model_type,
-        "seed": args.seed,
+    results = run_results(chosen_by)
+    results["training"] |= {**cost, "total_seconds": stopwatch.read()["seconds"]}
+    results |= {
         "recipe": identity["arguments"],
         "data": data_facts,
-        "parameters": num_parameters(model),
-        "training": {
-            **cost,
-            "resumed": checkpoint is not None,
-            "epochs": state.epoch,
-            "steps": state.global_step,
-            "loss": outcome.training_loss,
-            "best_step": state.best_global_step,
-            f"best_{args.metric_for_best_model}": state.best_metric,
-            "total_seconds": stopwatch.read()["seconds"],
-            **peak_memory(),
-            "processes": args.world_size,
-        },
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": str(args.device)},
-        "versions": versions(),
-        "thresholds": choice.to_dict() if choice else None,
         "refit": refit_facts,
-        "validation": _without_prefix(validation, "eval_"),
-        "test": _without_prefix(test, "test_") if test else None,
-        "history": [row for row in state.log_history if any(name.startswith("eval_") for name in row)],
+        "test": run_results(trainer)["test"],
     }
     write_json(output / RESULTS_FILE, results)
-    tell(metrics_table({split: results[split] for split in ("validation", "test") if results[split]}))
+    shutil.rmtree(output / REFIT_FOLDER, ignore_errors=True)
+    validation = "validation, before the second training" if data_args.refit else "validation"
+    measured = {validation: results["validation"], "test": results["test"]}
+    tell(metrics_table({split: metrics for split, metrics in measured.items() if metrics}))
     tell(f"saved in {output}")
     if args.push_to_hub:
         trainer.has_results = True
@@ -288,7 +273,7 @@ def _model(
     if model_args.text_encoder is not None:
         try:
             settings["text_config"] = AutoConfig.from_pretrained(
-                model_args.text_encoder, revision=model_args.text_encoder_revision
+                model_args.text_encoder, revision=model_args.text_encoder_revision, trust_remote_code=False
             )
         except (OSError, ValueError) as error:
             raise UserError(
@@ -310,89 +295,3 @@ def _model(
     if model_args.text_encoder is not None:
         load_pretrained_encoder(model.encoder, model_args.text_encoder, revision=model_args.text_encoder_revision)
     return model
-
-
-def _prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
-    """Refuses a folder that can't be written or holds a finished run; empties it of a run that is to be overwritten."""
-    check_output_folder(output, field="output_dir")
-    if args.overwrite_output:
-        for checkpoint in [*output.glob("checkpoint-*"), *output.glob(REFIT_FOLDER)]:
-            shutil.rmtree(checkpoint)
-        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE):
-            (output / name).unlink(missing_ok=True)
-    if (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:
-        raise UserError(
-            "holds a finished run", file=output, field="output_dir", accepted="another folder, or --overwrite_output"
-        )
-
-
-def _checkpoint_to_resume(output: Path, args: MultiLabelTrainingArguments, identity: dict[str, Any]) -> Path | None:
-    """Where to go on from: the named checkpoint, or the last whole one of an unfinished run of the same recipe and data.
-
-    Asked for by name a checkpoint is taken with other arguments too, but never with other labels: its weights are theirs.
-    """
-    asked = args.resume_from_checkpoint
-    if asked in (None, "last"):
-        checkpoint = last_complete_checkpoint(output, num_processes=args.world_size)
-    elif (Path(asked) / "trainer_state.json").is_file():
-        checkpoint = Path(asked)
-    else:
-        raise UserError(
-            "no checkpoint", file=asked, field="resume_from_checkpoint", accepted="last, or a checkpoint's folder"
-        )
-    run_file = output / RUN_FILE
-    if checkpoint is None or not run_file.exists():
-        return checkpoint
-    before = json.loads(run_file.read_text(encoding="utf-8"))
-    if before["data"]["label_fingerprint"] != identity["data"]["label_fingerprint"]:
-        raise UserError(
-            "holds checkpoints of a run with other labels", file=output, accepted="the same data, or another folder"
-        )
-    if asked is None and before != identity:
-        what = "arguments" if before["arguments"] != identity["arguments"] else "data"
-        raise UserError(
-            f"holds checkpoints of a run with other {what}",
-            file=output,
-            field="output_dir",
-            accepted="another folder, --resume_from_checkpoint to go on all the same, or --overwrite_output",
-        )
-    return checkpoint
-
-
-def _comparable(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a run as JSON, to be compared and published.
-
-    Whether and where it was resumed or pushed is no part of what the run is; a token is nobody's business, and of a path
-    on this machine the name is enough to recognise it.
-    """
-    left_out = ("resume_from_checkpoint", "output_dir", "overwrite_output", "logging_dir", "config")
-    left_out += ("push_to_hub", *(name for name in given if name.startswith("hub_") or name.endswith("token")))
-    kept = {name: value for name, value in given.items() if name not in left_out}
-    shown = {name: _file_name(value) if isinstance(value, str) else value for name, value in kept.items()}
-    return json.loads(json.dumps(shown, default=str))
-
-
-def _file_name(value: str) -> str:
-    """The last part of a path that is there or was meant to be; anything else, a Hub id too, as it is."""
-    return Path(value).name if os.sep in value and (Path(value).exists() or Path(value).is_absolute()) else value
-
-
-def _split_facts(splits: DatasetDict) -> dict[str, dict[str, Any]]:
-    return {
-        "rows": {split: len(rows) for split, rows in splits.items()},
-        "fingerprints": {split: fingerprint(rows) for split, rows in splits.items()},
-    }
-
-
-def _data_facts(splits: DatasetDict, label_space: LabelSpace, data_args: DataArguments) -> dict[str, Any]:
-    names = hashlib.sha256("\n".join(label_space.names).encode("utf-8")).hexdigest()
-    return {
-        "source": _file_name(str(data_args.dataset_name or data_args.train_file)),
-        **_split_facts(splits),
-        "labels": len(label_space),
-        "label_fingerprint": f"sha256:{names}",
-    }
-
-
-def _without_prefix(metrics: dict[str, float], prefix: str) -> dict[str, float]:
-    return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}

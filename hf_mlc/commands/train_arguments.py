@@ -37,7 +37,7 @@ class DataArguments:
         default=False,
         metadata={
             "help": "After epochs and thresholds were chosen on the validation rows, train anew on these rows as well, for"
-            " as many epochs; the thresholds stay."
+            " as much of the plan; the thresholds stay."
         },
     )
     max_train_samples: int | None = field(default=None, metadata={"help": "Use the first N training rows."})

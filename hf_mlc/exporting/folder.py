@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from hf_mlc.errors import UserError
 from hf_mlc.exporting.graph import check_installed, check_opset, traced
 from hf_mlc.exporting.int8 import quantize_tables
 from hf_mlc.exporting.running import ONNX_FILE, OnnxClassifier, open_session
+from hf_mlc.files import check_new_folder, folder_written_whole
 from hf_mlc.inference import LoadedModel
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 
@@ -35,7 +34,7 @@ class ExportReport:
     """What an export came to.
 
     Args:
-        torch_bytes (`int`): the weights of the torch model.
+        torch_bytes (`int`): the weights of the torch model, in the precision it has.
         onnx_bytes (`int`): the graph with its weights.
         max_logit_difference (`float`): the largest over the compared documents; int8 as it was written.
         tables (`int`): tables stored as int8.
@@ -67,7 +66,6 @@ def export_onnx(
     """
     check_installed()
     check_opset(opset)
-    output_dir = Path(output_dir)
     check_new_folder(output_dir)
     model = loaded.model
     if isinstance(model, OnnxClassifier):
@@ -75,12 +73,7 @@ def export_onnx(
     if model.dtype != torch.float32 or model.device.type != "cpu":
         model = copy.deepcopy(model).to("cpu", torch.float32)
     program = traced(model.eval(), opset=opset)
-    nearest = output_dir = output_dir.resolve()
-    while not nearest.parent.is_dir():
-        nearest = nearest.parent
-    staged = nearest.with_name(f".{nearest.name}.{os.getpid()}")
-    staged.mkdir()
-    try:
+    with folder_written_whole(output_dir) as staged:
         difference, tables = _written(program, model, staged), 0
         if difference > TOLERANCE:
             raise UserError(
@@ -95,20 +88,8 @@ def export_onnx(
         onnx_bytes = sum(file.stat().st_size for file in staged.iterdir())
         _save_config(model, staged)
         loaded.tokenizer.save_pretrained(staged)
-        output_dir.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(output_dir)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    torch_bytes = sum(tensor.nbytes for tensor in model.state_dict().values())
+    torch_bytes = sum(tensor.nbytes for tensor in loaded.model.state_dict().values())
     return ExportReport(torch_bytes, onnx_bytes, difference, tables)
-
-
-def check_new_folder(path: str | Path) -> None:
-    """`UserError` where something is in the way of a new folder; an empty one isn't."""
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        problem = "is not empty" if path.is_dir() else "is no folder"
-        raise UserError(problem, file=path, field="output", accepted="a new or an empty folder")
 
 
 def _written(program: onnx_ir.Model, model: MultiLabelPreTrainedModel, folder: Path) -> float:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
 OLDEST_OPSET = 18  # of torch.onnx's dynamo exporter
+OLDEST_TORCH = "2.8"  # the first with torch.onnx.ops, by which recurrent layers are written
 EXTRA = "pip install hf_mlc[onnx]"
 
 
@@ -39,6 +40,8 @@ def check_installed() -> None:
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed", accepted=EXTRA) from None
+    if torch.__version__ < OLDEST_TORCH:  # it compares as a version
+        raise UserError(f"exporting needs torch {OLDEST_TORCH}, found {torch.__version__}", accepted=EXTRA)
 
 
 def check_opset(opset: int | None) -> None:
@@ -91,16 +94,18 @@ def traced(model: MultiLabelPreTrainedModel, *, opset: int | None = None) -> onn
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back what torch.onnx says of itself: operators of packages that aren't installed, its own deprecations."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
+    """Keeps back what the exporter says of itself: packages that aren't installed, what it doesn't fold, deprecations."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _reason(error: BaseException) -> str:

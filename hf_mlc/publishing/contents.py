@@ -25,8 +25,11 @@ CARD_SOURCES = (CARD_FILE, BASELINE, EXAMPLES)
 PROCESSORS = (
     "processor_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+    "sentencepiece.model", "spm.model", "spm_char.model", "dict.txt", "bpe.codes", "emoji.json", "entity_vocab.json",
     "chat_template.jinja",
 )  # fmt: skip
+# of these, JSON whose strings are a vocabulary
+VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json", "emoji.json", "entity_vocab.json")
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 # what other models keep their weights in; they go when one of ours takes their place by `--overwrite`
 OTHER_WEIGHTS = re.compile(r".+\.(bin|ckpt|gguf|h5|msgpack|onnx|ot|pickle|pkl|pt|pth|safetensors)|.+\.index\.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from huggingface_hub import CommitInfo
+from huggingface_hub import CommitInfo, HfApi
 from huggingface_hub.repocard import metadata_load, metadata_save
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
@@ -13,6 +13,7 @@ from hf_mlc.errors import UserError
 from hf_mlc.inference import load_tokenizer
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.publishing.contents import CARD
+from hf_mlc.publishing.repository import own_repo_id
 from hf_mlc.publishing.staging import stage_loaded, staging_folder
 from hf_mlc.publishing.uploading import upload_staged
 
@@ -56,10 +57,12 @@ def push_model(
     """
     if create_pr:
         raise UserError("found True", field="create_pr", accepted="False; revision='a-branch' keeps main as it is")
+    repo_id = own_repo_id(HfApi(token=token), repo_id)  # the card's snippet needs the owner's name
     source = model.config.name_or_path
     if tokenizer is None and source:
+        loaded_from = model.config.loaded_from  # at a revision, perhaps
         try:
-            tokenizer = load_tokenizer(source)
+            tokenizer = load_tokenizer(loaded_from["path_or_repo_id"], revision=loaded_from.get("revision"))
         except UserError as error:
             logger.warning(f"The model goes without a tokenizer: {error}")
     with staging_folder() as staged:

@@ -57,8 +57,8 @@ def open_repository(
         `UserError`: no token or a wrong one, somebody else's name, another model's repository, no way to the Hub.
     """
     branch = revision or MAIN
+    repo_id = own_repo_id(api, repo_id)
     with hub_errors(repo_id):
-        repo_id = own_repo_id(api, repo_id)
         found = _look(api, repo_id, branch)
         # a new branch begins as a copy of main
         base = _look(api, repo_id, MAIN) if found is None and branch != MAIN else found
@@ -70,7 +70,8 @@ def open_repository(
             if branch != MAIN:
                 api.create_branch(repo_id, branch=branch, exist_ok=True)
             found = _look(api, repo_id, branch)
-    assert found is not None, f"{repo_id} was made a moment ago"
+    if found is None:  # it is there, or was made a moment ago, but not for this token's eyes
+        raise UserError("the token may not read it", file=repo_id, field="repo_id", accepted=TOKEN_HINT)
     return found
 
 
@@ -78,9 +79,10 @@ def own_repo_id(api: HfApi, repo_id: str) -> str:
     """`owner/name`, the owner being the user or one of the user's organisations.
 
     Raises:
-        `UserError`: where it is neither, or where the token may only read.
+        `UserError`: where it is neither, or where the token may only read; no token, a wrong one, no way to the Hub.
     """
-    user = api.whoami()
+    with hub_errors(repo_id):
+        user = api.whoami()
     owners = [user["name"], *(organisation["name"] for organisation in user.get("orgs", []))]
     role = user.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":

@@ -13,7 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from hf_mlc.cards import write_card
+from hf_mlc.cards.facts import read_evaluation
 from hf_mlc.errors import UserError
+from hf_mlc.files import folder_written_whole
 from hf_mlc.inference import load_model
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.publishing.contents import (
@@ -24,6 +26,7 @@ from hf_mlc.publishing.contents import (
     PLOTS,
     PROCESSORS,
     RESULTS,
+    VOCABULARIES,
     publication_files,
     weight_files,
 )
@@ -37,8 +40,6 @@ logger = logging.get_logger(__name__)
 LABEL_KEYS = ("id2label", "label2id", "label_space")
 # what a tokenizer remembers of where it was loaded from
 LOADING_KEYS = ("is_local", "local_files_only", "name_or_path")
-# whose strings are a vocabulary
-VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json")
 
 
 def stage_model(
@@ -60,7 +61,8 @@ def stage_model(
         model_folder (`str` or `Path`): what `train` wrote, or a checkpoint.
         staged (`Path`): an empty folder.
         repo_id (`str`, *optional*): where it is going, for the card's snippet.
-        card_folder (`Path`, *optional*): `model_cards/NAME`: card.yaml, metrics.json and more (docs/cards.md).
+        card_folder (`Path`, *optional*): `model_cards/NAME`: card.yaml, metrics.json, a README.md with words of the
+            user's and more (docs/cards.md); they come before those of the model's folder.
         card (`bool`, *optional*, defaults to `True`): write the card; `False` takes README.md and plots as they stand.
         run_snippet (`bool`, *optional*, defaults to `True`): let the card show what its snippet prints.
 
@@ -119,15 +121,10 @@ def stage_loaded(
 @contextlib.contextmanager
 def staging_folder(output: Path | None = None) -> Iterator[Path]:
     """An empty folder to stage into; it becomes `output` when all went well, and goes when there is no `output`."""
-    beside = None if output is None else output.absolute().parent
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=beside) as temporary:
-        staged = Path(temporary, "model")
-        staged.mkdir()
-        yield staged
-        if output is not None:
-            if output.exists():
-                output.rmdir()  # an empty one
-            staged.rename(output)
+    with contextlib.ExitStack() as stack:
+        if output is None:
+            output = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="staging-")), "model")
+        yield stack.enter_context(folder_written_whole(output))
 
 
 def _save(
@@ -153,7 +150,9 @@ def _add_facts(model: MultiLabelPreTrainedModel, staged: Path, folder: Path | No
     if folder is not None:
         _copy((RESULTS, METRICS, CARD), folder, staged)
     if card_folder is not None:
-        _copy((METRICS,), card_folder, staged)
+        _copy((METRICS, CARD), card_folder, staged)
+    if not read_evaluation(staged, card_folder, model.config.num_labels):
+        (staged / METRICS).unlink(missing_ok=True)  # of other weights: an earlier training's
     label_names = set(model.config.id2label.values())
     for name in (CONFIG, RESULTS, METRICS, *PROCESSORS):
         if (staged / name).is_file() and name.endswith(".json") and name not in VOCABULARIES:

@@ -216,6 +216,7 @@ def answer(settings: dict, text: str, threshold: float, own: bool, count: int) -
 def build(settings: dict) -> gr.Blocks:
     """The page of one model; `settings` is what `space.json` holds."""
     start, own_name = own_thresholds(settings)
+    most_shown = max(2, min(30, settings["num_labels"]))
 
     def choose(event: gr.EventData):
         return event.label
@@ -263,8 +264,8 @@ def build(settings: dict) -> gr.Blocks:
                         )
                         count = gr.Slider(
                             1,
-                            max(2, min(30, settings["num_labels"])),
-                            10,
+                            most_shown,
+                            min(10, most_shown),  # gradio refuses a value beyond the end, hidden slider or not
                             step=1,
                             label="Labels shown",
                             elem_id="count",

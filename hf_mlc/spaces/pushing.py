@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from huggingface_hub import HfApi
@@ -22,7 +23,8 @@ def push_space(folder: str | Path, repo_id: str, *, private: bool = False) -> st
     Args:
         folder (`str` or `Path`): what `write_space` wrote.
         repo_id (`str`): `org/space-name`, or `space-name` for the user's own.
-        private (`bool`, *optional*, defaults to `False`): whether a new Space is private; a public one is refused then.
+        private (`bool`, *optional*, defaults to `False`): whether a new Space is private; a public one is refused then,
+            as it is in any case where the model is private.
 
     Returns:
         The Space's address.
@@ -36,6 +38,10 @@ def push_space(folder: str | Path, repo_id: str, *, private: bool = False) -> st
         try:
             found = api.space_info(repo_id)
         except RepositoryNotFoundError:
+            found = None
+        if not (private if found is None else found.private):
+            _check_public(api, json.loads(Path(folder, MARK).read_text(encoding="utf-8"))["model"])
+        if found is None:
             api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
         else:
             files = {file.rfilename for file in found.siblings or ()}
@@ -53,3 +59,14 @@ def push_space(folder: str | Path, repo_id: str, *, private: bool = False) -> st
                 )
         api.upload_folder(repo_id=repo_id, repo_type="space", folder_path=folder, commit_message="App by hf-mlc space")
     return f"{api.endpoint}/spaces/{repo_id}"
+
+
+def _check_public(api: HfApi, model: str) -> None:
+    """A public Space shows what its model's card says, the examples among it, and answers whoever asks."""
+    if api.model_info(model).private:
+        raise UserError(
+            "is a private model, and the Space would be public",
+            file=model,
+            field="private",
+            accepted="--private; the settings of a Space can open it later",
+        )

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import ModelCard, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from transformers import AutoConfig
-from transformers.utils import CONFIG_NAME, cached_file, extract_commit_hash
+from huggingface_hub import ModelCard
+from transformers.utils import CONFIG_NAME
 
-from hf_mlc.auto import architecture_of
 from hf_mlc.errors import UserError
+from hf_mlc.hub_reading import download_file, local_folder
+from hf_mlc.inference import config_of
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.pipeline_multi_label import TASK
-from hf_mlc.publishing.hub_errors import hub_errors
 
 
 MEDICAL_DEVICE = "medical device"
@@ -60,20 +58,18 @@ def read_source(name_or_path: str, *, revision: str | None = None) -> ModelSourc
         `UserError`: no such folder, repository or revision, no right to read it, a model that isn't one of ours, or
             one without the pipeline's file.
     """
-    folder = Path(name_or_path)
-    on_hub = not folder.exists()
-    if on_hub and (name_or_path.count("/") != 1 or name_or_path.startswith((".", "/", "~"))):
-        raise UserError(
-            "no such folder", file=name_or_path, field="model", accepted="a saved model's folder or a Hub id org/name"
-        )
-    name = name_or_path if on_hub else str(folder.resolve())
-    try:
-        commit = extract_commit_hash(cached_file(name, CONFIG_NAME, revision=revision), None) if on_hub else None
-        config = AutoConfig.from_pretrained(name, revision=commit)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"no readable config.json ({reason})", file=name_or_path, field="model") from None
-    architecture_of(config.model_type)
+    folder = local_folder(name_or_path, revision=revision)
+    on_hub, commit, card_file = folder is None, None, None
+    if on_hub:
+        file = download_file(name_or_path, CONFIG_NAME, revision=revision)
+        if file is None:
+            raise UserError("it holds no config.json", file=name_or_path, field="model", accepted="a published model")
+        # the cache keeps a folder for each commit
+        folder, commit = file.parent, file.parent.name
+        card_file = download_file(name_or_path, "README.md", revision=commit)
+    elif (folder / "README.md").is_file():
+        card_file = folder / "README.md"
+    config = config_of(folder, name_or_path)
     if TASK not in set(getattr(config, "custom_pipelines", None) or ()):
         raise UserError(
             f"its config.json names no pipeline for {TASK}, which the app runs",
@@ -81,10 +77,10 @@ def read_source(name_or_path: str, *, revision: str | None = None) -> ModelSourc
             field="model",
             accepted="a model saved or published by this version of hf_mlc",
         )
-    card = _card(name, commit, on_hub=on_hub)
+    card = None if card_file is None else _read_card(card_file)
     metadata = card.data.to_dict() if card is not None else {}
     return ModelSource(
-        name=name,
+        name=name_or_path if on_hub else str(folder.resolve()),
         on_hub=on_hub,
         revision=commit,
         config=config,
@@ -93,19 +89,7 @@ def read_source(name_or_path: str, *, revision: str | None = None) -> ModelSourc
     )
 
 
-def _card(name: str, revision: str | None, *, on_hub: bool) -> ModelCard | None:
-    """The model's card, or `None` where there is none."""
-    path = Path(name, "README.md")
-    if on_hub:
-        with hub_errors(name):
-            try:
-                path = Path(hf_hub_download(name, "README.md", revision=revision))
-            except LocalEntryNotFoundError:  # not "it has none" but "the Hub could not be asked"
-                raise UserError("its README.md can't be fetched", file=name, accepted="a network") from None
-            except EntryNotFoundError:
-                return None
-    if not path.is_file():
-        return None
+def _read_card(path: Path) -> ModelCard:
     try:
         return ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True)
     except (yaml.YAMLError, ValueError) as error:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import statistics
-import tempfile
 from importlib.metadata import requires
 from pathlib import Path
 
 from huggingface_hub import SpaceCardData
 
-from hf_mlc.errors import UserError
+from hf_mlc.files import check_new_folder, folder_written_whole
 from hf_mlc.spaces.source import ModelSource
 
 
@@ -101,34 +99,20 @@ def write_space(files: dict[str, str], folder: str | Path) -> None:
     Raises:
         `UserError`: for a folder that holds anything else.
     """
-    folder = Path(folder)
-    check_free(folder, files)
-    if folder.is_dir() and any(folder.iterdir()):
+    if _holds(Path(folder), files):
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-        inside = Path(beside, "space")
-        inside.mkdir()
+    check_new_folder(folder)
+    with folder_written_whole(folder) as staged:
         for name, content in files.items():
-            (inside / name).write_text(content, encoding="utf-8", newline="\n")
-        os.replace(inside, folder)  # also in the place of an empty folder
+            (staged / name).write_text(content, encoding="utf-8", newline="\n")
 
 
-def check_free(folder: str | Path, files: dict[str, str]) -> None:
-    """`UserError` unless `folder` is missing, empty, or holds exactly `files`."""
-    folder = Path(folder)
-    if not folder.exists():
-        return
-    accepted = "a new or an empty folder"
-    if not folder.is_dir():
-        raise UserError("is no folder", file=folder, field="output", accepted=accepted)
-    there = {path.name: path for path in folder.iterdir()}
-    the_same = there.keys() == files.keys() and all(
+def _holds(folder: Path, files: dict[str, str]) -> bool:
+    """Whether the folder holds exactly these files."""
+    there = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+    return there.keys() == files.keys() and all(
         path.is_file() and path.read_bytes() == files[name].encode() for name, path in there.items()
     )
-    if there and not the_same:
-        shown = ", ".join(sorted(there)[:3]) + (", …" if len(there) > 3 else "")
-        raise UserError(f"isn't empty (it holds {shown})", file=folder, field="output", accepted=accepted)
 
 
 def _readme(source: ModelSource, title: str) -> str:

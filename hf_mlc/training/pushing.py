@@ -149,7 +149,13 @@ class PushingTrainer(Trainer):
         self.create_model_card(**kwargs)
         self._finish_current_push()
         return self._publish(
-            Path(self.args.output_dir), commit_message, token=token, revision=revision, card=False, blocking=blocking
+            Path(self.args.output_dir),
+            commit_message,
+            token=token,
+            private=private,
+            revision=revision,
+            card=False,
+            blocking=blocking,
         )
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
@@ -182,6 +188,7 @@ class PushingTrainer(Trainer):
         commit_message: str | None,
         *,
         token: str | None,
+        private: bool | None = None,
         revision: str | None = None,
         card: bool,
         blocking: bool,
@@ -202,6 +209,8 @@ class PushingTrainer(Trainer):
                     staged,
                     self.hub_model_id,
                     token=token,
+                    # a repository that is no longer there is not made anew for all to see
+                    private=self.args.hub_private_repo if private is None else private,
                     revision=revision or self.args.hub_revision,
                     commit_message=commit_message,
                 ).commit

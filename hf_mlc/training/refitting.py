@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,28 @@ from datasets import Dataset, concatenate_datasets
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_utils import IntervalStrategy
 
+from hf_mlc.errors import UserError
+from hf_mlc.files import written_whole
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.run_facts import Stopwatch
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.trainer import MultiLabelTrainer, last_complete_checkpoint
 
 
 REFIT_FOLDER = "refit"  # in the output folder: the checkpoints of the second training
+SHARE_FILE = "share.json"  # in it: the share of the plan that they are on the way to
+_LED_BY_METRICS = ("reduce_lr_on_plateau", "greedy")  # learning rates that wait for the next validation metric
+
+
+def check_refit(args: MultiLabelTrainingArguments) -> None:
+    """`UserError` where the second training would need validation rows to be measured on: it is trained on them."""
+    if args.lr_scheduler_type.value in _LED_BY_METRICS:
+        raise UserError(
+            f"found {args.lr_scheduler_type.value}, which a second training without validation rows can't follow",
+            field="lr_scheduler_type",
+            accepted="a plan that is known beforehand (linear, cosine, ...), or no refit",
+        )
 
 
 class StopAtShare(TrainerCallback):
@@ -50,8 +67,11 @@ def refit(
     Choosing needs rows that the model has not seen; afterwards they are too good to be left out, most of all where a
     label has few. What was chosen on them stays chosen, so nothing is measured on them after this.
 
+    A second training that was cut short goes on from its own checkpoints in `refit/` of the output folder, if the first
+    one chose the same share; the folder is the caller's to delete.
+
     Args:
-        trainer (`MultiLabelTrainer`): done training and tuning.
+        trainer (`MultiLabelTrainer`): done training and tuning. It loses its optimizer, to make room for another.
         model (`MultiLabelPreTrainedModel`): a new model, initialised as the first was.
         label_space (`LabelSpace`): with the counts of all `rows`.
         rows (`list[Dataset]`): tokenised training and validation rows.
@@ -59,15 +79,18 @@ def refit(
     Returns:
         The trainer of the new model, its output folder that of the first, and facts for results.json.
     """
-    first = trainer.args
+    first, share = trainer.args, _share_of_plan(trainer)
     args = copy.deepcopy(first)
     args.output_dir = str(Path(first.output_dir) / REFIT_FOLDER)
-    args.eval_strategy, args.load_best_model_at_end = IntervalStrategy.NO, False
+    args.eval_strategy, args.eval_on_start, args.load_best_model_at_end = IntervalStrategy.NO, False, False
     args.early_stopping_patience, args.push_to_hub, args.resume_from_checkpoint = None, False, None
-    best = trainer.state.best_global_step
-    share = best / trainer.state.max_steps if best else trainer.state.global_step / trainer.state.max_steps
     model.config.thresholds = trainer.model.config.thresholds
     model.config.min_labels = trainer.model.config.min_labels
+    with args.main_process_first(desc="preparing the second training"):
+        if args.process_index == 0:
+            _prepare(Path(args.output_dir), share)
+    checkpoint = last_complete_checkpoint(args.output_dir, num_processes=args.world_size)
+    _release_optimizer(trainer)
 
     set_seed(args.seed)
     again = type(trainer)(
@@ -79,7 +102,6 @@ def refit(
         processing_class=trainer.processing_class,
         callbacks=[StopAtShare(share)],
     )
-    checkpoint = last_complete_checkpoint(args.output_dir, num_processes=args.world_size)
     stopwatch = Stopwatch()
     outcome = again.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     args.output_dir, args.push_to_hub = first.output_dir, first.push_to_hub
@@ -89,5 +111,31 @@ def refit(
         "steps": again.state.global_step,
         "loss": outcome.training_loss,
         **stopwatch.read(),
+        "resumed": checkpoint is not None,
     }
     return again, facts
+
+
+def _share_of_plan(trainer: MultiLabelTrainer) -> float:
+    """How much of the planned steps the kept weights took: to the best checkpoint, where that was loaded at the end."""
+    state = trainer.state
+    best = state.best_global_step if trainer.args.load_best_model_at_end else None
+    return (best or state.global_step) / state.max_steps
+
+
+def _prepare(folder: Path, share: float) -> None:
+    """Empties the folder of checkpoints on the way to another share: they may lie beyond this one."""
+    file = folder / SHARE_FILE
+    if not file.exists() or json.loads(file.read_text(encoding="utf-8")) != share:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with written_whole(file) as stream:
+            json.dump(share, stream)
+
+
+def _release_optimizer(trainer: MultiLabelTrainer) -> None:
+    """Optimizer states and gradients go, three quarters of what training with Adam holds."""
+    for holder in (trainer, trainer.callback_handler):
+        holder.optimizer, holder.lr_scheduler = None, None
+    trainer.model.zero_grad(set_to_none=True)
+    trainer.accelerator.free_memory()

@@ -21,6 +21,7 @@ def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
 
     Args:
         trainer (`MultiLabelTrainer`): after training; thresholds and metrics are there if they were tuned and measured.
+            What a command knows beyond it (the recipe, the data) the command adds.
     """
     args, state = trainer.args, trainer.state
     end = next((row for row in reversed(state.log_history) if "train_runtime" in row), {})
@@ -34,7 +35,8 @@ def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
             "epochs": state.epoch,
             "steps": state.global_step,
             "loss": end.get("train_loss"),
-            "best_step": state.best_global_step,
+            # the step that the weights are of; `None` where they are those of the end
+            "best_step": state.best_global_step if args.load_best_model_at_end else None,
             f"best_{args.metric_for_best_model}": state.best_metric,
             **peak_memory(),
             "processes": args.world_size,

@@ -398,7 +398,14 @@ def test_a_model_that_was_trained_anew_on_all_rows_says_so(model_folder, card_fo
     text = write_card(model_folder, card_folder=card_folder, run_snippet=False).read_text(encoding="utf-8")
     assert "then anew on all 120 training and validation rows, 2.5 epochs, 33 steps in 7 s" in text
     assert "The weights are those of step" not in text
+    assert "The weights are those of the second training" in text
+    assert "on 20 validation documents with the scores of a first model, before this one was trained on" in text
+    assert "(validation rows among them)" in text
     assert "The same test rows for both; this model was trained on the validation rows as well" in text
+    # by training documents the two count differently: nothing is compared
+    assert "so its buckets hold other labels" in text
+    by_count = section(text, "By training documents of a label")
+    assert " / " not in by_count.partition("![")[0]
     # the validation metrics are of the model before
     text = write_card(model_folder, run_snippet=False).read_text(encoding="utf-8")
     assert "<!-- results: unknown" in text

@@ -386,3 +386,41 @@ def test_refitting_stops_where_the_first_training_was_best_and_resumes_in_the_sa
         _command(corpus, killed, *steps, "--refit", "true"), check=True, env=_environment(), capture_output=True
     )
     assert all(torch.equal(value, weights(killed)[name]) for name, value in weights(whole).items())
+
+
+def test_a_second_training_is_not_done_twice_because_of_what_comes_after_it(corpus, tmp_path, capsys):
+    data, out = shutil.copytree(corpus, tmp_path / "data"), tmp_path / "out"
+    (data / "test.jsonl").rename(tmp_path / "test.jsonl")
+    base = ["--dataset_name", str(data), "--output_dir", str(out), *SMALL_MODEL, *QUIET, "--num_train_epochs", "2"]
+    base += ["--refit", "true", "--do_predict", "true", "--save_strategy", "steps", "--save_steps", "5"]
+    base += ["--eval_strategy", "steps", "--eval_steps", "5"]
+    assert run(train, base) == 2  # no test rows
+    after_second = weights(out)
+    (tmp_path / "test.jsonl").rename(data / "test.jsonl")
+    assert run(train, base) == 0
+    ours = results(out)
+    assert ours["training"]["resumed"] and ours["refit"]["resumed"]
+    assert all(torch.equal(value, after_second[name]) for name, value in weights(out).items())
+    assert not (out / "refit").exists()
+    assert "validation, before the second training" in capsys.readouterr().err
+
+
+def test_two_processes_refit_too(corpus, tmp_path):
+    out = tmp_path / "out"
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port())]
+    command = _command(corpus, out, "--ddp_backend", "gloo", "--num_train_epochs", "1", "--refit", "true")
+    done = subprocess.run(
+        [command[0], *launcher, *command[1:]], env=_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    # 160 rows and 220 rows in batches of 8, two at a time
+    assert (results(out)["training"]["steps"], results(out)["refit"]["steps"]) == (10, 14)
+    assert load_model(str(out)).label_space.num_documents == 220
+
+
+@pytest.mark.parametrize("scheduler", ["reduce_lr_on_plateau", "greedy"])
+def test_a_learning_rate_that_waits_for_metrics_cannot_be_refitted(corpus, tmp_path, capsys, scheduler):
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(tmp_path / "out"), "--refit", "true", *QUIET]
+    assert run(train, [*arguments, "--lr_scheduler_type", scheduler]) == 2
+    assert f"found {scheduler}, which a second training" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hf_mlc.commands.evaluate import main as evaluate
 from hf_mlc.commands.export import main as export
 from hf_mlc.commands.predict import main as predict
 from hf_mlc.commands.running import run
@@ -38,6 +39,28 @@ def test_a_model_is_exported_and_predicts_the_same(saved, tmp_path, capsys):
     for row, other in zip(found, expected, strict=True):
         assert row["id"] == other["id"]
         assert [entry["label"] for entry in row["labels"]] == [entry["label"] for entry in other["labels"]]
+
+
+def test_evaluate_gives_the_same_metrics_and_says_that_they_are_of_another_file(saved, exported, tmp_path):
+    rows = [{"text": text, "labels": ["label 1", f"label {place % 5}"]} for place, text in enumerate(TEXTS)]
+    data = tmp_path / "test.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = []
+    for model in (saved, exported):
+        words = ["--model", str(model), "--dataset_name", str(tmp_path), "--output", str(tmp_path / "metrics")]
+        assert run(evaluate, words) == 0
+        found.append(json.loads((tmp_path / "metrics").read_text(encoding="utf-8")))
+    ours, onnx = found
+    assert onnx["metrics"] == pytest.approx(ours["metrics"]) and 0 < ours["metrics"]["f1_micro"] < 1
+    # so that a card of the torch model doesn't take the metrics of its int8 tables for its own
+    assert onnx["weights"].startswith("sha256:") and onnx["weights"] != ours["weights"]
+
+
+def test_explanations_ask_for_the_torch_model(exported, tmp_path, capsys):
+    (tmp_path / "in.jsonl").write_text(json.dumps({"text": "w2"}), encoding="utf-8")
+    assert run(predict, ["--model", str(exported), "--input", str(tmp_path / "in.jsonl"), "--explain"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "is an export to ONNX; accepted: the model that it was made from" in said
 
 
 def test_int8_tables_are_said(saved, tmp_path, capsys):

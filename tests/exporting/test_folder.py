@@ -48,7 +48,7 @@ def test_logits_that_differ_leave_nothing_behind(loaded, tmp_path, monkeypatch):
 
 def test_a_folder_that_holds_something_is_left_alone(loaded, tmp_path):
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(UserError, match="is not empty; accepted: a new or an empty folder"):
+    with pytest.raises(UserError, match=r"is not empty \(it holds mine.txt\); accepted: a new or an empty folder"):
         export_onnx(loaded, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -73,7 +73,9 @@ def test_weights_too_large_for_one_file_lie_beside_it(loaded, exported, exported
 
 def test_a_model_in_half_precision_is_exported_as_float32(loaded, tmp_path):
     half = LoadedModel(copy.deepcopy(loaded.model).to(torch.bfloat16), loaded.tokenizer, loaded.label_space)
-    assert export_onnx(half, tmp_path / "out").max_logit_difference < 1e-4
+    report = export_onnx(half, tmp_path / "out")
+    assert report.max_logit_difference < 1e-4
+    assert report.torch_bytes == sum(parameter.numel() * 2 for parameter in half.model.parameters())
     assert half.model.dtype == torch.bfloat16
     batch = encode_texts(loaded, TEXTS)
     with torch.no_grad():

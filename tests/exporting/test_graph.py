@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import sys
+
 import onnx_ir
 import pytest
 import torch
@@ -76,6 +80,15 @@ def test_an_empty_document_gets_the_output_bias(pair):
     assert torch.allclose(logits[0], model.decoder.bias, atol=1e-5)
 
 
+@pytest.mark.parametrize("encoder", ["gru", "transformer"])
+def test_the_exporter_keeps_its_advice_to_itself(encoder, caplog, capfd, recwarn):
+    tester = PlantModelTester(encoder=encoder)
+    traced(tester.model_class(tester.get_config(num_hidden_layers=1)).eval())
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert tuple(capfd.readouterr()) == ("", "")
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_an_older_version_of_the_operators_can_be_written(loaded, tmp_path):
     program = traced(loaded.model, opset=18)
     assert program.opset_imports[""] == 18
@@ -106,6 +119,19 @@ def test_a_forward_that_looks_at_its_values_is_refused_in_one_line(monkeypatch):
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_without_the_extra_one_line_names_it(package, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, package, None)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf"{package} is not installed; accepted: pip install hf_mlc\[onnx\]"):
+        check_installed()
+
+
+@pytest.mark.parametrize(
+    ("version", "enough"), [("2.6.0+cpu", False), ("2.7.1", False), ("2.8.0", True), ("2.13.0+cpu", True)]
+)
+def test_a_torch_without_the_operators_is_one_line(version, enough, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
+    if enough:
+        return check_installed()
+    with pytest.raises(
+        UserError, match=rf"exporting needs torch 2.8, found {re.escape(version)}; accepted: pip install"
+    ):
         check_installed()

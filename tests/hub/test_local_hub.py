@@ -266,6 +266,34 @@ def test_who_may_do_what(local_hub, api, folder, uploaded):
     assert local_hub.commits("org/model")[0] == "owner" and len(local_hub.commits("org/model")) == 3
 
 
+def test_no_request_leads_out_of_the_folder(local_hub, api, uploaded, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "repo.json").write_text("{}", encoding="utf-8")
+    outside = "..%2f..%2f..%2f..%2foutside"
+    headers = {"Authorization": f"Bearer {local_hub.token}"}
+
+    def status(method: str, path: str, **more) -> int:
+        return get_session().request(method, f"{local_hub.url}{path}", headers=headers, **more).status_code
+
+    assert status("GET", f"/api/models/org/{outside}") == 400
+    assert status("GET", f"/org/{outside}/resolve/main/repo.json") == 400
+    assert status("POST", "/api/repos/create", json={"name": "../../../../new"}) == 400
+    assert status("POST", "/api/repos/create", json={"name": "new", "type": "../../model"}) == 400
+    assert not (tmp_path / "new").exists()
+
+    away = "../../outside/repo.json"
+    lines = [{"key": "header", "value": {"summary": "a"}}, {"key": "lfsFile", "value": {"path": "a", "oid": away}}]
+    body = "\n".join(map(json.dumps, lines)).encode()
+    assert status("POST", "/api/models/org/model/commit/main", content=body) == 400
+    batch = get_session().post(
+        f"{local_hub.url}/org/model.git/info/lfs/objects/batch",
+        headers=headers,
+        json={"objects": [{"oid": away, "size": 2}]},
+    )
+    assert "upload" in batch.json()["objects"][0]["actions"]  # it is not there, whatever lies there
+    assert local_hub.files("org/model") == FOLDER
+
+
 def test_a_repository_is_made_once_and_can_be_made_private(local_hub, api, uploaded):
     with pytest.raises(HfHubHTTPError, match="409"):
         api.create_repo("org/model")

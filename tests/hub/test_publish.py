@@ -113,7 +113,8 @@ def test_a_dry_run_writes_and_lists_the_folder_and_asks_the_hub_for_nothing(publ
     assert listed == {name: len(content) for name, content in files.items()}
     assert total.strip() == f"{sum(listed.values()):,}  bytes in {len(listed)} files"
 
-    assert "is not empty; accepted: a new or an empty folder" in error_of(publisher.command("publish", *words))
+    line = error_of(publisher.command("publish", *words))
+    assert "is not empty (it holds README.md, " in line and "; accepted: a new or an empty folder" in line
 
 
 # -- updates
@@ -281,6 +282,14 @@ def test_a_name_without_an_owner_is_the_users_own(publisher, staged):
     name = publisher.repo_id().removeprefix("org/")
     upload(publisher, staged, name, token=publisher.hub.other_token)
     assert publisher.hub.files(f"somebody/{name}") == contents(staged)
+
+
+def test_publish_says_who_may_not_before_anything_else_and_whose_it_is_in_the_card(publisher, demo_model, tmp_path):
+    words = ("publish", "--model", tmp_path / "no-model", "--repo_id", "nobody/x")
+    assert "belongs to nobody" in error_of(publisher.command(*words))
+    name = publisher.repo_id().removeprefix("org/")
+    assert publisher.command("publish", "--model", demo_model, "--repo_id", name).status == 0
+    assert f'model="org/{name}"' in publisher.hub.files(f"org/{name}")["README.md"].decode()
 
 
 def test_offline_and_without_a_network_it_is_one_line(publisher, staged):

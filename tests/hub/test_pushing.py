@@ -73,6 +73,46 @@ def test_with_every_strategy_all_commits_hold_a_model_and_nothing_else(
     assert not list(folder.rglob("training_args.bin"))
 
 
+def test_after_a_second_training_its_weights_are_published_and_the_card_says_so(
+    publisher, demo_corpus, names, tmp_path
+):
+    repo_id, folder = publisher.repo_id(), tmp_path / "run"
+    outcome = train(
+        publisher, demo_corpus, folder, "--refit", "true", "--push_to_hub", "true", "--hub_model_id", repo_id,
+        "--hub_strategy", "all_checkpoints", "--do_predict", "true",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.stderr
+    *before, (_, files) = commits_of(publisher, repo_id)
+    assert len(before) == 2  # the first training's; checkpoints of the second stay
+    assert set(files) == names
+    assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert files["model.safetensors"] not in [earlier["model.safetensors"] for _, earlier in before]
+    results, card = json.loads(files["results.json"]), files["README.md"].decode()
+    assert results["refit"]["rows"] == 120 + 40
+    assert f"then anew on all 160 training and validation rows, {results['refit']['epochs']:.3g} epochs" in card
+    assert "The weights are those of the second training" in card
+
+
+def test_a_private_repository_that_was_deleted_is_not_made_anew_for_all_to_see(publisher, demo_model, tmp_path):
+    repo_id = publisher.repo_id()
+    snippet = """
+import sys
+from huggingface_hub import HfApi
+from hf_mlc import MultiLabelTrainer, MultiLabelTrainingArguments, load_model
+loaded = load_model(sys.argv[1], device="cpu")
+args = MultiLabelTrainingArguments(
+    sys.argv[3], push_to_hub=True, hub_model_id=sys.argv[2], hub_private_repo=True, report_to="none", use_cpu=True,
+    eval_strategy="no", save_strategy="no", load_best_model_at_end=False,
+)
+trainer = MultiLabelTrainer(loaded.model, args, processing_class=loaded.tokenizer)
+HfApi().delete_repo(sys.argv[2])
+trainer.push_to_hub()
+"""
+    outcome = publisher.snippet(snippet, demo_model, repo_id, tmp_path / "out")
+    assert outcome.status == 0, outcome.stderr
+    assert publisher.hub.repo(repo_id).facts["private"]
+
+
 def test_a_failed_push_in_the_background_is_no_end_of_the_training(publisher, demo_corpus, names, tmp_path):
     repo_id = publisher.repo_id()
     publisher.hub.fail("commit", "500")
@@ -246,6 +286,32 @@ def test_the_copy_beside_the_weights_pushes_as_transformers_does(publisher, demo
     for name, content in files.items():
         (tmp_path / "there" / name).write_bytes(content)
     assert publication_files(files, tmp_path / "there") == set(files)
+
+
+def test_a_model_of_a_revision_goes_with_that_revisions_tokenizer(publisher, demo_model, tmp_path):
+    repo_id, copy = publisher.repo_id(), shutil.copytree(demo_model, tmp_path / "copy")
+    assert push(publisher, demo_model, repo_id).status == 0
+    settings = json.loads((copy / "tokenizer_config.json").read_text())
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": 7}))
+    assert push(publisher, copy, repo_id, revision="short").status == 0
+    snippet = """
+import sys
+import hf_mlc
+from transformers import AutoModel
+AutoModel.from_pretrained(sys.argv[1], revision="short").push_to_hub(sys.argv[1], revision="again")
+hf_mlc.load_model(sys.argv[1], revision="short", device="cpu").model.push_to_hub(sys.argv[1], revision="third")
+"""
+    outcome = publisher.snippet(snippet, repo_id)
+    assert outcome.status == 0, outcome.stderr
+    for revision, length in (("main", 64), ("short", 7), ("again", 7), ("third", 7)):
+        there = json.loads(publisher.hub.files(repo_id, revision)["tokenizer_config.json"])
+        assert there["model_max_length"] == length, revision
+
+
+def test_the_card_names_the_owner_where_the_user_did_not(publisher, demo_model):
+    name = publisher.repo_id().partition("/")[2]
+    assert push(publisher, demo_model, name).status == 0
+    assert f'model="org/{name}"' in publisher.hub.files(f"org/{name}")["README.md"].decode()
 
 
 def test_a_pull_request_is_refused(publisher, demo_model):

@@ -117,7 +117,9 @@ def test_a_broken_push_can_be_run_again(local_hub, home, model_folder, tmp_path)
 def test_what_may_not_be_written_to_or_read_is_one_line(local_hub, home, model_folder, tmp_path):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs/index.html").write_text("hello", encoding="utf-8")
-    app, other = tmp_path / "app", tmp_path / "other"
+    app, secret, other = (tmp_path / name for name in ("app", "secret", "other"))
+    to = ("--push_to_hub", "--repo_id")
+    unseen = "no such repository on the Hub, or a private one that you may not see"
     cases = [
         (
             push(local_hub, app, repo_id="org/page"),
@@ -126,17 +128,37 @@ def test_what_may_not_be_written_to_or_read_is_one_line(local_hub, home, model_f
         (push(local_hub, app, token=local_hub.other_token), "org/codes, field 'repo_id': belongs to org"),
         (push(local_hub, app, token=local_hub.wrong_token), "the Hub doesn't accept the token"),
         (push(local_hub, app, "--private", repo_id="org/open"), "org/open, field 'private': is public already"),
-        (space(local_hub, "--model", "org/nothing", "--output", other), "org/nothing, field 'model': "),
+        (space(local_hub, "--model", "org/nothing", "--output", other), f"org/nothing, field 'model': {unseen}"),
         (
             space(local_hub, "--model", "org/small", "--revision", "v9", "--output", other),
-            "org/small, field 'model': ",
+            "org/small, field 'revision': no revision 'v9'",
         ),
-        (space(local_hub, "--model", "org/secret", "--output", other, token=None), "org/secret, field 'model': "),
+        (
+            space(local_hub, "--model", "org/secret", "--output", other, token=None),
+            f"org/secret, field 'model': {unseen}",
+        ),
+        (
+            space(local_hub, "--model", "org/theirs", "--output", other, token=local_hub.wrong_token),
+            "org/theirs, field 'model': the Hub doesn't accept the token",
+        ),
+        (
+            space(local_hub, "--model", "org/theirs", "--output", other),
+            "org/theirs, field 'model': it holds no config.json",
+        ),
+        (
+            space(local_hub, "--model", "org/secret", "--output", secret, *to, "org/new"),
+            "org/secret, field 'private': is a private model, and the Space would be public; accepted: --private",
+        ),
+        (
+            space(local_hub, "--model", "org/secret", "--output", secret, *to, "org/open"),
+            "org/secret, field 'private': is a private model",
+        ),
     ]
     before = [
         upload(local_hub, model_folder),
         upload(local_hub, model_folder, "org/secret", private=True),
         upload(local_hub, tmp_path / "theirs", "org/page", type="space"),
+        upload(local_hub, tmp_path / "theirs", "org/theirs"),
         push(local_hub, app, repo_id="org/open"),
     ]
     first, *found = outcomes(local_hub, home, *before, *(step for step, _ in cases))
@@ -144,6 +166,8 @@ def test_what_may_not_be_written_to_or_read_is_one_line(local_hub, home, model_f
     for (status, said), (_, expected) in zip(found, cases, strict=True):
         assert (status, expected in said.splitlines()[-1]) == (2, True), (said, expected)
     assert set(local_hub.files("org/page", repo_type="space")) == {"index.html"}
-    with pytest.raises(KeyError):
-        local_hub.repo("org/codes", repo_type="space")
+    for name in ("org/codes", "org/new"):
+        with pytest.raises(KeyError):
+            local_hub.repo(name, repo_type="space")
+    assert json.loads(local_hub.files("org/open", repo_type="space")["space.json"])["model"] == "org/small"
     assert not other.exists()

@@ -129,6 +129,23 @@ def test_metrics_and_words_for_the_card_come_from_the_card_folder(model, tmp_pat
     assert "card.yaml" not in files
 
 
+def test_metrics_of_an_earlier_training_are_not_published(model, tmp_path):
+    metrics = {"split": "test", "metrics": {"f1_micro": 0.98765}, "documents": 40, "weights": "sha256:1"}
+    (model / "metrics.json").write_text(json.dumps(metrics))
+    files = stage(model, tmp_path)
+    assert "metrics.json" not in files and "0.988" not in files["README.md"].decode()
+
+
+def test_words_written_beside_the_recipe_are_published(model, tmp_path):
+    cards = tmp_path / "cards"
+    cards.mkdir()
+    (cards / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n\nBeside the recipe.\n")
+    (model / "README.md").write_text("# Mine\n\nIn the folder.\n")
+    card = stage(model, tmp_path, card_folder=cards)["README.md"].decode()
+    assert "Beside the recipe." in card and "license: mit" in card and "<!-- hf_mlc: begin -->" in card
+    assert "In the folder." not in card
+
+
 def test_the_users_readme_is_kept_around_the_generated_facts(model, tmp_path):
     (model / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n\nMy words.\n")
     card = stage(model, tmp_path)["README.md"].decode()

@@ -27,6 +27,9 @@ _PATTERNS = """
 LFS_PATTERNS = tuple(_PATTERNS.split())
 GITATTRIBUTES = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS).encode()
 LARGEST_REGULAR_FILE = 10 * 2**20
+# what becomes a path in the folder: nothing that a request says leads out of it
+_REPO_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_OID = re.compile("[0-9a-f]{64}")
 
 
 class Stored(NamedTuple):
@@ -116,7 +119,7 @@ class Repo:
     def keep_lfs(self, sha256: str) -> Stored:
         """A file whose content was uploaded to LFS before; git itself holds a pointer to it."""
         blob = self.blobs / sha256
-        if not blob.exists():
+        if not _OID.fullmatch(sha256) or not blob.exists():
             raise HubError(
                 400,
                 "Your push was rejected because an LFS pointer pointed to a file that does not exist. Offending "
@@ -134,6 +137,8 @@ class Store:
         self.blobs.mkdir(parents=True, exist_ok=True)
 
     def _folder_of(self, repo_type: str, repo_id: str) -> Path:
+        if repo_type not in ("model", "dataset", "space") or not _REPO_ID.fullmatch(repo_id) or ".." in repo_id:
+            raise HubError(400, f"Invalid repo id or type: {repo_type} {repo_id}")
         return self.folder / "repos" / f"{repo_type}s" / repo_id
 
     def find(self, repo_type: str, repo_id: str) -> Repo | None:
@@ -164,7 +169,7 @@ class Store:
         _write_whole(self.blobs / sha256, content)
 
     def has_lfs(self, sha256: str) -> bool:
-        return (self.blobs / sha256).exists()
+        return _OID.fullmatch(sha256) is not None and (self.blobs / sha256).exists()
 
 
 def belongs_in_lfs(path: str, size: int, sample: bytes) -> bool:

@@ -97,6 +97,17 @@ def test_a_text_that_the_model_fails_on_is_one_friendly_line(app, monkeypatch, c
     assert "secret" not in caplog.text  # what a visitor typed stays out of the log
 
 
+@pytest.mark.parametrize("num_labels", [1, 5, 12, 100_000])
+def test_with_few_labels_and_with_many_the_sliders_start_at_a_value_that_they_can_have(app, num_labels):
+    settings = {"model": "org/model", "revision": None, "on_hub": True, "title": "a", "num_labels": num_labels}
+    settings |= {"thresholds": {"lowest": 0.5, "median": 0.5, "highest": 0.5}, "examples": [], "limits": ""}
+    blocks = app.build(settings).blocks.values()
+    sliders = {block.label: block for block in blocks if isinstance(block, app.gr.Slider)}
+    assert set(sliders) == {"Threshold", "Labels shown"}
+    for slider in sliders.values():
+        assert slider.preprocess(slider.value) == slider.value  # what each press of "Find labels" begins with
+
+
 def test_one_threshold_for_all_labels_is_named_by_its_value(app):
     one = {"thresholds": {"lowest": 0.384, "median": 0.384, "highest": 0.384}}
     assert app.own_thresholds(one) == (0.38, "Use the model's own threshold (0.38)")

@@ -96,14 +96,14 @@ def test_an_empty_folder_is_filled(model_folder, tmp_path):
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(model_folder, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     line = failed(capsys, "--model", model_folder, "--output", tmp_path)
-    assert "field 'output': isn't empty (it holds notes.txt)" in line
+    assert "field 'output': is not empty (it holds notes.txt)" in line
     assert files_in(tmp_path) == ["notes.txt"]
 
 
 def test_a_space_that_was_changed_by_hand_is_not_overwritten(model_folder, space_folder, tmp_path, capsys):
     changed = shutil.copytree(space_folder, tmp_path / "app")
     (changed / "app.py").write_text("# mine\n", encoding="utf-8")
-    assert "isn't empty" in failed(capsys, "--model", model_folder, "--output", changed, "--title", "Small codes")
+    assert "is not empty" in failed(capsys, "--model", model_folder, "--output", changed, "--title", "Small codes")
     assert (changed / "app.py").read_text(encoding="utf-8") == "# mine\n"
 
 
@@ -112,7 +112,7 @@ def test_a_space_that_was_changed_by_hand_is_not_overwritten(model_folder, space
     [
         ("no/such/folder", "no such folder; accepted: a saved model's folder or a Hub id org/name"),
         ("./nothing", "no such folder"),
-        ("org/unknown", "no readable config.json"),
+        ("org/unknown", "not in the cache, and HF_HUB_OFFLINE keeps from asking the Hub; accepted: HF_HUB_OFFLINE=0"),
     ],
 )
 def test_an_unknown_model_is_one_line(model, said, tmp_path, capsys):
@@ -123,9 +123,12 @@ def test_an_unknown_model_is_one_line(model, said, tmp_path, capsys):
 
 def test_a_model_of_another_architecture_or_without_the_pipeline_is_refused(model_folder, tmp_path, capsys):
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
-    line = failed(capsys, "--model", tmp_path / "other", "--output", tmp_path / "app")
-    assert "unknown architecture 'bert'" in line
+    for model_type in ("bert", "brand-new"):
+        # of an architecture that nobody knows, transformers would offer to run the code beside it
+        config = {"model_type": model_type, "auto_map": {"AutoConfig": "code.Config"}}
+        (tmp_path / "other/config.json").write_text(json.dumps(config), encoding="utf-8")
+        line = failed(capsys, "--model", tmp_path / "other", "--output", tmp_path / "app")
+        assert f"another architecture: '{model_type}'" in line
 
     old = shutil.copytree(model_folder, tmp_path / "old")
     config = json.loads((old / "config.json").read_text(encoding="utf-8"))
@@ -155,6 +158,7 @@ def test_a_card_whose_metadata_is_no_yaml_is_refused_and_none_at_all_is_fine(mod
         (["--private"], "field 'private': has no effect without --push_to_hub"),
         (["--push_to_hub", "--repo_id", "a/b/c"], "a/b/c"),
         (["--title", " "], "field 'title': is empty"),
+        (["--revision", "v1"], "field 'revision': is a folder, which has no revisions"),
         # a folder on this machine is nothing that a Space could read
         (["--push_to_hub", "--repo_id", "org/app"], "is a folder, which a Space can't read"),
     ],

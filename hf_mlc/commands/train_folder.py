@@ -1,0 +1,110 @@
+"""The output folder of `train`: whether a run may begin or go on there, and what tells two runs apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+
+from hf_mlc.commands.running import check_output_folder
+from hf_mlc.commands.train_arguments import DataArguments
+from hf_mlc.data import fingerprint
+from hf_mlc.errors import UserError
+from hf_mlc.labels import LabelSpace
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.refitting import REFIT_FOLDER
+from hf_mlc.training.results import RESULTS_FILE
+from hf_mlc.training.trainer import last_complete_checkpoint
+
+
+RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
+METRICS_FILE = "metrics.json"  # what `evaluate` measured of it, where it was told to write here
+
+
+def prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
+    """Refuses a folder that can't be written or holds a finished run; empties it of a run that is to be overwritten."""
+    check_output_folder(output, field="output_dir")
+    if args.overwrite_output:
+        for checkpoint in [*output.glob("checkpoint-*"), *output.glob(REFIT_FOLDER)]:
+            shutil.rmtree(checkpoint)
+        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE):
+            (output / name).unlink(missing_ok=True)
+    if (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:
+        raise UserError(
+            "holds a finished run", file=output, field="output_dir", accepted="another folder, or --overwrite_output"
+        )
+
+
+def checkpoint_to_resume(output: Path, args: MultiLabelTrainingArguments, identity: dict[str, Any]) -> Path | None:
+    """Where to go on from: the named checkpoint, or the last whole one of an unfinished run of the same recipe and data.
+
+    Asked for by name a checkpoint is taken with other arguments too, but never with other labels: its weights are theirs.
+    """
+    asked = args.resume_from_checkpoint
+    if asked in (None, "last"):
+        checkpoint = last_complete_checkpoint(output, num_processes=args.world_size)
+    elif (Path(asked) / "trainer_state.json").is_file():
+        checkpoint = Path(asked)
+    else:
+        raise UserError(
+            "no checkpoint", file=asked, field="resume_from_checkpoint", accepted="last, or a checkpoint's folder"
+        )
+    run_file = output / RUN_FILE
+    if checkpoint is None or not run_file.exists():
+        return checkpoint
+    before = json.loads(run_file.read_text(encoding="utf-8"))
+    if before["data"]["label_fingerprint"] != identity["data"]["label_fingerprint"]:
+        raise UserError(
+            "holds checkpoints of a run with other labels", file=output, accepted="the same data, or another folder"
+        )
+    if asked is None and before != identity:
+        what = "arguments" if before["arguments"] != identity["arguments"] else "data"
+        raise UserError(
+            f"holds checkpoints of a run with other {what}",
+            file=output,
+            field="output_dir",
+            accepted="another folder, --resume_from_checkpoint to go on all the same, or --overwrite_output",
+        )
+    return checkpoint
+
+
+def comparable(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a run as JSON, to be compared and published.
+
+    Whether and where it was resumed or pushed is no part of what the run is; a token is nobody's business, and of a path
+    on this machine the name is enough to recognise it.
+    """
+    left_out = ("resume_from_checkpoint", "output_dir", "overwrite_output", "logging_dir", "config")
+    left_out += ("push_to_hub", *(name for name in given if name.startswith("hub_") or name.endswith("token")))
+    kept = {name: value for name, value in given.items() if name not in left_out}
+    shown = {name: _file_name(value) if isinstance(value, str) else value for name, value in kept.items()}
+    return json.loads(json.dumps(shown, default=str))
+
+
+def _file_name(value: str) -> str:
+    """The last part of a path that is there or was meant to be; anything else, a Hub id too, as it is."""
+    return Path(value).name if os.sep in value and (Path(value).exists() or Path(value).is_absolute()) else value
+
+
+def facts_of_splits(splits: DatasetDict) -> dict[str, dict[str, Any]]:
+    """How many rows each split has, and their fingerprint."""
+    return {
+        "rows": {split: len(rows) for split, rows in splits.items()},
+        "fingerprints": {split: fingerprint(rows) for split, rows in splits.items()},
+    }
+
+
+def facts_of_data(splits: DatasetDict, label_space: LabelSpace, data_args: DataArguments) -> dict[str, Any]:
+    """Where the rows come from, what tells them from others, and which labels they are given."""
+    names = hashlib.sha256("\n".join(label_space.names).encode("utf-8")).hexdigest()
+    return {
+        "source": _file_name(str(data_args.dataset_name or data_args.train_file)),
+        **facts_of_splits(splits),
+        "labels": len(label_space),
+        "label_fingerprint": f"sha256:{names}",
+    }
