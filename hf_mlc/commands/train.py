@@ -280,7 +280,7 @@ def _model(
                 f"no readable config.json ({str(error).splitlines()[0]})",
                 file=model_args.text_encoder,
                 field="text_encoder",
-                accepted="a Hub id or a folder",
+                accepted="a Hub id or a folder, of one of transformers' own kinds",
             ) from None
     config = architecture.config(
         vocab_size=len(tokenizer),

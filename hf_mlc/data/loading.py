@@ -117,6 +117,14 @@ def load_splits(
     if dataset_name is not None:
         if not _is_local(dataset_name):
             return _from_hub(str(dataset_name), config_name, revision, columns, splits, skip, max_samples, cache_dir)
+        for name, value in (("config_name", config_name), ("revision", revision)):
+            if value is not None:
+                raise UserError(
+                    f"found '{value}', which files on this machine don't have",
+                    file=dataset_name,
+                    field=name,
+                    accepted="a Hub id, or files without it",
+                )
         files = _files_of(Path(dataset_name), splits)
     elif splits is not None:
         if missing := [split for split in splits if split not in files]:

@@ -54,6 +54,15 @@ def train_with(*words: str, recipe: str | None = None):
     return case
 
 
+def encoder_of_code(folder: Path, trained: Path, copy_of) -> tuple[str, list[str]]:
+    """A case: an encoder of a kind that only the code beside it knows, which transformers would ask whether to run."""
+    (folder / "encoder").mkdir()
+    config = {"model_type": "brand-new", "auto_map": {"AutoConfig": "code.Config"}}
+    (folder / "encoder" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    words = ["--text_encoder", str(folder / "encoder"), "--tokenizer_name", str(trained)]
+    return train_with(*words)(folder, trained, copy_of)
+
+
 def evaluate_spoilt(spoil, *more: str, rows: str | None = None):
     """A case: a trained model's folder after `spoil(folder)`, given to `evaluate`."""
 
@@ -222,6 +231,10 @@ CASES = {
         train_with_label_file('["grain"]', rows_with(labels=["grain", "corn"])),
         ["row 3", "'labels'", "corn"],
     ),
+    "an encoder that brings its own code": (
+        encoder_of_code,
+        ["encoder", "field 'text_encoder'", "custom code", "of transformers' own kinds"],
+    ),
     "unknown target form": (train_with("--targets", "dense"), ["targets", "dense", "label_ids"]),
     "unknown threshold kind": (train_with("--threshold_kind", "best"), ["threshold_kind", "best", "per_label"]),
     "no such checkpoint": (
@@ -265,6 +278,14 @@ CASES = {
         # the model is spoilt too: the output is looked at first
         evaluate_spoilt(cut_weights, "--output", "/nowhere/metrics.json"),
         ["/nowhere", "no such folder"],
+    ),
+    "a revision of a folder": (
+        evaluate_spoilt(lambda model: None, "--revision", "v1"),
+        ["copy-of-model", "'revision'", "no revisions", "Hub id"],
+    ),
+    "a revision of files": (
+        evaluate_spoilt(lambda model: None, "--dataset_revision", "v1"),
+        ["'revision'", "v1", "Hub id"],
     ),
     "another architecture": (evaluate_spoilt(change_config(model_type="bert")), ["bert", "plant"]),
     "too few thresholds": (evaluate_spoilt(change_config(thresholds=[0.5, 0.5])), ["2 entries"]),

@@ -473,3 +473,10 @@ def test_the_first_eu_laws_are_read_without_the_rest(real_data):
     splits = load_splits(real_data("eurlex57k"), max_samples={"train": 50, "validation": 20, "test": 20})
     assert {name: len(split) for name, split in splits.items()} == {"train": 50, "validation": 20, "test": 20}
     assert all(labels for labels in splits["train"]["labels"])
+
+
+@pytest.mark.parametrize("field", ["config_name", "revision"])
+def test_what_only_the_hub_has_is_refused_for_files(field, tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"text": "a", "labels": ["x"]}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=rf"field '{field}': found 'v1', which files on this machine don't have"):
+        load_splits(tmp_path, **{field: "v1"})
