@@ -133,7 +133,7 @@ def label_intro(facts: CardFacts, *, left_out: int) -> str:
     rare = int((space.counts <= 5).sum())
     text += f"; {rare:,} of them have 5 training documents or fewer."
     if left_out:
-        text += f" The {len(space) - left_out:,} with most training documents:"
+        text += f" The table has the {len(space) - left_out:,} with most training documents."
     if not facts.words.show_examples:
         text += " Texts of the data set are not shown."
     elif facts.examples:
