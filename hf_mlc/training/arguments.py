@@ -22,6 +22,9 @@ class MultiLabelTrainingArguments(TrainingArguments):
     Other defaults: evaluation and saving every epoch, the best checkpoint by `tuned_<threshold_metric>` (what one
     threshold could reach on the validation rows) kept and loaded at the end, rows of like length batched together, metrics accumulated batch by batch.
 
+    The checkpoint may be chosen by another tuned metric than the thresholds are, `metric_for_best_model="tuned_f1_micro"`
+    beside `threshold_metric="subset_accuracy"`, or by any other metric of the validation split.
+
     Args:
         ranking_ks (`list[int]`, *optional*, defaults to `[1, 3, 5]`): the `k` of `p@k`, `r@k`, `ndcg@k`, `psp@k`.
         threshold_kind (`str`, *optional*, defaults to `"auto"`):
@@ -82,3 +85,10 @@ class MultiLabelTrainingArguments(TrainingArguments):
             self.cpu_threads = max(1, (os.cpu_count() or 1) // max(1, self.world_size))
         if self.cpu_threads is not None:
             torch.set_num_threads(self.cpu_threads)
+
+    @property
+    def tuned_metrics(self) -> tuple[str, ...]:
+        """What evaluations tune one threshold for: the metric of the thresholds, and the checkpoint's if it is another."""
+        chosen_by = (self.metric_for_best_model or "").removeprefix("eval_")
+        by_tuning = (chosen_by.removeprefix("tuned_"),) if chosen_by.startswith("tuned_") else ()
+        return tuple(dict.fromkeys((self.threshold_metric, *(name for name in by_tuning if name in METRICS))))

@@ -13,10 +13,11 @@ from hf_mlc.thresholds import ThresholdTuner
 class StreamingEvaluation:
     """`compute_metrics` for `batch_eval_metrics=True`: every batch is counted, then forgotten.
 
-    The logits may be those of all labels `(B, L)`, or a pair of a shortlist's logits and `candidate_ids` `(B, S)`. Besides
-    the metrics at the given thresholds it reports `tuned_<metric>` and `tuned_threshold`: the best that one threshold
-    can do on the same documents. Choose checkpoints by that, on validation rows; a model whose scores are merely shifted
-    is not a worse model.
+    The logits may be those of all labels `(B, L)`, or a pair of a shortlist's logits and `candidate_ids` `(B, S)`.
+
+    Besides the metrics at the given thresholds it reports `tuned_<metric>`, the best that one threshold can do on the same
+    documents, and `tuned_threshold`, where it does so for the first of the metrics to tune. Choose checkpoints by a tuned
+    metric, on validation rows; a model whose scores are merely shifted is not a worse model.
 
     Args:
         label_space (`LabelSpace`): names and training counts.
@@ -24,7 +25,7 @@ class StreamingEvaluation:
         thresholds (`float` or `list[float]`): the decision rule in force.
         min_labels (`int`): its smallest label set.
         ks (`list[int]`): of the ranking metrics.
-        tuned_metric (`str`, *optional*): what the reported threshold maximises; `None` reports none (a test split).
+        tuned_metrics (`tuple[str, ...]`): what reported thresholds maximise; an empty one reports none (a test split).
         score_budget_mb (`int`): memory for exact curves.
     """
 
@@ -36,7 +37,7 @@ class StreamingEvaluation:
         thresholds: float | list[float],
         min_labels: int,
         ks: list[int],
-        tuned_metric: str | None,
+        tuned_metrics: tuple[str, ...],
         score_budget_mb: int,
     ):
         self.metrics = MultiLabelMetrics(
@@ -48,26 +49,25 @@ class StreamingEvaluation:
             min_labels=min_labels,
             score_budget_mb=score_budget_mb,
         )
-        self.target_name, self.tuned_metric = target_name, tuned_metric
-        self.tuner = (
-            ThresholdTuner(len(label_space), kind="global", metric=tuned_metric, row_budget_mb=score_budget_mb)
-            if tuned_metric is not None
-            else None
-        )
+        self.target_name = target_name
+        self.tuners = [
+            ThresholdTuner(len(label_space), kind="global", metric=metric, row_budget_mb=score_budget_mb)
+            for metric in dict.fromkeys(tuned_metrics)
+        ]
 
     def update(self, predictions: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> None:
         """Counts one batch of logits against multi-hot targets `(B, L)` or label ids `(B, P)`."""
         scores, candidate_ids = scores_of(predictions)
-        for accumulator in filter(None, (self.metrics, self.tuner)):
+        for accumulator in (self.metrics, *self.tuners):
             accumulator.update(scores, candidate_ids=candidate_ids, **{self.target_name: targets.cpu()})
 
     def compute(self) -> dict[str, float]:
         """All metrics of what was counted."""
         result = self.metrics.compute()
-        if self.tuner is not None:
-            choice = self.tuner.tune()
-            result[f"tuned_{self.tuned_metric}"] = choice.value
-            result["tuned_threshold"] = choice.thresholds
+        for tuner in self.tuners:
+            choice = tuner.tune()
+            result[f"tuned_{tuner.metric}"] = choice.value
+            result.setdefault("tuned_threshold", choice.thresholds)
         return result
 
 

@@ -80,7 +80,7 @@ class MultiLabelTrainer(PushingTrainer):
             thresholds=config.thresholds,
             min_labels=config.min_labels,
             ks=self.args.ranking_ks,
-            tuned_metric=self.args.threshold_metric if self.reports_tuned_threshold else None,
+            tuned_metrics=self.args.tuned_metrics if self.reports_tuned_threshold else (),
             score_budget_mb=self.args.score_budget_mb,
         )
 

@@ -120,6 +120,20 @@ def test_tuned_thresholds_are_written_to_the_configuration(parts, tmp_path):
     assert trainer.evaluate()["eval_tuned_f1_micro"] == pytest.approx(choice.value)
 
 
+def test_one_metric_may_pick_the_checkpoint_and_another_the_thresholds(parts, tmp_path):
+    trainer = trainer_of(
+        parts, tmp_path, threshold_kind="global", threshold_metric="subset_accuracy", metric_for_best_model="tuned_f1_micro",
+        eval_strategy="steps", eval_steps=1, save_strategy="steps", save_steps=1,
+    )  # fmt: skip
+    trainer.train()
+    found = trainer.evaluate()
+    assert trainer.state.best_metric == pytest.approx(found["eval_tuned_f1_micro"])
+    choice = trainer.tune_thresholds()
+    assert choice.metric == "subset_accuracy"
+    assert choice.value == pytest.approx(found["eval_tuned_subset_accuracy"])
+    assert choice.thresholds == pytest.approx(found["eval_tuned_threshold"])  # of the metric that the thresholds serve
+
+
 def test_no_thresholds_are_tuned_when_told_not_to(parts, tmp_path):
     trainer = trainer_of(parts, tmp_path, threshold_kind="none")
     assert trainer.tune_thresholds() is None
