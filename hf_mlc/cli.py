@@ -18,6 +18,9 @@ VERBS = {
     "publish": "put a trained model on the Hub",
     "export": "write a trained model as ONNX",
     "space": "write a Gradio app for a model",
+    "compare": "run a paper's claim: our model, its ablations and other systems",
+    "prepare-mimic": "make data sets of MIMIC's tables",
+    "prepare-xmc": "make a data set of the extreme-classification repository's files",
 }
 
 
@@ -29,12 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if not arguments or arguments[0] not in VERBS:
         asked_for_help = arguments[:1] in (["-h"], ["--help"])
-        lines = ["usage: hf-mlc VERB [--help] [arguments]", *(f"  {verb:<10}{what}" for verb, what in VERBS.items())]
+        lines = ["usage: hf-mlc VERB [--help] [arguments]", *(f"  {verb:<14}{what}" for verb, what in VERBS.items())]
         if arguments and not asked_for_help:
             lines = [f"hf-mlc: error: unknown verb '{arguments[0]}'; accepted: {', '.join(VERBS)}"]
         (sys.stdout if asked_for_help else sys.stderr).write("\n".join(lines) + "\n")
         return 0 if asked_for_help else 2
-    command = importlib.import_module(f"hf_mlc.commands.{arguments[0]}")
+    command = importlib.import_module(f"hf_mlc.commands.{arguments[0].replace('-', '_')}")
     return run(command.main, arguments[1:])
 
 

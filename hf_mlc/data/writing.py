@@ -1,0 +1,129 @@
+"""Data sets written to a folder: a gzipped JSON Lines file a split, in a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_mlc.errors import UserError
+from hf_mlc.files import folder_written_whole
+
+
+SPLIT_FILES = {split: f"{split}.jsonl.gz" for split in ("train", "validation", "test")}
+LABELS_FILE = "labels.json"
+REPORT_FILE = "report.json"
+
+
+def write_data_set(
+    folder: Path, splits: Mapping[str, Iterable[Mapping[str, Any]]], *, label_names: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Writes the rows of each split, and `labels.json`, the list of all label names (`--label_file` of `train`).
+
+    A split without rows gets no file.
+
+    Args:
+        folder (`Path`): is made.
+        splits (`dict`): rows `{"id", "text", "labels", ...}` of `train`, `validation`, `test`; read once, one at a time.
+        label_names (`list[str]`, *optional*): without it the labels that occur, sorted.
+
+    Returns:
+        Counts: rows of each split, labels, labels in training, rows without labels, labels a row.
+    """
+    folder.mkdir(parents=True)
+    rows: dict[str, int] = {}
+    names_in: dict[str, set[str]] = {}
+    without_labels = num_pairs = 0
+    for split, content in splits.items():
+        names: set[str] = set()
+        rows[split] = 0
+        with _gzipped(folder / SPLIT_FILES[split]) as stream:
+            for row in content:
+                stream.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+                present = set(row["labels"])
+                names |= present
+                num_pairs += len(present)
+                without_labels += not present
+                rows[split] += 1
+        if not rows[split]:
+            (folder / SPLIT_FILES[split]).unlink()  # who reads it would take it for one that was cut short
+        names_in[split] = names
+    occurring = set().union(*names_in.values())
+    label_names = sorted(occurring) if label_names is None else list(label_names)
+    (folder / LABELS_FILE).write_text(json.dumps(label_names, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    total = sum(rows.values())
+    return {
+        "rows": {"all": total, **rows},
+        "labels": len(occurring),
+        "labels_in_train": len(names_in.get("train", ())),
+        "rows_without_labels": without_labels,
+        "labels_a_row": round(num_pairs / total, 3) if total else 0.0,
+    }
+
+
+def check_output(path: str | Path, names: Iterable[str], *, overwrite: bool, field: str = "output_dir") -> None:
+    """`UserError` where something is in the way; with `overwrite` an earlier output of the same kind isn't.
+
+    Args:
+        path (`str` or `Path`): the output's folder.
+        names (`list[str]`): the data sets that this command can make there. A folder that holds anything else is not an
+            earlier output, and is never replaced.
+    """
+    path = Path(path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    foreign = _first_foreign(path, set(names))
+    if foreign is not None:
+        raise UserError(f"holds {foreign}", file=path, field=field, accepted="a new or an empty folder")
+    if not overwrite:
+        accepted = "a new or an empty folder, or --overwrite_output true"
+        raise UserError("holds an earlier output", file=path, field=field, accepted=accepted)
+
+
+@contextlib.contextmanager
+def output_written_whole(path: str | Path) -> Iterator[Path]:
+    """A folder that takes the place of `path`, which [`check_output`] has passed, once everything was written."""
+    path = Path(path).resolve()
+    if not path.exists() or not any(path.iterdir()):
+        with folder_written_whole(path) as inside:
+            yield inside
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
+        inside, before = Path(beside, path.name), Path(beside, "before")
+        inside.mkdir()
+        yield inside
+        path.replace(before)
+        try:
+            inside.replace(path)
+        except OSError:
+            before.replace(path)
+            raise
+
+
+@contextlib.contextmanager
+def _gzipped(path: Path) -> Iterator[gzip.GzipFile]:
+    """Without name and time in the header, so that the same rows are the same bytes."""
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=4) as stream,
+    ):
+        yield stream
+
+
+def _first_foreign(path: Path, names: set[str]) -> str | None:
+    if not path.is_dir():
+        return "no folder but a file"
+    ours = {*SPLIT_FILES.values(), LABELS_FILE}
+    for inside in sorted(path.iterdir()):
+        if inside.name == REPORT_FILE:
+            continue
+        if inside.name not in names or not inside.is_dir():
+            return inside.name
+        for file in sorted(inside.iterdir()):
+            if file.name not in ours:
+                return f"{inside.name}/{file.name}"
+    return None

@@ -1,0 +1,177 @@
+"""The two layouts in which texts of extreme-classification benchmarks are handed about.
+
+The repository's own: `trn.json(.gz)` and `tst.json(.gz)`, a document a line, `{"uid", "title", "content", "target_ind"}` with
+the numbers of its labels, and the labels' names in the order of these numbers, one a line in `Y.txt`, `Yf.txt` or
+`lbl.txt`, or as objects with a `title` in `lbl.json(.gz)`.
+
+The older one, which came with AttentionXML and X-Transformer: `train_raw_texts.txt` or `train_texts.txt`, a document a line,
+and beside it `train_labels.txt` or `train_raw_labels.txt` with the document's label names, a space between two; likewise
+`test_…`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from hf_mlc.data.reading import decoded_line, json_row
+from hf_mlc.errors import UserError
+
+
+LABEL_FILES = ("lbl.json", "lbl.json.gz", "Y.txt", "Yf.txt", "lbl.txt", "Y.txt.gz", "Yf.txt.gz", "lbl.txt.gz")
+JSON_FILES = {"train": "trn.json", "test": "tst.json"}
+# the raw texts first: the others are cut into tokens, of EURLEX-4K even into stems
+TEXT_FILES = ("{split}_raw_texts.txt", "{split}_texts.txt")
+TEXT_LABEL_FILES = ("{split}_labels.txt", "{split}_raw_labels.txt")
+# between title and body in some of these files
+SEPARATOR = "/SEP/"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files that were found: of each split its documents, and in the older layout its label sets."""
+
+    kind: str
+    documents: dict[str, Path]
+    label_sets: dict[str, Path]
+    label_names: Path | None
+
+
+def find_layout(folder: str | Path) -> Layout:
+    """Which layout a folder has. `UserError` where it has neither whole."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError("no such folder", file=folder, field="xmc_dir", accepted="the folder of the unpacked data set")
+    documents = {split: found for split, name in JSON_FILES.items() if (found := _first(folder, name, f"{name}.gz"))}
+    if documents:
+        _require(documents, folder, "trn.json[.gz] and tst.json[.gz]")
+        names = _first(folder, *LABEL_FILES)
+        if names is None:
+            raise UserError("no label names", file=folder, field="xmc_dir", accepted=", ".join(LABEL_FILES[:5]))
+        return Layout("json", documents, {}, names)
+    found = {}
+    for what, patterns in (("texts", TEXT_FILES), ("labels", TEXT_LABEL_FILES)):
+        files = {
+            split: path
+            for split in ("train", "test")
+            if (path := _first(folder, *(pattern.format(split=split) for pattern in patterns)))
+        }
+        _require(
+            files, folder, f"trn.json and tst.json, or {{train,test}}_raw_texts.txt and {{train,test}}_{what}.txt"
+        )
+        found[what] = files
+    return Layout("text", found["texts"], found["labels"], None)
+
+
+def read_label_names(file: Path) -> tuple[list[str], dict[str, Any]]:
+    """The names in the order of their numbers, each once, and what had to be done for it.
+
+    A name that stands there twice gets its number behind it, and an empty one is its number. Some of the repository's
+    files of names are no UTF-8 but Latin-1.
+    """
+    lines = list(_raw_lines(file))
+    encoding = "utf-8"
+    try:
+        texts = [line.decode("utf-8-sig" if n == 0 else "utf-8") for n, line in enumerate(lines)]
+    except UnicodeDecodeError:
+        encoding, texts = "latin-1", [line.decode("latin-1") for line in lines]
+    if ".json" in file.suffixes:
+        names = [_title(text, file, row) for row, text in enumerate(texts, start=1) if text.strip()]
+    else:
+        names = [text.strip() for text in texts]
+    if not names:
+        raise UserError("no label names", file=file, accepted="a name a line")
+    counts = Counter(names)
+    repeated = {name for name, count in counts.items() if count > 1}
+    unique = [f"{name} [{n}]".strip() if name in repeated or not name else name for n, name in enumerate(names)]
+    return unique, {"label_names_encoding": encoding, "repeated_label_names": len(repeated)}
+
+
+def read_json_documents(file: Path, names: list[str]) -> Iterator[dict[str, Any]]:
+    """Rows of `trn.json` or `tst.json`."""
+    for number, raw in enumerate(_raw_lines(file), start=1):
+        if not raw.strip():
+            continue
+        line = json_row(decoded_line(raw, number, file=file), file=file, row=number)
+        text = "\n".join(part for key in ("title", "content") if (part := _text(line, key, file, number)))
+        targets = line.get("target_ind")
+        if not isinstance(targets, list):
+            raise UserError(
+                f"found {targets!r:.40}", file=file, row=number, field="target_ind", accepted="a list of label numbers"
+            )
+        relevances = line.get("target_rel", [1.0] * len(targets))
+        if not isinstance(relevances, list) or len(relevances) != len(targets):
+            accepted = "a number for each of target_ind"
+            raise UserError(f"found {relevances!r:.40}", file=file, row=number, field="target_rel", accepted=accepted)
+        for target in targets:
+            if not isinstance(target, int) or isinstance(target, bool) or not 0 <= target < len(names):
+                raise UserError(
+                    f"found {target!r:.40}",
+                    file=file,
+                    row=number,
+                    field="target_ind",
+                    accepted=f"0 to {len(names) - 1}, the lines of the label names",
+                )
+        labels = [names[target] for target, relevance in zip(targets, relevances, strict=True) if relevance > 0]
+        yield {"id": str(line.get("uid", number)), "text": text, "labels": labels}
+
+
+def read_text_documents(texts: Path, labels: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file of texts and its file of label sets, line by line."""
+    pairs = zip_longest(_raw_lines(texts), _raw_lines(labels))
+    for number, (text, names) in enumerate(pairs, start=1):
+        if text is None or names is None:
+            longer, shorter = (labels, texts) if text is None else (texts, labels)
+            raise UserError(
+                f"ends before line {number} of {longer.name}",
+                file=shorter,
+                row=number,
+                accepted="files of equal length",
+            )
+        text = decoded_line(text, number, file=texts).strip().replace(f" {SEPARATOR} ", "\n").replace(SEPARATOR, "\n")
+        yield {
+            "id": str(number),
+            "text": text,
+            "labels": list(dict.fromkeys(decoded_line(names, number, file=labels).split())),
+        }
+
+
+def _first(folder: Path, *names: str) -> Path | None:
+    return next((path for name in names if (path := folder / name).is_file()), None)
+
+
+def _require(files: dict[str, Path], folder: Path, accepted: str) -> None:
+    for split in ("train", "test"):
+        if split not in files:
+            raise UserError(f"no documents or no labels of {split}", file=folder, field="xmc_dir", accepted=accepted)
+
+
+def _raw_lines(file: Path) -> Iterator[bytes]:
+    number = 0
+    try:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+            for line in stream:
+                number += 1
+                yield line
+    except EOFError:
+        raise UserError("the archive is cut short", file=file, row=number + 1, accepted="a whole .gz file") from None
+    except (gzip.BadGzipFile, zlib.error) as failure:
+        problem = f"not a sound gzip archive ({failure})"
+        raise UserError(problem, file=file, row=number + 1, accepted="a whole .gz file") from None
+
+
+def _text(line: dict[str, Any], key: str, file: Path, row: int) -> str:
+    value = line.get(key) or ""
+    if not isinstance(value, str):
+        raise UserError(f"found {value!r:.40}", file=file, row=row, field=key, accepted="a string")
+    return value.strip()
+
+
+def _title(text: str, file: Path, row: int) -> str:
+    return _text(json_row(text, file=file, row=row), "title", file, row)
