@@ -16,14 +16,17 @@ INSTALL = [
     "numpy>=1.26",
     "pyyaml>=6.0",
     "safetensors>=0.8",
+    "scipy>=1.11",  # sparse tables of tokens and labels
     "torch>=2.6",
     "transformers>=5.17",
 ]
 EXTRAS = {
-    # the linear baseline: `make demo` and `make test` need it; a user who only trains our models does not
+    # the linear baselines: `make demo` and `make test` need it; a user who only trains our models does not. Other systems
+    # that `compare` runs get virtual environments of their own (hf_mlc/comparing/environments.py)
     "compare": ["scikit-learn>=1.5"],
     "cards": ["jinja2>=3.1", "matplotlib>=3.9"],
     "explain": ["captum>=0.8", "matplotlib>=3.9"],
+    "lora": ["peft>=0.17"],
     "onnx": ["torch>=2.8", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
     "space": ["gradio>=6.0"],
 }

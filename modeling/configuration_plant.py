@@ -12,6 +12,9 @@ from .configuration_multi_label import MultiLabelConfig
 
 # what every backbone must tell about itself
 BACKBONE_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+# fields whose default depends on the encoder; those of "awd_lstm" are ULMFiT's
+ENCODER_DEFAULTS = {"hidden_size": 256, "num_hidden_layers": 1, "word_dropout": 0.1, "embedding_dropout": 0.2}
+AWD_LSTM_DEFAULTS = {"hidden_size": 400, "num_hidden_layers": 3, "word_dropout": 0.0, "embedding_dropout": 0.05}
 
 
 @strict
@@ -23,22 +26,58 @@ class PlantConfig(MultiLabelConfig):
     Args:
         vocab_size (`int`, *optional*, defaults to 30000): tokens of the tokenizer.
         encoder (`str`, *optional*, defaults to `"convolution"`):
-            `"bag_of_words"`, `"convolution"`, `"gru"`, `"lstm"` or `"transformer"`.
+            `"bag_of_words"`, `"convolution"`, `"gru"`, `"lstm"`, `"awd_lstm"` or `"transformer"`.
         text_config (`PreTrainedConfig` or `dict`, *optional*):
             Any text encoder of transformers; given, `encoder` is `"transformer"`. Without it, `"transformer"` is a
             small BERT of the sizes below.
-        hidden_size (`int`, *optional*, defaults to 256): width of the token vectors that labels attend to.
+        hidden_size (`int`, *optional*): width of the token vectors that labels attend to; 256, of an AWD-LSTM 400.
         embedding_size (`int`, *optional*): width of the word vectors of a recurrent encoder; `hidden_size` if not given.
-        num_hidden_layers (`int`, *optional*, defaults to 1): layers of the encoder (a bag of words has none).
+        recurrent_size (`int`, *optional*, defaults to 1152):
+            width of an AWD-LSTM's layers but the last, which is as wide as `hidden_size`.
+        num_hidden_layers (`int`, *optional*): layers of the encoder (a bag of words has none); 1, of an AWD-LSTM 3.
         num_attention_heads (`int`, *optional*, defaults to 4): of a transformer.
         intermediate_size (`int`, *optional*, defaults to 1024): of a transformer.
         max_position_embeddings (`int`, *optional*, defaults to 512): of a transformer.
         conv_kernel_size (`int`, *optional*, defaults to 5): tokens that a convolution sees, an odd number.
-        word_dropout (`float`, *optional*, defaults to 0.1): share of tokens replaced by the unknown one in training.
-        embedding_dropout (`float`, *optional*, defaults to 0.2): on the word vectors.
+        word_dropout (`float`, *optional*):
+            share of tokens replaced by the unknown one in training; 0.1, of an AWD-LSTM 0.
+        embedding_dropout (`float`, *optional*):
+            on the numbers of the word vectors, 0.2; of an AWD-LSTM on whole words, 0.05.
+        input_dropout (`float`, *optional*, defaults to 0.4): on what an AWD-LSTM's first layer reads.
+        weight_dropout (`float`, *optional*, defaults to 0.5): on an AWD-LSTM's weights from state to state.
+        dropout_scale (`float`, *optional*, defaults to 1.0): multiplies all dropouts inside an AWD-LSTM.
+        bptt_length (`int`, *optional*):
+            tokens of an AWD-LSTM that a gradient goes back through; the whole document if not given.
+        backbone_chunk_length (`int`, *optional*):
+            A transformer reads longer documents in chunks of so many tokens; in one piece if not given.
+        backbone_chunk_overlap (`int`, *optional*, defaults to 0): tokens that a chunk shares with the next one.
         hidden_dropout (`float`, *optional*, defaults to 0.3): between layers and on the encoder's output.
         embedding_std (`float`, *optional*, defaults to 0.02): standard deviation of the initial word vectors.
         initializer_range (`float`, *optional*, defaults to 0.02): standard deviation of other initial weights.
+        planting (`str`, *optional*, defaults to `"none"`):
+            `"none"`: the attention is learned from nothing. `"attention"`: two planted attentions stand beside it, from
+            mutual information and from a ranker of tokens. `"pretrain"`: its queries were trained to rank the
+            documents' tokens first. The statistics come in by training (`hf_mlc.planting`), not by this field.
+        learned_attention, mutual_information_attention, ranked_attention (`bool`, *optional*, default to `True`):
+            parts of `planting="attention"`, to be switched off one by one.
+        stored_tokens (`int`, *optional*, defaults to 256): tokens in each label's list of mutual information.
+        mutual_information_topk (`int`, *optional*, defaults to 5):
+            places of a document that a label keeps of that attention ("inattention").
+        mutual_information_scale (`str`, *optional*, defaults to `"label"`):
+            by what the kept values are divided: the sum of the label's best values, `"label"`, so that the attention
+            tells how much of the label's evidence is there; their own sum, `"document"`; or nothing, `"none"`, as
+            in the authors' code.
+        rank_size (`int`, *optional*, defaults to 200): width of the ranker's factors.
+        ranked_topk (`int`, *optional*, defaults to 8): places that a label keeps of the ranked attention.
+        attention_mix (`str`, *optional*, defaults to `"sum"`):
+            the contexts of the attentions are added up as they are, or with a `"learned"` weight each, 1 at first.
+        window (`int`, *optional*): labels read the last so many tokens of a document; all of them if not given.
+        stateful (`bool`, *optional*, defaults to `False`):
+            what stands before the window is read in chunks, each adding what it was most sure of to the next logits.
+        chunk_length (`int`, *optional*, defaults to 72): tokens in such a chunk.
+        state_topk (`int`, *optional*, defaults to 3): labels whose probability a chunk hands on.
+        state_gradient_chunks (`int`, *optional*, defaults to 0): gradients go back through so many last chunks.
+        planting_fingerprint (`dict`, *optional*): of which rows and which tokenizer the planted statistics are.
         attention_block_size (`int`, *optional*):
             Labels attended to at once on CPU; chosen from the sizes if not given. Results don't depend on it.
         attention_implementation (`str`, *optional*, defaults to `"auto"`):
@@ -51,26 +90,52 @@ class PlantConfig(MultiLabelConfig):
     sub_configs = {"text_config": AutoConfig}
 
     vocab_size: int = 30000
-    encoder: Literal["bag_of_words", "convolution", "gru", "lstm", "transformer"] = "convolution"
+    encoder: Literal["bag_of_words", "convolution", "gru", "lstm", "awd_lstm", "transformer"] = "convolution"
     text_config: dict[str, Any] | PreTrainedConfig | None = None
-    hidden_size: int = 256
+    hidden_size: int | None = None
     embedding_size: int | None = None
-    num_hidden_layers: int = 1
+    recurrent_size: int = 1152
+    num_hidden_layers: int | None = None
     num_attention_heads: int = 4
     intermediate_size: int = 1024
     max_position_embeddings: int = 512
     conv_kernel_size: int = 5
-    word_dropout: float | int = 0.1
-    embedding_dropout: float | int = 0.2
+    word_dropout: float | int | None = None
+    embedding_dropout: float | int | None = None
     hidden_dropout: float | int = 0.3
+    input_dropout: float | int = 0.4
+    weight_dropout: float | int = 0.5
+    dropout_scale: float | int = 1.0
+    bptt_length: int | None = None
+    backbone_chunk_length: int | None = None
+    backbone_chunk_overlap: int = 0
     embedding_std: float | int = 0.02
     initializer_range: float | int = 0.02
+    planting: Literal["none", "attention", "pretrain"] = "none"
+    learned_attention: bool = True
+    mutual_information_attention: bool = True
+    ranked_attention: bool = True
+    stored_tokens: int = 256
+    mutual_information_topk: int = 5
+    mutual_information_scale: Literal["label", "document", "none"] = "label"
+    rank_size: int = 200
+    ranked_topk: int = 8
+    attention_mix: Literal["sum", "learned"] = "sum"
+    window: int | None = None
+    stateful: bool = False
+    chunk_length: int = 72
+    state_topk: int = 3
+    state_gradient_chunks: int = 0
+    planting_fingerprint: dict[str, Any] | None = None
     attention_block_size: int | None = None
     attention_implementation: Literal["auto", "eager", "blocks", "sdpa"] = "auto"
     pad_token_id: int | None = 0
     unk_token_id: int | None = 1
 
     def __post_init__(self, **kwargs):
+        for name, default in (AWD_LSTM_DEFAULTS if self.encoder == "awd_lstm" else ENCODER_DEFAULTS).items():
+            if getattr(self, name) is None:
+                setattr(self, name, default)
         if isinstance(self.text_config, dict):
             settings = dict(self.text_config)
             model_type = settings.pop("model_type", "bert")
@@ -98,16 +163,40 @@ class PlantConfig(MultiLabelConfig):
                 self.pad_token_id = self.text_config.pad_token_id
         super().__post_init__(**kwargs)
 
-    def validate_encoder(self):
-        """Sizes that the chosen encoder can be built with, and probabilities that are some."""
-        sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-        for name in (*sizes, "embedding_size", "max_position_embeddings", "conv_kernel_size", "attention_block_size"):
+    def validate_planting(self):
+        """Sizes of the planted attentions and of the window."""
+        names = ("stored_tokens", "mutual_information_topk", "rank_size", "ranked_topk", "chunk_length", "state_topk")
+        for name in (*names, "window"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be 1 or more, found {value}")
-        for name in ("word_dropout", "embedding_dropout", "hidden_dropout"):
+        if self.state_gradient_chunks < 0:
+            raise ValueError(f"`state_gradient_chunks` must not be negative, found {self.state_gradient_chunks}")
+        if not (self.learned_attention or self.mutual_information_attention or self.ranked_attention):
+            raise ValueError(
+                "at least one of `learned_attention`, `mutual_information_attention`, `ranked_attention` must be true"
+            )
+
+    def to_diff_dict(self):
+        # transformers leaves out what equals the default; the default of these is another with another encoder
+        return {**super().to_diff_dict(), **{name: getattr(self, name) for name in ENCODER_DEFAULTS}}
+
+    def validate_encoder(self):
+        """Sizes that the chosen encoder can be built with, and probabilities that are some."""
+        sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        sizes += ("embedding_size", "recurrent_size", "max_position_embeddings", "conv_kernel_size")
+        for name in (*sizes, "attention_block_size", "bptt_length", "backbone_chunk_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` must be 1 or more, found {value}")
+        dropouts = ("embedding_dropout", "hidden_dropout", "input_dropout", "weight_dropout")
+        for name in ("word_dropout", *dropouts):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be in [0, 1), found {getattr(self, name)}")
+        largest = max(getattr(self, name) for name in dropouts)
+        if self.encoder == "awd_lstm" and not 0 <= self.dropout_scale * largest < 1:
+            raise ValueError(f"`dropout_scale` must keep every dropout in [0, 1), found {self.dropout_scale}")
+        _check_chunks(self.backbone_chunk_length, self.backbone_chunk_overlap)
         for name in ("embedding_std", "initializer_range"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"`{name}` must not be negative, found {getattr(self, name)}")
@@ -122,6 +211,16 @@ class PlantConfig(MultiLabelConfig):
             raise ValueError(f"`hidden_size` must be even for two directions, found {self.hidden_size}")
         if self.encoder == "convolution" and self.conv_kernel_size % 2 == 0:
             raise ValueError(f"`conv_kernel_size` must be odd, found {self.conv_kernel_size}")
+
+
+def _check_chunks(length: int | None, overlap: int) -> None:
+    """Refuses chunks that overlap by more than half: three of them would then hold the same token."""
+    if overlap and length is None:
+        raise ValueError(f"`backbone_chunk_overlap` is of chunks: give `backbone_chunk_length`, found {overlap} alone")
+    if not 0 <= overlap <= (length or 0) // 2:
+        raise ValueError(
+            f"`backbone_chunk_overlap` must be from 0 to half of `backbone_chunk_length`, found {overlap} and {length}"
+        )
 
 
 def _check_backbone(text_config: PreTrainedConfig) -> None:

@@ -1,10 +1,11 @@
 """PLANT: every label reads the document with an attention of its own.
 
-A text encoder gives a vector a token; each label's query weighs the tokens, and the weighted mean, the label's own view
-of the document, is read out by the label's own weights (Roy and others, "PLANT", arXiv:2410.23066; the learned part of
-it is the label-wise attention of CAML, Mullenbach et al., 2018). Classes run from leaf to root.
+A text encoder gives a vector a token; each label weighs the tokens, and the weighted sum, the label's own view of the
+document, is read out by the label's own weights. The weights are learned (as in CAML, Mullenbach et al., 2018), and,
+with `planting="attention"`, planted as well: from statistics of the training documents (planted_attention.py; Roy and
+others, "PLANT", arXiv:2410.23066). Classes run from leaf to root.
 
-Shape legend: B documents, T tokens, L labels, D hidden width, S chosen labels, K top labels.
+Shape legend: B documents, T tokens, t tokens of a chunk, L labels, D hidden width, S chosen labels, K top labels.
 """
 
 import torch
@@ -14,35 +15,85 @@ from transformers import initialization as init
 from .configuration_plant import PlantConfig
 from .label_attention import label_attention, label_attention_weights
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
-from .text_encoder import EncoderOutput, build_text_encoder
+from .planted_attention import KeptTokens, MutualInformationAttention, RankedAttention, TokenIndex
+from .text_encoder import EncoderOutput, build_text_encoder, take_tokens, tokens_first
 
 
 class PlantLabelDecoder(nn.Module):
-    """Label-wise attention and read-out: `logit_l = w_l . sum_t a_lt h_t + b_l`, `a_l = softmax_t(e_l . h_t)`."""
+    """Label-wise attention and read-out: `logit_l = w_l . sum_t a_lt h_t + b_l`.
+
+    `a_l` is `softmax_t(e_l . h_t)`, to which planted attentions are added where the configuration has them.
+    """
 
     def __init__(self, config: PlantConfig):
         super().__init__()
         self.attention_implementation = config.attention_implementation
         self.attention_block_size = config.attention_block_size
-        self.query = nn.Parameter(torch.empty(config.num_labels, config.hidden_size))  # e
-        self.weight = nn.Parameter(
-            torch.empty(config.num_labels, config.hidden_size)
-        )  # w, "boost" in the authors' code
+        self.vocab_size = config.vocab_size
+        planted = config.planting == "attention"
+        shape_LD = (config.num_labels, config.hidden_size)
+        self.query = nn.Parameter(torch.empty(shape_LD)) if config.learned_attention or not planted else None  # e
+        uses_values, uses_ranks = config.mutual_information_attention, config.ranked_attention
+        self.mutual_information = MutualInformationAttention(config) if planted and uses_values else None
+        self.ranked = RankedAttention(config) if planted and uses_ranks else None
+        num_attentions = sum(part is not None for part in (self.query, self.mutual_information, self.ranked))
+        has_mix = planted and config.attention_mix == "learned"
+        self.mix = nn.Parameter(torch.empty(num_attentions)) if has_mix else None
+        self.weight = nn.Parameter(torch.empty(shape_LD))  # w, "boost" in the authors' code
         self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
 
+    @property
+    def is_planted(self) -> bool:
+        """Whether token ids are needed, beside token vectors."""
+        return self.mutual_information is not None or self.ranked is not None
+
     def forward(
-        self, hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, rows: slice | torch.LongTensor = slice(None)
+        self,
+        hidden_BTD: torch.Tensor,
+        mask_BT: torch.Tensor,
+        rows: slice | torch.LongTensor = slice(None),
+        input_ids_BT: torch.LongTensor | None = None,
     ) -> torch.Tensor:
-        """Logits `(B, L)`, or those of the labels in `rows`."""
-        context_BLD = label_attention(
-            self.query[rows],
-            hidden_BTD,
-            hidden_BTD,
-            mask_BT,
-            implementation=self.attention_implementation,
-            block_size=self.attention_block_size,
-        )
-        return (context_BLD * self.weight[rows]).sum(dim=-1) + self.bias[rows]
+        """Logits `(B, L)`, or those of the labels in `rows`; planted attention reads the token ids."""
+        contexts = []
+        if self.query is not None:
+            learned_BLD = label_attention(
+                self.query[rows],
+                hidden_BTD,
+                hidden_BTD,
+                mask_BT,
+                implementation=self.attention_implementation,
+                block_size=self.attention_block_size,
+            )
+            contexts.append(learned_BLD)
+        for kept in self.planted(mask_BT, rows, input_ids_BT):
+            contexts.append(kept.context(hidden_BTD).to(hidden_BTD.dtype))
+        if self.mix is not None:
+            contexts = [weight * context for weight, context in zip(self.mix, contexts, strict=True)]
+        return (sum(contexts) * self.weight[rows]).sum(dim=-1) + self.bias[rows]
+
+    def planted(self, mask_BT, rows, input_ids_BT) -> list[KeptTokens]:
+        """What the planted attentions keep of the document for the labels in `rows`; empty where there are none."""
+        if not self.is_planted:
+            return []
+        index = TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size)
+        kept = []
+        if self.mutual_information is not None:
+            kept.append(self.mutual_information(index, rows))
+        if self.ranked is not None:
+            kept.append(self.ranked(index, input_ids_BT, mask_BT, rows))
+        return kept
+
+    def attention_weights(self, hidden_BTD, mask_BT, chosen_ids_S, input_ids_BT=None) -> torch.FloatTensor:
+        """The weights that the tokens have in the chosen labels' contexts, of all attentions together, `(B, S, T)`."""
+        weights = []
+        if self.query is not None:
+            weights.append(label_attention_weights(self.query[chosen_ids_S], hidden_BTD, mask_BT))
+        for kept in self.planted(mask_BT, chosen_ids_S, input_ids_BT):
+            weights.append(kept.dense(mask_BT.shape[1]))
+        if self.mix is not None:
+            weights = [weight * source for weight, source in zip(self.mix, weights, strict=True)]
+        return sum(weights)
 
 
 class PlantPreTrainedModel(MultiLabelPreTrainedModel):
@@ -68,10 +119,20 @@ class PlantPreTrainedModel(MultiLabelPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, PlantLabelDecoder):
             # small queries: attention starts near uniform, so every token is heard before a label makes its choice
-            init.normal_(module.query, std=0.05)
+            if module.query is not None:
+                init.normal_(module.query, std=0.05)
+            if module.mix is not None:
+                init.ones_(module.mix)
             bound = self.config.hidden_size**-0.5
             init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
+        elif isinstance(module, MutualInformationAttention):
+            init.constant_(module.tokens, -1)
+            init.zeros_(module.values)
+        elif isinstance(module, RankedAttention):
+            init.normal_(module.token_factors, std=module.token_factors.shape[1] ** -0.25)  # scores of deviation 1
+            init.normal_(module.label_factors, std=module.label_factors.shape[1] ** -0.25)
+            init.zeros_(module.token_bias)
         elif isinstance(module, nn.Conv1d):
             init.kaiming_uniform_(module.weight, nonlinearity="relu")
         elif isinstance(module, nn.GRU):
@@ -105,6 +166,10 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         else:
             self.encoder.embeddings.word_embeddings = value
 
+    @property
+    def reads_token_ids(self) -> bool:
+        return self.decoder.is_planted
+
     def output_bias(self) -> nn.Parameter:
         return self.decoder.bias
 
@@ -118,10 +183,18 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         device = (input_ids if input_ids is not None else inputs_embeds).device
         return torch.ones(shape, dtype=torch.bool, device=device)
 
+    def _check_inputs(self, input_ids, inputs_embeds) -> None:
+        if self.reads_token_ids:
+            if input_ids is None:
+                raise ValueError("planted attention looks tokens up by their `input_ids`, and none were given")
+        elif (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of `input_ids` and `inputs_embeds`")
+
     def _encode(self, mask_BT, input_ids, inputs_embeds, token_type_ids, **outputs) -> EncoderOutput:
         """The token vectors; with `output_hidden_states` or `output_attentions`, those of the layers as well."""
         if self.config.encoder == "transformer" and token_type_ids is not None:
             outputs["token_type_ids"] = token_type_ids
+        input_ids = input_ids if inputs_embeds is None else None
         return self.encoder(input_ids, mask_BT, inputs_embeds, **outputs)
 
     def forward(
@@ -139,7 +212,8 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
     ) -> MultiLabelOutput | tuple:
         r"""
         Args:
-            input_ids (`torch.LongTensor` of shape `(B, T)`, *optional*): token ids; this or `inputs_embeds`.
+            input_ids (`torch.LongTensor` of shape `(B, T)`, *optional*):
+                token ids; this or `inputs_embeds`. Planted attention needs them beside `inputs_embeds` too.
             attention_mask (`torch.Tensor` of shape `(B, T)`, *optional*):
                 1 for text, 0 for padding, in any places; if not given, everything but the padding token is text. A
                 document without text gets the output bias alone.
@@ -151,8 +225,7 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
             output_hidden_states, output_attentions (`bool`, *optional*): return the encoder's as well.
             return_dict (`bool`, *optional*): a [`MultiLabelOutput`] (the default) or a tuple of what isn't `None`.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give exactly one of `input_ids` and `inputs_embeds`")
+        self._check_inputs(input_ids, inputs_embeds)
         config = self.config
         output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
@@ -166,7 +239,7 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
-        logits_BL = self.decoder(self.dropout(encoded.last_hidden_state), mask_BT)
+        logits_BL = self._decode(self.dropout(encoded.last_hidden_state), mask_BT, input_ids)
         loss = self.compute_loss(logits_BL, labels=labels, label_ids=label_ids, num_items_in_batch=num_items_in_batch)
         output = MultiLabelOutput(
             loss=loss,
@@ -176,15 +249,60 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         )
         return output if return_dict else output.to_tuple()
 
+    def _decode(self, hidden_BTD, mask_BT, input_ids_BT=None, rows: slice | torch.LongTensor = slice(None)):
+        """Logits of the labels in `rows`, `(B, L)`: of the window at the documents' ends, with what was read before it."""
+        if self.config.window is None:
+            return self.decoder(hidden_BTD, mask_BT, rows, input_ids_BT)
+        in_window_BT, early_B = self._window(mask_BT)
+        state_BL = self._read_early(hidden_BTD, mask_BT, input_ids_BT, early_B) if self.config.stateful else None
+        logits_BL = self.decoder(hidden_BTD, in_window_BT, rows, input_ids_BT)
+        return logits_BL if state_BL is None else logits_BL + state_BL[:, rows].to(logits_BL.dtype)
+
+    def _window(self, mask_BT: torch.BoolTensor) -> tuple[torch.BoolTensor, torch.LongTensor]:
+        """Which tokens are in the window, and how many of each document stand before it."""
+        if self.config.window is None:
+            return mask_BT, mask_BT.new_zeros(len(mask_BT), dtype=torch.long)
+        early_B = (mask_BT.sum(dim=1) - self.config.window).clamp(min=0)
+        return mask_BT & (mask_BT.cumsum(dim=1) > early_B[:, None]), early_B
+
+    def _read_early(self, hidden_BTD, mask_BT, input_ids_BT, early_B) -> torch.Tensor:
+        """The decoder's state after the tokens before the window, `(B, L)`: what the last of their chunks was surest of.
+
+        A chunk is read with the state before it added to its logits; the probabilities of its `state_topk` best labels
+        are the state after it, that of all others is 0. (In the authors' code the others get sigmoid(0), a half.)
+        """
+        length, config = self.config.chunk_length, self.config
+        order_BT, _ = tokens_first(mask_BT)
+        hidden_BTD = take_tokens(hidden_BTD, order_BT)
+        ids_BT = input_ids_BT.gather(1, order_BT) if input_ids_BT is not None else None
+        places_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
+        num_chunks_B = -(-early_B // length)
+        state_BL = hidden_BTD.new_zeros(len(mask_BT), config.num_labels)
+        for number in range(int(num_chunks_B.max())):
+            chunk = slice(number * length, (number + 1) * length)
+            mask_Bt = places_T[None, chunk] < early_B[:, None]
+            learns_B1 = (number >= num_chunks_B - config.state_gradient_chunks)[:, None]
+            with torch.set_grad_enabled(torch.is_grad_enabled() and bool(learns_B1.any())):
+                ids_Bt = None if ids_BT is None else ids_BT[:, chunk]
+                logits_BL = self.decoder(hidden_BTD[:, chunk], mask_Bt, input_ids_BT=ids_Bt) + state_BL
+                scores_BL = logits_BL.sigmoid()
+                best_BK = scores_BL.topk(min(config.state_topk, config.num_labels), dim=1).indices
+                read_BL = torch.zeros_like(scores_BL).scatter(1, best_BK, scores_BL.gather(1, best_BK))
+            read_BL = torch.where(learns_B1, read_BL, read_BL.detach())
+            state_BL = torch.where(mask_Bt.any(dim=1, keepdim=True), read_BL, state_BL)
+        return state_BL
+
     @torch.no_grad()
     def predict_topk(self, batch, k: int = 5, block_size: int = 4096) -> tuple[torch.LongTensor, torch.FloatTensor]:
         """As `MultiLabelPreTrainedModel.predict_topk`, scoring `block_size` labels at a time."""
         input_ids, inputs_embeds = batch.get("input_ids"), batch.get("inputs_embeds")
+        if self.config.window is not None and self.config.stateful:
+            return super().predict_topk(batch, k)  # the state is of all labels
         mask_BT = self._mask(input_ids, batch.get("attention_mask"), inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, batch.get("token_type_ids")).last_hidden_state
         best_values, best_ids = None, None
         for start in range(0, self.config.num_labels, block_size):
-            logits = self.decoder(hidden_BTD, mask_BT, slice(start, start + block_size)).float()
+            logits = self._decode(hidden_BTD, mask_BT, input_ids, slice(start, start + block_size)).float()
             values, ids = logits.topk(min(k, logits.shape[1]), dim=1)
             ids = ids + start
             if best_values is not None:
@@ -203,10 +321,13 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         token_type_ids: torch.LongTensor | None = None,
     ) -> torch.FloatTensor:
-        """How much each token weighs for each of the chosen labels, `(B, S, T)`: rows sum to 1, padding is 0."""
-        mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
-        hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
-        return label_attention_weights(self.decoder.query[chosen_ids_S], hidden_BTD, mask_BT)
+        """How much each token weighs for each of the chosen labels, `(B, S, T)`: rows sum to 1, padding is 0.
+
+        Of all attentions together; a row is all 0 where none of them finds a token.
+        """
+        _, weights_BST = self._read(chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids)
+        weights_BST = weights_BST.clamp(min=0)  # a learned mix may turn an attention round
+        return weights_BST / weights_BST.sum(dim=2, keepdim=True).clamp(min=1e-12)
 
     @torch.no_grad()
     def token_contributions(
@@ -221,11 +342,10 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
         The read-out is linear, so a logit is the sum over tokens of `a_lt (w_l . h_t)`, plus the bias: exactly, without
         gradients ("direct logit attribution", Elhage et al., "A Mathematical Framework for Transformer Circuits",
-        2021). What the encoder moved into `h_t` from other tokens counts for token t.
+        2021). What the encoder moved into `h_t` from other tokens counts for token t; what a stateful decoder read
+        before its window is no token's.
         """
-        mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
-        hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
-        weights_BST = label_attention_weights(self.decoder.query[chosen_ids_S], hidden_BTD, mask_BT)
+        hidden_BTD, weights_BST = self._read(chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids)
         return weights_BST * (self.decoder.weight[chosen_ids_S] @ hidden_BTD.transpose(1, 2))
 
     def label_logits(
@@ -239,7 +359,14 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         """As `MultiLabelPreTrainedModel.label_logits`; the other labels are left out of the computation."""
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
-        return self.decoder(self.dropout(hidden_BTD), mask_BT, chosen_ids_S)
+        return self._decode(self.dropout(hidden_BTD), mask_BT, input_ids, chosen_ids_S)
+
+    def _read(self, chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids):
+        """Token vectors `(B, T, D)`, and the weights `(B, S, T)` that the chosen labels give them."""
+        mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
+        hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
+        in_window_BT, _ = self._window(mask_BT)
+        return hidden_BTD, self.decoder.attention_weights(hidden_BTD, in_window_BT, chosen_ids_S, input_ids)
 
 
 __all__ = ["PlantForMultiLabelClassification", "PlantPreTrainedModel"]

@@ -244,6 +244,11 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         return self(**inputs).logits[:, chosen_ids_S]
 
     @property
+    def reads_token_ids(self) -> bool:
+        """Whether `input_ids` are needed even where word vectors are given, as `inputs_embeds`."""
+        return False
+
+    @property
     def has_token_weights(self) -> bool:
         """Whether `token_weights` is defined."""
         return type(self).token_weights is not MultiLabelPreTrainedModel.token_weights

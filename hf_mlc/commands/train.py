@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from hf_mlc.auto import ARCHITECTURES, architecture_of
 from hf_mlc.commands.parsing import config_names, parse_arguments
 from hf_mlc.commands.running import say, write_json
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.commands.train_encoder import EncoderPreparation
 from hf_mlc.commands.train_folder import (
     RUN_FILE,
     checkpoint_to_resume,
@@ -36,11 +37,15 @@ from hf_mlc.errors import UserError
 from hf_mlc.inference import LoadedModel, load_model, load_tokenizer
 from hf_mlc.label_storage import store_label_space
 from hf_mlc.labels import LabelSpace
+from hf_mlc.language_modeling import LanguageModelArguments
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
+from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.step import PLANTING_FILE, plant_for_training
 from hf_mlc.run_facts import Stopwatch, num_parameters
 from hf_mlc.tables import metrics_table
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.lora import LoraArguments
 from hf_mlc.training.refitting import REFIT_FOLDER, check_refit, refit
 from hf_mlc.training.results import RESULTS_FILE, run_results
 
@@ -55,13 +60,22 @@ CHANGEABLE = {
 def main(arguments: list[str]) -> None:
     """Trains by `arguments` (`--config recipe.yaml`, then anything on top)."""
     stopwatch = Stopwatch()
-    (model_args, data_args, args), settings, given = parse_arguments(
-        (ModelArguments, DataArguments, MultiLabelTrainingArguments),
+    (model_args, data_args, *encoder_args, planting_args, args), settings, given = parse_arguments(
+        (
+            ModelArguments,
+            DataArguments,
+            LanguageModelArguments,
+            LoraArguments,
+            PlantingArguments,
+            MultiLabelTrainingArguments,
+        ),
         arguments,
         config_classes=[row.config for row in ARCHITECTURES.values()],
     )
     if data_args.refit:
         check_refit(args)
+    preparation = EncoderPreparation(*encoder_args, model_args, data_args, args)
+    settings = preparation.settings(settings)
     main_process = args.process_index == 0
     tell = say if main_process else (lambda text: None)
     output = Path(args.output_dir)
@@ -87,6 +101,18 @@ def main(arguments: list[str]) -> None:
         tell(line)
     model = _model(model_args, settings, base, tokenizer, label_space, data_args.max_length)
     tell(f"{type(model).__name__}: {num_parameters(model):,} parameters, {len(label_space)} labels")
+    preparation.begin(model, tokenizer, texts_of(splits["train"]), tell)
+    planted = None
+    if base is None:  # a trained model has been planted, or is not to be
+        planted = plant_for_training(
+            model,
+            splits["train"],
+            encoded["train"],
+            tokenizer,
+            planting_args,
+            args,
+            is_resumed=checkpoint is not None,
+        )
 
     architecture = architecture_of(model.config.model_type)
     trainer = architecture.trainer(
@@ -109,6 +135,7 @@ def main(arguments: list[str]) -> None:
     training = Stopwatch()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     cost = {**training.read(), "resumed": checkpoint is not None}
+    preparation.end()
     choice = trainer.tune_thresholds()
     if choice is not None:
         shown = f"{choice.thresholds:.3f}" if isinstance(choice.thresholds, float) else "one a label"
@@ -124,7 +151,12 @@ def main(arguments: list[str]) -> None:
             base = load_model(model_args.model_name_or_path, device="cpu")
         set_seed(args.seed)
         model = _model(model_args, settings, base, tokenizer, label_space, data_args.max_length)
+        preparation.begin(model, tokenizer, texts_of(splits["train"]), tell)
+        if base is None:
+            both = [concatenate_datasets([parts["train"], parts["validation"]]) for parts in (splits, encoded)]
+            planted = plant_for_training(model, *both, tokenizer, planting_args, args)
         trainer, refit_facts = refit(trainer, model, label_space, [encoded["train"], encoded["validation"]])
+        preparation.end()
     trainer.save_model(_internal_call=True)  # by itself it would push, and the results are yet to come
 
     # the one look at the test split, after every choice was made
@@ -145,11 +177,14 @@ def main(arguments: list[str]) -> None:
     results |= {
         "recipe": identity["arguments"],
         "data": data_facts,
+        "language_model": preparation.facts,
+        "planting": planted,
         "refit": refit_facts,
         "test": run_results(trainer)["test"],
     }
     write_json(output / RESULTS_FILE, results)
     shutil.rmtree(output / REFIT_FOLDER, ignore_errors=True)
+    (output / PLANTING_FILE).unlink(missing_ok=True)
     validation = "validation, before the second training" if data_args.refit else "validation"
     measured = {validation: results["validation"], "test": results["test"]}
     tell(metrics_table({split: metrics for split, metrics in measured.items() if metrics}))
@@ -290,7 +325,10 @@ def _model(
         **settings,
     )
     store_label_space(config, label_space)
-    model = architecture.model(config)
+    try:
+        model = architecture.model(config)
+    except ValueError as error:  # sizes that only the built encoder can tell
+        raise UserError(str(error), field="configuration") from None
     model.set_training_statistics(torch.from_numpy(label_space.counts), label_space.num_documents)
     if model_args.text_encoder is not None:
         load_pretrained_encoder(model.encoder, model_args.text_encoder, revision=model_args.text_encoder_revision)

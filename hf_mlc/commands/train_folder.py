@@ -16,6 +16,8 @@ from hf_mlc.commands.train_arguments import DataArguments
 from hf_mlc.data import fingerprint
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
+from hf_mlc.language_modeling import LANGUAGE_MODEL_FOLDER
+from hf_mlc.planting.step import PLANTING_FILE
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.refitting import REFIT_FOLDER
 from hf_mlc.training.results import RESULTS_FILE
@@ -30,9 +32,9 @@ def prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
     """Refuses a folder that can't be written or holds a finished run; empties it of a run that is to be overwritten."""
     check_output_folder(output, field="output_dir")
     if args.overwrite_output:
-        for checkpoint in [*output.glob("checkpoint-*"), *output.glob(REFIT_FOLDER)]:
-            shutil.rmtree(checkpoint)
-        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE):
+        for folder in [*output.glob("checkpoint-*"), output / REFIT_FOLDER, output / LANGUAGE_MODEL_FOLDER]:
+            shutil.rmtree(folder, ignore_errors=True)
+        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE, PLANTING_FILE):
             (output / name).unlink(missing_ok=True)
     if (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:
         raise UserError(
@@ -82,8 +84,13 @@ def comparable(given: dict[str, Any]) -> dict[str, Any]:
     left_out = ("resume_from_checkpoint", "output_dir", "overwrite_output", "logging_dir", "config")
     left_out += ("push_to_hub", *(name for name in given if name.startswith("hub_") or name.endswith("token")))
     kept = {name: value for name, value in given.items() if name not in left_out}
-    shown = {name: _file_name(value) if isinstance(value, str) else value for name, value in kept.items()}
-    return json.loads(json.dumps(shown, default=str))
+    return json.loads(json.dumps({name: _shown(value) for name, value in kept.items()}, default=str))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shown(one) for one in value]
+    return _file_name(value) if isinstance(value, str) else value
 
 
 def _file_name(value: str) -> str:

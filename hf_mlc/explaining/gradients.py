@@ -47,6 +47,8 @@ def integrated_gradients(
 ) -> Gradients:
     """Integrated gradients of each chosen label's logit.
 
+    The path is one of word vectors. What is looked up by token ids, as planted attention is, stays what it is on the text.
+
     Args:
         model (`MultiLabelPreTrainedModel`): in evaluation mode; `forward` must take `inputs_embeds`.
         input_ids_1T, attention_mask_1T (`torch.Tensor` of shape `(1, T)`): one text.
@@ -67,7 +69,10 @@ def integrated_gradients(
 
     def logit(embedded_BTE: torch.Tensor, mask_BT: torch.Tensor, chosen_id: int) -> torch.Tensor:
         chosen_ids_1 = torch.tensor([chosen_id], device=embedded_BTE.device)
-        return model.label_logits(chosen_ids_1, inputs_embeds=embedded_BTE, attention_mask=mask_BT)[:, 0].float()
+        inputs = {"inputs_embeds": embedded_BTE, "attention_mask": mask_BT}
+        if model.reads_token_ids:
+            inputs["input_ids"] = input_ids_1T.expand(len(embedded_BTE), -1)
+        return model.label_logits(chosen_ids_1, **inputs)[:, 0].float()
 
     attribution = IntegratedGradients(logit)
     weights, deltas = [], []

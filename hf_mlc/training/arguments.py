@@ -37,6 +37,10 @@ class MultiLabelTrainingArguments(TrainingArguments):
             threads of torch. `accelerate launch` leaves one to each process; if not given, a run on CPU under it takes
             the machine's cores divided by the processes, and any other run what torch finds.
         score_budget_mb (`int`, *optional*, defaults to 512): memory for scores that exact curves and tuning may take.
+        layer_learning_rate_decay (`float`, *optional*):
+            the learning rate is the head's; each layer below learns at so much of the rate above it (`unfreezing`).
+        unfreeze_epochs (`list[float]`, *optional*):
+            the head learns alone for the first number of epochs, with the layer below it for the second, ...
     """
 
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate on the validation split."})
@@ -70,6 +74,15 @@ class MultiLabelTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Threads of torch; under accelerate launch all cores if not given."}
     )
     score_budget_mb: int = field(default=512, metadata={"help": "Memory for the scores of exact curves and tuning."})
+    layer_learning_rate_decay: float | None = field(
+        default=None, metadata={"help": "Each layer below the head learns at so much of the rate above it (0.4)."}
+    )
+    unfreeze_epochs: list[float] | None = field(
+        default=None,
+        metadata={
+            "help": "Epochs that the head learns alone, then with one layer more, ...; then all learns (1 1 1)."
+        },
+    )
 
     def __post_init__(self):
         for name, accepted in (("threshold_kind", THRESHOLD_KINDS), ("threshold_metric", METRICS)):
@@ -77,6 +90,11 @@ class MultiLabelTrainingArguments(TrainingArguments):
                 raise UserError(f"found '{getattr(self, name)}'", field=name, accepted=", ".join(accepted))
         if not self.ranking_ks or min(self.ranking_ks) < 1:
             raise UserError(f"found {self.ranking_ks}", field="ranking_ks", accepted="whole numbers from 1")
+        decay = self.layer_learning_rate_decay
+        if decay is not None and not 0 < decay <= 1:
+            raise UserError(f"found {decay}", field="layer_learning_rate_decay", accepted="above 0, up to 1")
+        if self.unfreeze_epochs is not None and (not self.unfreeze_epochs or min(self.unfreeze_epochs) < 0):
+            raise UserError(f"found {self.unfreeze_epochs}", field="unfreeze_epochs", accepted="numbers of epochs")
         if self.metric_for_best_model is None and self.load_best_model_at_end:
             self.metric_for_best_model = f"tuned_{self.threshold_metric}"
         super().__post_init__()

@@ -20,6 +20,7 @@ from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scor
 from hf_mlc.training.progress import HeadlineProgressCallback
 from hf_mlc.training.pushing import PushingTrainer
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
+from hf_mlc.training.unfreezing import GradualUnfreezing, optimizer_groups
 
 
 logger = logging.get_logger(__name__)
@@ -33,6 +34,7 @@ class MultiLabelTrainer(PushingTrainer):
       processes; transformers counts target cells.
     - Batches of like length in an order that a resumed run repeats.
     - [`~MultiLabelTrainer.tune_thresholds`] writes the decision rule into the model's configuration.
+    - Layers may learn at rates of their own, and begin one after the other (`hf_mlc.training.unfreezing`).
     - A push to the Hub publishes the model with its card, and nothing else (`PushingTrainer`).
 
     Args:
@@ -64,6 +66,9 @@ class MultiLabelTrainer(PushingTrainer):
         if not args.disable_tqdm:
             self.remove_callback(ProgressCallback)
             self.add_callback(HeadlineProgressCallback)
+        self.unfreezing = GradualUnfreezing(self.model, args) if args.unfreeze_epochs is not None else None
+        if self.unfreezing is not None:
+            self.add_callback(self.unfreezing)
         if args.early_stopping_patience is not None:
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
 
@@ -111,6 +116,27 @@ class MultiLabelTrainer(PushingTrainer):
             args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
             seed=args.seed if args.data_seed is None else args.data_seed,
         )
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """As `transformers.Trainer.create_optimizer`, with a learning rate for each layer where it is asked for."""
+        if self.optimizer is None and self.args.layer_learning_rate_decay is not None:
+            model = self.model if model is None else model
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, model)
+            groups = optimizer_groups(
+                model,
+                self.get_decay_parameter_names(model),
+                learning_rate=self.args.learning_rate,
+                weight_decay=self.args.weight_decay,
+                layer_decay=self.args.layer_learning_rate_decay,
+            )
+            self.optimizer = kind(groups, **settings)
+        return super().create_optimizer(model)
+
+    def training_step(self, *args, **kwargs) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if self.unfreezing is not None:
+            self.unfreezing.drop_gradients()
+        return loss
 
     def _determine_best_metric(self, metrics, trial):
         try:

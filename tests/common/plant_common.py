@@ -78,6 +78,11 @@ class PlantLstmTest(PlantCommonTests, unittest.TestCase):
     has_attentions = False
 
 
+class PlantAwdLstmTest(PlantCommonTests, unittest.TestCase):
+    encoder = "awd_lstm"
+    has_attentions = False
+
+
 class PlantTransformerTest(PlantCommonTests, unittest.TestCase):
     encoder = "transformer"
     _is_composite = True  # `text_config` is a model of its own

@@ -16,14 +16,18 @@ class PlantModelTester:
     Args:
         parent: the test case of transformers' tests.
         encoder (`str`): one of `PlantConfig.encoder`.
+        planted (`dict`, *optional*): `PlantConfig`'s planting fields, for a model with planted attention.
     """
 
     config_class = PlantConfig
     model_class = PlantForMultiLabelClassification
 
-    def __init__(self, parent=None, *, encoder: str = "convolution"):
+    def __init__(self, parent=None, *, encoder: str = "convolution", planted: dict | None = None):
         self.parent = parent
         self.encoder = encoder
+        self.planted = (
+            {} if planted is None else {"planting": "attention", "stored_tokens": 6, "rank_size": 4, **planted}
+        )
         self.num_labels = 5
         self.batch_size = 3
         self.seq_length = 7
@@ -48,7 +52,11 @@ class PlantModelTester:
             "word_dropout": 0.0,
             "embedding_dropout": 0.0,
             "hidden_dropout": 0.0,
+            "input_dropout": 0.0,
+            "weight_dropout": 0.0,
+            "recurrent_size": 24,
             "num_labels": self.num_labels,
+            **self.planted,
         }
         if self.encoder == "transformer" and "text_config" not in overrides:
             # the small BERT that `encoder="transformer"` stands for, without the dropout on its attention
@@ -82,11 +90,23 @@ class PlantModelTester:
 
     @property
     def compiles_whole(self) -> bool:
-        """Whether `torch.compile(fullgraph=True)` works; recurrent networks break the graph."""
-        return self.encoder in ("bag_of_words", "convolution", "transformer")
+        """Whether `torch.compile(fullgraph=True)` works; recurrent networks and loops over chunks break the graph."""
+        return not self.planted.get("stateful") and self.encoder in ("bag_of_words", "convolution", "transformer")
 
     def __str__(self) -> str:
-        return self.encoder
+        planted = "-".join(name for name, value in self.planted.items() if value is True or name == "planting")
+        return f"{self.encoder}-{planted}" if planted else self.encoder
+
+    def prepare(self, model) -> None:
+        """Random lists of tokens, the last label's short, where mutual information is planted."""
+        part = model.decoder.mutual_information
+        if part is None:
+            return
+        generator = torch.Generator().manual_seed(1)
+        for tokens_K, values_K in zip(part.tokens, part.values, strict=True):
+            tokens_K.copy_(torch.randperm(self.vocab_size - 2, generator=generator)[: len(tokens_K)] + 2)
+            values_K.copy_(torch.rand(len(values_K), generator=generator).sort(descending=True).values)
+        part.tokens[-1, 1:], part.values[-1, 1:] = -1, 0.0
 
     def documents(self, number: int = 4) -> list[tuple[int, ...]]:
         """Token ids of documents of different lengths, the same at each call."""

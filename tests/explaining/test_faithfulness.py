@@ -47,7 +47,7 @@ def test_on_a_planted_model_the_oracle_is_faithful_and_chance_is_not(planted):
     assert oracle.sufficiency_F.mean() < np.mean([row.sufficiency_F for row in chance]) - 0.1
 
 
-@pytest.mark.parametrize("encoder", ["bag_of_words", "convolution", "gru", "lstm", "transformer"])
+@pytest.mark.parametrize("encoder", ["bag_of_words", "convolution", "gru", "lstm", "awd_lstm", "transformer"])
 def test_a_deleted_word_is_as_if_it_had_never_been_written(encoder):
     loaded = pieces_model(encoder)
     explanation = explain(loaded, "unwell no fever", 0)
@@ -79,7 +79,7 @@ def pieces_model(encoder: str) -> LoadedModel:
     with torch.no_grad():
         for parameter in [model.decoder.query, model.decoder.weight]:
             parameter.mul_(5)
-        if encoder in ("gru", "lstm"):
+        if encoder in ("gru", "lstm", "awd_lstm"):
             for parameter in model.encoder.layers.parameters():
                 parameter.mul_(4)
     return LoadedModel(model, tokenizer, LabelSpace(list("abcde")))

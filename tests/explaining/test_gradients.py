@@ -11,7 +11,7 @@ from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from tests.common.plant_tester import PlantModelTester
 
 
-ENCODERS = ("bag_of_words", "convolution", "gru", "lstm", "transformer")
+ENCODERS = ("bag_of_words", "convolution", "gru", "lstm", "awd_lstm", "transformer")
 UNKNOWN = 1
 
 
@@ -21,7 +21,7 @@ def model_and_text(encoder: str):
     model = PlantModelTester(encoder=encoder)
     model = model.model_class(model.get_config(embedding_std=1.0)).eval()
     with torch.no_grad():
-        if encoder in ("gru", "lstm"):
+        if encoder in ("gru", "lstm", "awd_lstm"):
             for parameter in model.encoder.layers.parameters():
                 parameter.mul_(4)
         model.decoder.query.mul_(20)

@@ -24,6 +24,7 @@ ENCODERS = {
     "convolution": {"document_context": True},
     "gru": {},
     "lstm": {},
+    "awd_lstm": {},
     "transformer": {},
 }
 

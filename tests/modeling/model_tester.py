@@ -8,7 +8,7 @@ An architecture's test class inherits it and lists its testers:
         testers = [PlantModelTester(encoder="gru"), ...]
 
 A tester gives `model_class`, `config_class`, `get_config(**overrides)`, `num_labels`, `documents(number)` and
-`collate(documents, padding=, extra=)` (a batch of inputs without targets), `empty_document` (or `None`), `paddings`,
+`collate(documents, padding=, extra=)` (a batch of inputs without targets), `prepare(model)` (what training puts in first), `empty_document` (or `None`), `paddings`,
 `equivalent_overrides`, `without_gradient`, `compiles_whole`; `tests/common/plant_tester.py` is the example. Where the
 model reads text, documents are tuples of token ids from 2 to `vocab_size` - 1 (conftest.py makes texts of them).
 """
@@ -33,7 +33,9 @@ from .training_tester import TrainingTesterMixin
 def build(tester, *, seed: int = 0, **overrides):
     """A model in evaluation mode, with random weights that depend on the seed alone."""
     set_seed(seed)
-    return tester.model_class(tester.get_config(**overrides)).eval()
+    model = tester.model_class(tester.get_config(**overrides)).eval()
+    tester.prepare(model)
+    return model
 
 
 def some_targets(tester, rows: int) -> torch.Tensor:

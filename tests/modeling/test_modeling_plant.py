@@ -12,11 +12,17 @@ from tests.common.plant_tester import PlantModelTester
 from .model_tester import MultiLabelModelTesterMixin, build, some_targets
 
 
-ENCODERS = ("bag_of_words", "convolution", "gru", "lstm", "transformer")
+ENCODERS = ("bag_of_words", "convolution", "gru", "lstm", "awd_lstm", "transformer")
+
+
+PLANTED = (
+    PlantModelTester(encoder="convolution", planted={"stored_tokens": 20, "mutual_information_topk": 2, "ranked_topk": 3}),
+    PlantModelTester(encoder="bag_of_words", planted={"attention_mix": "learned", "window": 4, "stateful": True, "chunk_length": 2, "state_topk": 5}),
+)  # fmt: skip
 
 
 class TestPlant(MultiLabelModelTesterMixin):
-    testers = tuple(PlantModelTester(encoder=encoder) for encoder in ENCODERS)
+    testers = (*(PlantModelTester(encoder=encoder) for encoder in ENCODERS), *PLANTED)
 
     def test_an_empty_document_gets_the_output_bias(self, tester):
         model = build(tester)
@@ -37,19 +43,31 @@ class TestPlant(MultiLabelModelTesterMixin):
         vectors = model.get_input_embeddings()(batch["input_ids"])
         with torch.no_grad():
             expected = model(**batch).logits
-            found = model(inputs_embeds=vectors, attention_mask=batch["attention_mask"]).logits
+            inputs = {"inputs_embeds": vectors, "attention_mask": batch["attention_mask"]}
+            if tester.planted:  # its tokens are looked up by their ids
+                with pytest.raises(ValueError, match="looks tokens up by their `input_ids`"):
+                    model(**inputs)
+                inputs["input_ids"] = batch["input_ids"]
+            found = model(**inputs).logits
         torch.testing.assert_close(found, expected)
 
     def test_ids_and_vectors_together_are_refused(self, tester):
-        with pytest.raises(ValueError, match="exactly one of `input_ids` and `inputs_embeds`"):
-            build(tester)()
+        model, batch = build(tester), tester.collate(tester.documents())
+        with pytest.raises(ValueError, match="`input_ids`"):
+            model()
+        if not tester.planted:
+            with pytest.raises(ValueError, match="exactly one of `input_ids` and `inputs_embeds`"):
+                model(**batch, inputs_embeds=model.get_input_embeddings()(batch["input_ids"]))
 
     def test_hidden_states_are_the_embeddings_and_each_layer(self, tester):
         model, batch = build(tester), tester.collate(tester.documents())
         with torch.no_grad():
             output = model(**batch, output_hidden_states=True)
         assert len(output.hidden_states) == tester.expected_num_hidden_layers
-        assert {tuple(state.shape) for state in output.hidden_states} == {(4, 9, tester.hidden_size)}
+        assert {state.shape[:2] for state in output.hidden_states} == {(4, 9)}
+        inside = 24 if tester.encoder == "awd_lstm" else tester.hidden_size  # its layers widen towards the middle
+        assert [state.shape[2] for state in output.hidden_states[1:-1]] == [inside] * (len(output.hidden_states) - 2)
+        assert output.hidden_states[0].shape[2] == output.hidden_states[-1].shape[2] == tester.hidden_size
         assert model(**batch).hidden_states is None
 
     @pytest.mark.parametrize("block_size", [1, 2, 4096])
@@ -74,9 +92,24 @@ class TestPlant(MultiLabelModelTesterMixin):
         model, batch = build(tester), tester.collate(tester.documents())
         with torch.no_grad():
             output = model(**batch, output_hidden_states=True)
-            weights = model.token_weights(torch.arange(tester.num_labels), **batch)
+            chosen = torch.arange(tester.num_labels)
+            weights = model.token_weights(chosen, **batch)
+            if tester.planted:  # several attentions together: their sum isn't 1
+                used = model._read(chosen, batch["input_ids"], batch["attention_mask"], None, None)[1]
+                torch.testing.assert_close(weights, used / used.sum(dim=2, keepdim=True))
+                weights = used
             context = weights @ output.hidden_states[-1]
             logits = (context * model.decoder.weight).sum(dim=-1) + model.decoder.bias
+            torch.testing.assert_close(
+                logits, model.token_contributions(chosen, **batch).sum(dim=2) + model.decoder.bias
+            )
+            if model.config.stateful:  # and what was read before the window
+                logits = logits + model._read_early(
+                    output.hidden_states[-1],
+                    batch["attention_mask"].bool(),
+                    batch["input_ids"],
+                    model._window(batch["attention_mask"].bool())[1],
+                )
         torch.testing.assert_close(logits, output.logits, atol=1e-5, rtol=1e-5)
 
     @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated")  # the name before 5.2x

@@ -1,0 +1,98 @@
+"""What `train` does to the encoder around training: a language model before it, LoRA factors into it and out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase, set_seed
+from transformers.trainer_utils import HubStrategy
+
+from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.errors import UserError
+from hf_mlc.language_modeling import LanguageModelArguments, LanguageModelStage
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.lora import LoraArguments, LoraBackbone
+
+
+class EncoderPreparation:
+    """One for a run, made before anything is written; `facts` are the language model's, for results.json, `None` where there is none.
+
+    Args:
+        language_model_args, lora_args, model_args, data_args, args: the command's.
+    """
+
+    def __init__(
+        self,
+        language_model_args: LanguageModelArguments,
+        lora_args: LoraArguments,
+        model_args: ModelArguments,
+        data_args: DataArguments,
+        args: MultiLabelTrainingArguments,
+    ):
+        self.stage, self.facts = None, None
+        self.lora_args, self.lora = lora_args, None
+        self.args, self.data_args = args, data_args
+        if language_model_args.wanted:
+            for name in ("model_name_or_path", "text_encoder"):
+                if getattr(model_args, name) is not None:
+                    raise UserError("brings its own encoder", field=name, accepted="none beside a language model")
+            self.stage = LanguageModelStage(language_model_args, Path(args.output_dir))
+            if language_model_args.language_model is not None:
+                own = (
+                    Path(language_model_args.language_model).resolve().is_relative_to(Path(args.output_dir).resolve())
+                )
+                if args.overwrite_output and own:
+                    raise UserError(
+                        "would be deleted with the run that is overwritten",
+                        file=language_model_args.language_model,
+                        field="language_model",
+                        accepted="another output_dir",
+                    )
+                if model_args.tokenizer_name is not None:
+                    raise UserError("a language model has its own", field="tokenizer_name", accepted="none given")
+                model_args.tokenizer_name = language_model_args.language_model
+        if lora_args.lora_rank is not None and args.push_to_hub:
+            # a checkpoint holds backbone and factors apart, which nobody could open
+            args.hub_strategy = HubStrategy.END
+
+    def settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The configuration's fields that were given, and those that the language model decides."""
+        return given if self.stage is None else self.stage.with_encoder_settings(given)
+
+    def begin(
+        self,
+        model: MultiLabelPreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: Iterable[str],
+        tell: Callable[[str], None],
+    ) -> None:
+        """Before anything is trained on labels; for the second model of `--refit` too, which takes the same language model."""
+        self._check_length(model)
+        if self.stage is not None:
+            if self.facts is None:
+                self.stage.train(model, tokenizer, texts, self.args, text_column=self.data_args.text_column, tell=tell)
+            self.facts = self.stage.load(model)
+            tell(f"the encoder begins as a language model of perplexity {self.facts['perplexity']:.2f}")
+            set_seed(self.args.seed)  # the same from here on, whether it was trained now or before
+        if self.lora_args.lora_rank is not None:
+            self.lora = LoraBackbone(model, self.lora_args)
+
+    def _check_length(self, model: MultiLabelPreTrainedModel) -> None:
+        """`UserError` where texts may have more tokens than the backbone has positions, before the first of them has."""
+        encoder, most = getattr(model, "encoder", None), self.data_args.max_length
+        positions = getattr(encoder, "positions", None)
+        if positions is not None and encoder.chunk_length is None and most > positions:
+            raise UserError(
+                f"found {most}, and the text encoder has {positions} positions",
+                field="max_length",
+                accepted=f"{positions} or fewer, or --backbone_chunk_length {positions} to read longer texts in chunks",
+            )
+
+    def end(self) -> None:
+        """After training, before anything is measured: LoRA's factors become part of the weights."""
+        if self.lora is not None:
+            self.lora.merge()
+            self.lora = None

@@ -1,0 +1,63 @@
+"""What `train` may be told about planting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hf_mlc.errors import UserError
+from hf_mlc.planting.ranking import LOSSES
+from hf_mlc.planting.statistics import KINDS
+
+
+CONTROLS = ("none", "permuted_labels", "idf", "random_ranker")
+
+
+@dataclass
+class PlantingArguments:
+    """How the statistics of `--planting attention` and `--planting pretrain` are made, and the controls that test them."""
+
+    planting_kind: str = field(
+        default="jaccard", metadata={"help": "Mutual information of tokens and labels: jaccard (in [0, 1]) or raw."}
+    )
+    planting_smoothing: float = field(
+        default=2.0, metadata={"help": "Documents that a pair's evidence has to stand up against; 0: none."}
+    )
+    planting_positive_only: bool = field(
+        default=True, metadata={"help": "Leave out tokens whose absence goes with the label."}
+    )
+    planting_min_document_frequency: int = field(
+        default=1, metadata={"help": "Training documents a token must be in to be planted."}
+    )
+    planting_freeze: bool = field(
+        default=False, metadata={"help": "The planted ranker stays as it is planted while the rest is trained."}
+    )
+    planting_control: str = field(
+        default="none",
+        metadata={
+            "help": "What is planted in the statistics' place, to measure their worth: permuted_labels (each label gets"
+            " another one's), idf (the rarest tokens, for every label alike), random_ranker (a ranker that learned nothing)."
+        },
+    )
+    ranker_loss: str = field(default="lambda_rank", metadata={"help": "Of the ranker: lambda_rank or approx_ndcg."})
+    ranker_epochs: int = field(default=60, metadata={"help": "Passes of the ranker over the labels' lists, at most."})
+    ranker_learning_rate: float = field(default=0.1, metadata={"help": "Of the ranker's training."})
+    pretrain_epochs: int = field(default=3, metadata={"help": "Epochs of ranking tokens first (--planting pretrain)."})
+    pretrain_learning_rate: float = field(default=1e-3, metadata={"help": "Of the ranking stage."})
+    pretrain_labels: int = field(
+        default=32, metadata={"help": "Labels that each document's tokens are ranked for, its own among them."}
+    )
+
+    def __post_init__(self):
+        for name, accepted in (
+            ("planting_kind", KINDS),
+            ("planting_control", CONTROLS),
+            ("ranker_loss", LOSSES),
+        ):
+            if getattr(self, name) not in accepted:
+                raise UserError(f"found '{getattr(self, name)}'", field=name, accepted=", ".join(accepted))
+        for name in ("planting_smoothing", "planting_min_document_frequency"):
+            if getattr(self, name) < 0:
+                raise UserError(f"found {getattr(self, name)}", field=name, accepted="0 or more")
+        for name in ("ranker_epochs", "pretrain_epochs", "pretrain_labels"):
+            if getattr(self, name) < 1:
+                raise UserError(f"found {getattr(self, name)}", field=name, accepted="1 or more")

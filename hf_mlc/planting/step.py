@@ -1,0 +1,75 @@
+"""The place of planting in a training run: after the model is built, before its first step, and once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from hf_mlc.files import written_whole
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.planting import freeze_planted, plant
+from hf_mlc.planting.training_rows import planting_fingerprint
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+
+
+PLANTING_FILE = "planting.json"  # in the output folder: what was planted, for a run that goes on from a checkpoint
+
+
+def plant_for_training(
+    model: MultiLabelPreTrainedModel,
+    rows: Dataset,
+    encoded: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    planting_args: PlantingArguments,
+    args: MultiLabelTrainingArguments,
+    *,
+    is_resumed: bool = False,
+) -> dict[str, Any] | None:
+    """Plants `model` where its configuration asks for it.
+
+    One process does it; the others get its weights when training wraps the model. A run that goes on from a checkpoint has
+    the plants in there.
+
+    Args:
+        model (`MultiLabelPreTrainedModel`): new; an architecture without planting is left alone.
+        rows (`datasets.Dataset`): the training rows as they were read, for the fingerprint.
+        encoded (`datasets.Dataset`): the same, tokenised.
+        tokenizer (`PreTrainedTokenizerBase`): the model's.
+        planting_args (`PlantingArguments`): how.
+        args (`MultiLabelTrainingArguments`): seed, device, batch size, output folder.
+        is_resumed (`bool`, *optional*, defaults to `False`): whether a checkpoint's weights will follow.
+
+    Returns:
+        Facts for results.json, `None` where nothing is planted.
+    """
+    if getattr(model.config, "planting", "none") == "none":
+        return None
+    if planting_args.planting_freeze:
+        freeze_planted(model)
+    model.config.planting_fingerprint = planting_fingerprint(rows, tokenizer)
+    file = Path(args.output_dir) / PLANTING_FILE
+    if is_resumed:
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    facts = None
+    with args.main_process_first(desc="planting"):
+        if args.process_index == 0:
+            facts = plant(
+                model,
+                encoded,
+                tokenizer,
+                planting_args,
+                fingerprint=model.config.planting_fingerprint,
+                seed=args.seed,
+                device=args.device,
+                batch_size=args.per_device_train_batch_size,
+                progress=not args.disable_tqdm,
+            )
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with written_whole(file) as stream:
+                json.dump(facts, stream, indent=2)
+    return facts

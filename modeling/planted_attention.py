@@ -1,0 +1,207 @@
+"""PLANT's planted attention: which tokens a label reads is known before training begins.
+
+Two plants stand beside the attention that is learned. The first is a list of tokens a label with their mutual
+information, counted on training documents; the second a low-rank ranker of tokens for labels, learned offline and
+trained on. Both give each label a handful of places in a document, its best `k` ("inattention": all others get nothing),
+so that what has to be held is B x L x k, never B x L x T.
+
+    mutual information   a_lt = J(x_t, l) / (the sum of l's k best values)               fixed
+    ranked               a_lt = softmax over the k best t of <u_{x_t}, v_l> + c_{x_t}      trainable
+
+Roy and others, "PLANT", arXiv:2410.23066, and the authors' code, whose arithmetic differs: there the first is not divided
+by anything, and the second is a softmax over all tokens with the scores of those left out set to zero.
+
+A token that occurs several times takes several places, the first ones in the document first. Ties are broken by the list
+and by position, never by a sort's whim: results do not depend on padding or on what else is in the batch.
+
+Shape legend: B documents, T tokens, L labels, l labels of one block, V vocabulary, K tokens of a label's list, R rank, k
+places kept, D width.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+
+# cells of the largest tensor of one block of labels: 16 MB in float32
+BLOCK_CELLS = 2**22
+_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
+
+class TokenIndex(NamedTuple):
+    """Where in each document each token of the vocabulary stands; column V is no token and stands nowhere."""
+
+    counts: torch.Tensor  # (B, V + 1) int32: how often
+    starts: torch.Tensor  # (B, V + 1) int32: the first of its places in `order`
+    order: torch.Tensor  # (B, T) places, sorted by token, then by position
+
+    @classmethod
+    def of(cls, input_ids_BT: torch.Tensor, mask_BT: torch.BoolTensor, vocab_size: int) -> "TokenIndex":
+        """The index of the tokens that `mask_BT` marks."""
+        tokens_BT = torch.where(mask_BT, input_ids_BT, vocab_size)
+        counts = tokens_BT.new_zeros(len(tokens_BT), vocab_size + 1, dtype=torch.int32)
+        counts.scatter_add_(1, tokens_BT, torch.ones_like(tokens_BT, dtype=torch.int32))
+        starts = counts.cumsum(dim=1, dtype=torch.int32) - counts
+        counts[:, vocab_size] = 0
+        return cls(counts, starts, tokens_BT.argsort(dim=1, stable=True))
+
+    def first_places(self, input_ids_BT: torch.Tensor, mask_BT: torch.BoolTensor) -> torch.BoolTensor:
+        """Which places hold a token that has not been there before in the document, `(B, T)`."""
+        tokens_BT = torch.where(mask_BT, input_ids_BT, self.counts.shape[1] - 1)
+        first_BT = self.order.gather(1, self.starts.gather(1, tokens_BT).long())
+        return mask_BT & (first_BT == torch.arange(mask_BT.shape[1], device=mask_BT.device))
+
+    def keep(self, tokens_BlK: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor, torch.BoolTensor]:
+        """The first `k` places of each label, its tokens taken in the order given.
+
+        Args:
+            tokens_BlK (`torch.LongTensor` of shape `(B, l, K)`): tokens, best first; V stands for none.
+            k (`int`): places to keep.
+
+        Returns:
+            places `(B, l, k)`, the column of `tokens_BlK` that each is of, and which of them exist.
+        """
+        shape_BlK, (_, num_tokens) = tokens_BlK.shape, self.order.shape
+        flat = tokens_BlK.flatten(1)
+        counts_BlK = self.counts.gather(1, flat).view(shape_BlK)
+        ends_BlK = counts_BlK.cumsum(dim=2, dtype=torch.int32)
+        slots_k = torch.arange(k, device=flat.device, dtype=torch.int32)
+        columns_Blk = torch.searchsorted(ends_BlK, slots_k.expand(*shape_BlK[:2], k).contiguous(), right=True)
+        found_Blk = columns_Blk < shape_BlK[2]
+        columns_Blk = columns_Blk.clamp(max=shape_BlK[2] - 1)
+        tokens_Blk = tokens_BlK.gather(2, columns_Blk)
+        before_Blk = ends_BlK.gather(2, columns_Blk) - counts_BlK.gather(2, columns_Blk)
+        rows = self.starts.gather(1, tokens_Blk.flatten(1)).view_as(tokens_Blk) + slots_k - before_Blk
+        rows = rows.clamp(0, num_tokens - 1).long()  # of those not found, anything will do
+        places_Blk = self.order.gather(1, rows.flatten(1)).view_as(rows)
+        return places_Blk.where(found_Blk, 0), columns_Blk, found_Blk
+
+
+class KeptTokens(NamedTuple):
+    """What is left of an attention after inattention: places and weights, `(B, L, k)` each; weights 0 where none is left."""
+
+    places: torch.LongTensor
+    weights: torch.FloatTensor
+
+    def context(self, hidden_BTD: torch.Tensor) -> torch.FloatTensor:
+        """The weighted sum of the token vectors, `(B, L, D)`, in float32; gradients reach weights and vectors."""
+        batch_size, num_tokens, width = hidden_BTD.shape
+        values = hidden_BTD.to(self.weights.dtype)
+        if _is_exporting() or torch.onnx.is_in_onnx_export():
+            gathered = values[:, None].expand(-1, self.places.shape[1], -1, -1)
+            gathered = gathered.gather(2, self.places[..., None].expand(-1, -1, -1, width))
+            return (gathered * self.weights[..., None]).sum(dim=2)
+        # a bag of weighted rows: the B x L x k x D vectors that it sums never exist
+        offsets_B = num_tokens * torch.arange(batch_size, device=hidden_BTD.device)
+        context = F.embedding_bag(
+            (self.places + offsets_B[:, None, None]).flatten(0, 1),
+            values.reshape(-1, width),
+            per_sample_weights=self.weights.flatten(0, 1),
+            mode="sum",
+        )
+        return context.view(batch_size, -1, width)
+
+    def dense(self, num_tokens: int) -> torch.FloatTensor:
+        """The weights `(B, L, T)`, for few labels."""
+        return self.weights.new_zeros(*self.places.shape[:2], num_tokens).scatter_add_(2, self.places, self.weights)
+
+
+class MutualInformationAttention(nn.Module):
+    """The first plant: the tokens of each label's list that stand in the document, weighed by their mutual information.
+
+    Buffers:
+        tokens (`torch.IntTensor` of shape `(L, K)`): each label's tokens, best first; -1 where there are fewer.
+        values (`torch.FloatTensor` of shape `(L, K)`): their mutual information with the label, 0 where there is none.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.top_k, self.vocab_size = config.mutual_information_topk, config.vocab_size
+        self.scale = config.mutual_information_scale
+        shape_LK = (config.num_labels, config.stored_tokens)
+        # persistent: buffers that are not saved come back as uninitialised memory (transformers#48892)
+        self.register_buffer("tokens", torch.full(shape_LK, -1, dtype=torch.int32))
+        self.register_buffer("values", torch.zeros(shape_LK))
+
+    @torch.no_grad()
+    def forward(self, index: TokenIndex, rows: slice | torch.LongTensor = slice(None)) -> KeptTokens:
+        """The kept tokens of the labels in `rows`."""
+        tokens_LK, values_LK = self.tokens[rows], self.values[rows]
+        batch_size, width = index.order.shape[0], max(1, tokens_LK.shape[1])
+        step = max(1, BLOCK_CELLS // (batch_size * width))
+        blocks = [
+            self._block(index, tokens_LK[start : start + step], values_LK[start : start + step])
+            for start in range(0, len(tokens_LK), step)
+        ]
+        return KeptTokens(*(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True)))
+
+    def _block(self, index: TokenIndex, tokens_lK: torch.Tensor, values_lK: torch.Tensor) -> KeptTokens:
+        tokens_lK = torch.where(tokens_lK < 0, self.vocab_size, tokens_lK).long()
+        tokens_BlK = tokens_lK.expand(index.order.shape[0], -1, -1)
+        places_Blk, columns_Blk, found_Blk = index.keep(tokens_BlK, self.top_k)
+        weights_Blk = values_lK.float().expand_as(tokens_BlK).gather(2, columns_Blk) * found_Blk
+        if self.scale == "label":
+            weights_Blk = weights_Blk / values_lK[:, : self.top_k].float().sum(dim=1).clamp(min=1e-12)[:, None]
+        elif self.scale == "document":
+            weights_Blk = weights_Blk / weights_Blk.sum(dim=2, keepdim=True).clamp(min=1e-12)
+        return KeptTokens(places_Blk, weights_Blk)
+
+
+class RankedAttention(nn.Module):
+    """The second plant: a ranker's best tokens of the document for each label, softmax over those; it goes on learning.
+
+    Parameters:
+        token_factors `(V, R)`, token_bias `(V,)`, label_factors `(L, R)`: the score of token x for label l is
+        `<token_factors[x], label_factors[l]> + token_bias[x]`. (A bias of the label would change no ranking.)
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.top_k = config.ranked_topk
+        self.token_factors = nn.Parameter(torch.empty(config.vocab_size, config.rank_size))
+        self.token_bias = nn.Parameter(torch.empty(config.vocab_size))
+        self.label_factors = nn.Parameter(torch.empty(config.num_labels, config.rank_size))
+
+    def forward(
+        self,
+        index: TokenIndex,
+        input_ids_BT: torch.Tensor,
+        mask_BT: torch.BoolTensor,
+        rows: slice | torch.LongTensor = slice(None),
+    ) -> KeptTokens:
+        """The kept tokens of the labels in `rows`; gradients reach the three parameters."""
+        label_factors_LR = self.label_factors[rows]
+        first_BT = index.first_places(input_ids_BT, mask_BT)
+        # in float32 under autocast too: a softmax over close scores is what training collapses by in half precision
+        with torch.autocast(input_ids_BT.device.type, enabled=False):
+            token_factors_BTR = F.embedding(input_ids_BT, self.token_factors).float()
+            token_bias_BT = self.token_bias[input_ids_BT].float()
+            step = max(1, BLOCK_CELLS // max(1, input_ids_BT.numel()))
+            blocks = []
+            for start in range(0, len(label_factors_LR), step):
+                factors_lR = label_factors_LR[start : start + step].float()
+                inputs = (token_factors_BTR, token_bias_BT, factors_lR, first_BT, input_ids_BT, index)
+                # the scores of all tokens are computed again in the backward pass
+                recompute = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+                block = checkpoint(self._block, *inputs, use_reentrant=False) if recompute else self._block(*inputs)
+                blocks.append(block)
+        return KeptTokens(*(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True)))
+
+    def _block(self, token_factors_BTR, token_bias_BT, factors_lR, first_BT, input_ids_BT, index):
+        scores_BlT = (factors_lR @ token_factors_BTR.transpose(1, 2)) + token_bias_BT[:, None]
+        with torch.no_grad():
+            # different tokens are ranked, then given their places: torch.topk breaks the ties of a token that occurs
+            # several times as it likes
+            k = min(self.top_k, scores_BlT.shape[2])
+            best_Blk = scores_BlT.detach().masked_fill(~first_BT[:, None], float("-inf")).topk(k, dim=2).indices
+            tokens_Blk = input_ids_BT[:, None].expand(-1, len(factors_lR), -1).gather(2, best_Blk)
+            is_token_Blk = first_BT[:, None].expand(-1, len(factors_lR), -1).gather(2, best_Blk)
+            tokens_Blk = torch.where(is_token_Blk, tokens_Blk, index.counts.shape[1] - 1)
+            places_Blk, _, found_Blk = index.keep(tokens_Blk, self.top_k)
+        kept_Blk = scores_BlT.gather(2, places_Blk).masked_fill(~found_Blk, float("-inf"))
+        nothing_Bl1 = ~found_Blk.any(dim=2, keepdim=True)  # a document without tokens: no softmax over nothing
+        weights_Blk = torch.softmax(kept_Blk.masked_fill(nothing_Bl1, 0.0), dim=2)
+        return places_Blk, weights_Blk.masked_fill(nothing_Bl1, 0.0)

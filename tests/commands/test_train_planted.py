@@ -1,0 +1,78 @@
+"""The train command with planting: what it plants from which rows, and a run that is cut short."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hf_mlc.commands.running import run
+from hf_mlc.commands.train import main as train
+from hf_mlc.data import load_splits
+from hf_mlc.inference import load_model
+from hf_mlc.planting import planting_fingerprint
+from tests.commands.conftest import QUIET, SMALL_MODEL
+
+
+PLANTED = [*SMALL_MODEL, *QUIET, "--planting", "attention", "--rank_size", "8", "--stored_tokens", "16"]
+PLANTED += ["--ranker_epochs", "5", "--num_train_epochs", "2"]
+
+
+@pytest.fixture(scope="module")
+def planted(corpus, tmp_path_factory):
+    """The folder of a planted model."""
+    folder = tmp_path_factory.mktemp("planted") / "model"
+    assert run(train, ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED]) == 0
+    return folder
+
+
+def test_a_planted_model_knows_which_rows_its_statistics_are_of(corpus, planted):
+    loaded = load_model(str(planted))
+    rows = load_splits(str(corpus))["train"]
+    assert loaded.model.config.planting_fingerprint == planting_fingerprint(rows, loaded.tokenizer)
+    found = json.loads((planted / "results.json").read_text(encoding="utf-8"))["planting"]
+    assert found["documents"] == 160 and found["ranker"]["ndcg@15"] > 0
+    assert not (planted / "planting.json").exists()
+
+
+def test_permuted_evaluation_labels_change_no_plant(corpus, planted, tmp_path):
+    other = tmp_path / "permuted"
+    other.mkdir()
+    for split in ("train", "validation", "test"):
+        rows = [json.loads(line) for line in (corpus / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
+        if split != "train":
+            labels = [row["labels"] for row in rows]
+            rows = [{**row, "labels": label} for row, label in zip(rows, labels[1:] + labels[:1], strict=True)]
+        (other / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    arguments = ["--dataset_name", str(other), "--output_dir", str(tmp_path / "model"), *PLANTED]
+    assert run(train, arguments) == 0
+    one, two = load_file(planted / "model.safetensors"), load_file(tmp_path / "model" / "model.safetensors")
+    for name in ("tokens", "values"):
+        assert torch.equal(one[f"decoder.mutual_information.{name}"], two[f"decoder.mutual_information.{name}"])
+
+
+def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_weights_of_an_unbroken_one(corpus, planted, tmp_path):
+    folder = tmp_path / "model"
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED]
+    assert run(train, arguments) == 0
+    (folder / "results.json").unlink()  # as if it had been cut short after the first epoch
+    _, last = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    for file in last.iterdir():
+        file.unlink()
+    last.rmdir()
+    assert run(train, arguments) == 0
+    one, two = load_file(planted / "model.safetensors"), load_file(folder / "model.safetensors")
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_frozen_ranker_is_saved_as_it_was_planted(corpus, planted, tmp_path):
+    folders = [tmp_path / "frozen", tmp_path / "long"]
+    for folder, epochs in zip(folders, ("1", "3"), strict=True):
+        arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED, "--planting_freeze", "true"]
+        assert run(train, [*arguments, "--num_train_epochs", epochs]) == 0
+    weights = [load_file(folder / "model.safetensors") for folder in folders]
+    name = "decoder.ranked.token_factors"
+    assert torch.equal(weights[0][name], weights[1][name])
+    assert not torch.equal(weights[0][name], load_file(planted / "model.safetensors")[name])

@@ -1,0 +1,145 @@
+"""What a planted model is planted with, from tokenised rows and through the train command."""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+import pytest
+import torch
+
+from hf_mlc.data import train_tokenizer
+from hf_mlc.errors import UserError
+from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.configuration_plant import PlantConfig
+from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.planting import freeze_planted, plant
+
+
+TEXTS = [
+    f"{word} and {other} of the day" for word in ("corn", "oil", "gold") for other in ("prices", "news", "shares")
+]
+LABELS = [
+    [{"c": "grain", "o": "crude", "g": "metal"}[text[0]], *(["market"] if "shares" in text else [])] for text in TEXTS
+]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """A tokenizer, tokenised training rows and their label space."""
+    tokenizer, space = train_tokenizer(TEXTS, min_frequency=1), LabelSpace.from_label_lists(LABELS)
+    content = {
+        "input_ids": tokenizer(TEXTS)["input_ids"],
+        "label_ids": [space.encode(labels).tolist() for labels in LABELS],
+    }
+    return tokenizer, datasets.Dataset.from_dict(content, split="train"), space
+
+
+def planted(rows, *, fields=None, seed: int = 0, **settings):
+    tokenizer, dataset, space = rows
+    torch.manual_seed(0)
+    config = PlantConfig(
+        vocab_size=len(tokenizer), num_labels=len(space), encoder="bag_of_words", hidden_size=8, rank_size=8,
+        stored_tokens=4, **{"planting": "attention", **(fields or {})},
+    )  # fmt: skip
+    model = PlantForMultiLabelClassification(config)
+    args = PlantingArguments(planting_smoothing=0, ranker_epochs=30, **settings)
+    facts = plant(model, dataset, tokenizer, args, seed=seed, progress=False)
+    return model, facts
+
+
+def best_tokens(model, rows) -> dict[str, str]:
+    """The first token of each label's list."""
+    tokenizer, _, space = rows
+    ids = model.decoder.mutual_information.tokens[:, 0].tolist()
+    return dict(zip(space.names, tokenizer.convert_ids_to_tokens(ids), strict=True))
+
+
+def test_each_label_is_given_its_own_words(rows):
+    model, facts = planted(rows)
+    assert best_tokens(model, rows) == {"grain": "corn", "crude": "oil", "metal": "gold", "market": "shares"}
+    assert facts["documents"] == 9 and facts["labels_without_tokens"] == 0
+    tokenizer, _, space = rows
+    part = model.decoder.ranked
+    words = tokenizer.convert_tokens_to_ids(["corn", "oil", "gold", "shares"])
+    with torch.no_grad():
+        scores = part.label_factors @ part.token_factors[words].T + part.token_bias[words]
+    best = {name: words[row.argmax()] for name, row in zip(space.names, scores, strict=True)}
+    assert tokenizer.convert_ids_to_tokens([best[name] for name in ("grain", "crude", "metal", "market")]) == [
+        "corn", "oil", "gold", "shares",
+    ]  # fmt: skip
+
+
+def test_the_shuffled_plant_has_the_same_numbers_with_other_labels(rows):
+    true, shuffled = planted(rows)[0], planted(rows, planting_control="permuted_labels", seed=1)[0]
+    found = best_tokens(true, rows), best_tokens(shuffled, rows)
+    assert all(found[0][label] != found[1][label] for label in found[0])
+    lists = [
+        sorted((*tokens.tolist(), *values.tolist()) for tokens, values in zip(part.tokens, part.values, strict=True))
+        for part in (true.decoder.mutual_information, shuffled.decoder.mutual_information)
+    ]
+    assert lists[0] == lists[1]
+
+
+def test_a_random_ranker_is_the_untrained_one_and_idf_knows_no_label(rows):
+    untrained = planted(rows, planting_control="random_ranker")[0].decoder.ranked
+    trained = planted(rows)[0].decoder.ranked
+    torch.manual_seed(0)
+    assert not torch.equal(untrained.token_factors, trained.token_factors)
+    assert (untrained.token_bias == 0).all()
+    idf = planted(rows, planting_control="idf")[0].decoder.ranked
+    assert (idf.label_factors == 0).all()
+    ids = rows[0].convert_tokens_to_ids(["of", "corn"])
+    assert idf.token_bias[ids].tolist() == pytest.approx([0.0, np.log(9 / 3)])
+
+
+def test_the_random_state_is_left_as_it_was(rows):
+    tokenizer, dataset, _ = rows
+    model, _ = planted(rows)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    plant(model, dataset, tokenizer, PlantingArguments(ranker_epochs=2), progress=False)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_frozen_plant_gets_no_gradient(rows):
+    model, _ = planted(rows)
+    freeze_planted(model)
+    model(torch.tensor([rows[1]["input_ids"][0]])).logits.sum().backward()
+    assert all(parameter.grad is None for parameter in model.decoder.ranked.parameters())
+    assert model.decoder.query.grad is not None
+
+
+def test_the_ranking_stage_moves_encoder_and_queries_and_says_how_well_it_ranks(rows):
+    torch.manual_seed(0)
+    model, facts = planted(rows, fields={"planting": "pretrain"}, pretrain_epochs=1)
+    assert facts["ranking"]
+    assert model.decoder.mutual_information is None and model.decoder.ranked is None
+
+
+def test_without_planting_nothing_happens(rows):
+    assert planted(rows, fields={"planting": "none"})[1] is None
+
+
+def test_rows_of_another_split_are_refused(rows):
+    tokenizer, dataset, _ = rows
+    model, _ = planted(rows)
+    for split in ("validation", "test"):
+        other = datasets.Dataset.from_dict(dataset.to_dict(), split=split)
+        with pytest.raises(UserError, match=f"'{split}'"):
+            plant(model, other, tokenizer, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"planting_control": "shuffled"}, "'planting_control': found 'shuffled'"),
+        ({"planting_kind": "pmi"}, "'planting_kind': found 'pmi'"),
+        ({"planting_smoothing": -1}, "'planting_smoothing': found -1"),
+        ({"ranker_epochs": 0}, "'ranker_epochs': found 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(setting, message):
+    with pytest.raises(UserError, match=message):
+        PlantingArguments(**setting)
