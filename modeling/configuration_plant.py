@@ -67,6 +67,9 @@ class PlantConfig(MultiLabelConfig):
             by what the kept values are divided: the sum of the label's best values, `"label"`, so that the attention
             tells how much of the label's evidence is there; their own sum, `"document"`; or nothing, `"none"`, as
             in the authors' code.
+        mutual_information_gain (`float`, *optional*):
+            given, the sum of a label's kept values is added to its logit as well, so many times at first and then as
+            training says. It ranks rare labels better; not in the paper.
         rank_size (`int`, *optional*, defaults to 200): width of the ranker's factors.
         ranked_topk (`int`, *optional*, defaults to 8): places that a label keeps of the ranked attention.
         attention_mix (`str`, *optional*, defaults to `"sum"`):
@@ -118,6 +121,7 @@ class PlantConfig(MultiLabelConfig):
     stored_tokens: int = 256
     mutual_information_topk: int = 5
     mutual_information_scale: Literal["label", "document", "none"] = "label"
+    mutual_information_gain: float | int | None = None
     rank_size: int = 200
     ranked_topk: int = 8
     attention_mix: Literal["sum", "learned"] = "sum"

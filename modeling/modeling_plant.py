@@ -39,6 +39,8 @@ class PlantLabelDecoder(nn.Module):
         num_attentions = sum(part is not None for part in (self.query, self.mutual_information, self.ranked))
         has_mix = planted and config.attention_mix == "learned"
         self.mix = nn.Parameter(torch.empty(num_attentions)) if has_mix else None
+        has_gain = self.mutual_information is not None and config.mutual_information_gain is not None
+        self.gain = nn.Parameter(torch.empty(config.num_labels)) if has_gain else None
         self.weight = nn.Parameter(torch.empty(shape_LD))  # w, "boost" in the authors' code
         self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
 
@@ -66,11 +68,14 @@ class PlantLabelDecoder(nn.Module):
                 block_size=self.attention_block_size,
             )
             contexts.append(learned_BLD)
+        bias_BL = self.bias[rows]
         for kept in self.planted(mask_BT, rows, input_ids_BT):
             contexts.append(kept.context(hidden_BTD).to(hidden_BTD.dtype))
+            if kept.evidence is not None and self.gain is not None:
+                bias_BL = bias_BL + self.gain[rows] * kept.evidence.to(hidden_BTD.dtype)
         if self.mix is not None:
             contexts = [weight * context for weight, context in zip(self.mix, contexts, strict=True)]
-        return (sum(contexts) * self.weight[rows]).sum(dim=-1) + self.bias[rows]
+        return (sum(contexts) * self.weight[rows]).sum(dim=-1) + bias_BL
 
     def planted(self, mask_BT, rows, input_ids_BT) -> list[KeptTokens]:
         """What the planted attentions keep of the document for the labels in `rows`; empty where there are none."""
@@ -123,6 +128,8 @@ class PlantPreTrainedModel(MultiLabelPreTrainedModel):
                 init.normal_(module.query, std=0.05)
             if module.mix is not None:
                 init.ones_(module.mix)
+            if module.gain is not None:
+                init.constant_(module.gain, self.config.mutual_information_gain)
             bound = self.config.hidden_size**-0.5
             init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
@@ -165,6 +172,11 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
             self.encoder.backbone.set_input_embeddings(value)
         else:
             self.encoder.embeddings.word_embeddings = value
+
+    @property
+    def planted_parameters(self) -> tuple[str, ...]:
+        """How the names of the parameters begin that come with knowledge of their own and should change slowly."""
+        return () if self.decoder.ranked is None else ("decoder.ranked.",)
 
     @property
     def reads_token_ids(self) -> bool:

@@ -81,10 +81,14 @@ class TokenIndex(NamedTuple):
 
 
 class KeptTokens(NamedTuple):
-    """What is left of an attention after inattention: places and weights, `(B, L, k)` each; weights 0 where none is left."""
+    """What is left of an attention after inattention: places and weights, `(B, L, k)` each; weights 0 where none is left.
+
+    `evidence`, `(B, L)`, is the sum of the kept values as they were counted, where the attention is of such.
+    """
 
     places: torch.LongTensor
     weights: torch.FloatTensor
+    evidence: torch.FloatTensor | None = None
 
     def context(self, hidden_BTD: torch.Tensor) -> torch.FloatTensor:
         """The weighted sum of the token vectors, `(B, L, D)`, in float32; gradients reach weights and vectors."""
@@ -143,11 +147,12 @@ class MutualInformationAttention(nn.Module):
         tokens_BlK = tokens_lK.expand(index.order.shape[0], -1, -1)
         places_Blk, columns_Blk, found_Blk = index.keep(tokens_BlK, self.top_k)
         weights_Blk = values_lK.float().expand_as(tokens_BlK).gather(2, columns_Blk) * found_Blk
+        evidence_Bl = weights_Blk.sum(dim=2)
         if self.scale == "label":
             weights_Blk = weights_Blk / values_lK[:, : self.top_k].float().sum(dim=1).clamp(min=1e-12)[:, None]
         elif self.scale == "document":
             weights_Blk = weights_Blk / weights_Blk.sum(dim=2, keepdim=True).clamp(min=1e-12)
-        return KeptTokens(places_Blk, weights_Blk)
+        return KeptTokens(places_Blk, weights_Blk, evidence_Bl)
 
 
 class RankedAttention(nn.Module):
@@ -174,34 +179,59 @@ class RankedAttention(nn.Module):
     ) -> KeptTokens:
         """The kept tokens of the labels in `rows`; gradients reach the three parameters."""
         label_factors_LR = self.label_factors[rows]
-        first_BT = index.first_places(input_ids_BT, mask_BT)
+        candidates = self._candidates(index, input_ids_BT, mask_BT)
         # in float32 under autocast too: a softmax over close scores is what training collapses by in half precision
         with torch.autocast(input_ids_BT.device.type, enabled=False):
             token_factors_BTR = F.embedding(input_ids_BT, self.token_factors).float()
             token_bias_BT = self.token_bias[input_ids_BT].float()
-            step = max(1, BLOCK_CELLS // max(1, input_ids_BT.numel()))
+            cells = len(input_ids_BT) * max(candidates[0].shape[1], self.top_k * token_factors_BTR.shape[2])
+            step = max(1, BLOCK_CELLS // max(1, cells))
             blocks = []
             for start in range(0, len(label_factors_LR), step):
                 factors_lR = label_factors_LR[start : start + step].float()
-                inputs = (token_factors_BTR, token_bias_BT, factors_lR, first_BT, input_ids_BT, index)
-                # the scores of all tokens are computed again in the backward pass
+                places_Blk, found_Blk = self._choose(token_factors_BTR, token_bias_BT, factors_lR, candidates, index)
+                inputs = (token_factors_BTR, token_bias_BT, factors_lR, places_Blk, found_Blk)
+                # the factors of the kept tokens, R numbers a weight, are gathered again in the backward pass
                 recompute = torch.is_grad_enabled() and not torch.compiler.is_compiling()
-                block = checkpoint(self._block, *inputs, use_reentrant=False) if recompute else self._block(*inputs)
-                blocks.append(block)
+                weights_Blk = checkpoint(_weights, *inputs, use_reentrant=False) if recompute else _weights(*inputs)
+                blocks.append((places_Blk, weights_Blk))
         return KeptTokens(*(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True)))
 
-    def _block(self, token_factors_BTR, token_bias_BT, factors_lR, first_BT, input_ids_BT, index):
-        scores_BlT = (factors_lR @ token_factors_BTR.transpose(1, 2)) + token_bias_BT[:, None]
-        with torch.no_grad():
-            # different tokens are ranked, then given their places: torch.topk breaks the ties of a token that occurs
-            # several times as it likes
-            k = min(self.top_k, scores_BlT.shape[2])
-            best_Blk = scores_BlT.detach().masked_fill(~first_BT[:, None], float("-inf")).topk(k, dim=2).indices
-            tokens_Blk = input_ids_BT[:, None].expand(-1, len(factors_lR), -1).gather(2, best_Blk)
-            is_token_Blk = first_BT[:, None].expand(-1, len(factors_lR), -1).gather(2, best_Blk)
-            tokens_Blk = torch.where(is_token_Blk, tokens_Blk, index.counts.shape[1] - 1)
-            places_Blk, _, found_Blk = index.keep(tokens_Blk, self.top_k)
-        kept_Blk = scores_BlT.gather(2, places_Blk).masked_fill(~found_Blk, float("-inf"))
-        nothing_Bl1 = ~found_Blk.any(dim=2, keepdim=True)  # a document without tokens: no softmax over nothing
-        weights_Blk = torch.softmax(kept_Blk.masked_fill(nothing_Bl1, 0.0), dim=2)
-        return places_Blk, weights_Blk.masked_fill(nothing_Bl1, 0.0)
+    @torch.no_grad()
+    def _candidates(self, index, input_ids_BT, mask_BT) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Each document's different tokens, U at most: one of their places, their ids (V: none), and which exist.
+
+        Different tokens are ranked and then given their places: torch.topk breaks the ties of a token that occurs several
+        times as it likes. A long text also has far fewer different tokens than places.
+        """
+        first_BT = index.first_places(input_ids_BT, mask_BT)
+        number = mask_BT.shape[1]
+        if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # a graph can't depend on the content
+            number = max(1, int(first_BT.sum(dim=1).max()))
+        places_BU = (~first_BT).to(torch.uint8).argsort(dim=1, stable=True)[:, :number]
+        exists_BU = first_BT.gather(1, places_BU)
+        no_token = index.counts.shape[1] - 1
+        return places_BU, torch.where(exists_BU, input_ids_BT.gather(1, places_BU), no_token), exists_BU
+
+    @torch.no_grad()
+    def _choose(self, token_factors_BTR, token_bias_BT, factors_lR, candidates, index):
+        """The places that the labels of one block keep, `(B, l, k)`, and which of them exist."""
+        places_BU, tokens_BU, exists_BU = candidates
+        factors_BUR = token_factors_BTR.gather(1, places_BU[..., None].expand(-1, -1, token_factors_BTR.shape[2]))
+        scores_BlU = factors_lR @ factors_BUR.transpose(1, 2) + token_bias_BT.gather(1, places_BU)[:, None]
+        scores_BlU.masked_fill_(~exists_BU[:, None], float("-inf"))
+        best_Blk = scores_BlU.topk(min(self.top_k, scores_BlU.shape[2]), dim=2).indices
+        tokens_Blk = tokens_BU[:, None].expand(-1, len(factors_lR), -1).gather(2, best_Blk)
+        places_Blk, _, found_Blk = index.keep(tokens_Blk, self.top_k)
+        return places_Blk, found_Blk
+
+
+def _weights(token_factors_BTR, token_bias_BT, factors_lR, places_Blk, found_Blk) -> torch.FloatTensor:
+    """Softmax over the kept places, `(B, l, k)`; all 0 where nothing was kept."""
+    offsets_B11 = token_factors_BTR.shape[1] * torch.arange(len(places_Blk), device=places_Blk.device)[:, None, None]
+    rows_Blk = places_Blk + offsets_B11
+    factors_BlkR = F.embedding(rows_Blk, token_factors_BTR.flatten(0, 1))
+    scores_Blk = (factors_BlkR @ factors_lR[..., None]).squeeze(-1) + token_bias_BT.flatten()[rows_Blk]
+    nothing_Bl1 = ~found_Blk.any(dim=2, keepdim=True)  # a document without tokens: no softmax over nothing
+    scores_Blk = scores_Blk.masked_fill(~found_Blk, float("-inf")).masked_fill(nothing_Bl1, 0.0)
+    return torch.softmax(scores_Blk, dim=2).masked_fill(nothing_Bl1, 0.0)

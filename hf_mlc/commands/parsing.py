@@ -218,7 +218,8 @@ def _add_config_fields(
             type=_reader(options),
             default=argparse.SUPPRESS,
             metavar=_shown(options),
-            help=f"{about} (default: {default})".strip().replace("%", "%%"),
+            # what holds where nothing is given, the sentence on the argument says
+            help=(about if default is None else f"{about} (default: {default})").strip().replace("%", "%%"),
             **({"nargs": "?", "const": True} if bool in options else {}),  # the flag alone means yes
         )
 

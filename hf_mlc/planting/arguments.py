@@ -31,6 +31,10 @@ class PlantingArguments:
     planting_freeze: bool = field(
         default=False, metadata={"help": "The planted ranker stays as it is planted while the rest is trained."}
     )
+    planting_cache: str | None = field(
+        default=None,
+        metadata={"help": "A folder that keeps statistics and rankers, for other runs on the same rows."},
+    )
     planting_control: str = field(
         default="none",
         metadata={
@@ -39,9 +43,11 @@ class PlantingArguments:
         },
     )
     ranker_loss: str = field(default="lambda_rank", metadata={"help": "Of the ranker: lambda_rank or approx_ndcg."})
-    ranker_epochs: int = field(default=60, metadata={"help": "Passes of the ranker over the labels' lists, at most."})
-    ranker_learning_rate: float = field(default=0.1, metadata={"help": "Of the ranker's training."})
-    pretrain_epochs: int = field(default=3, metadata={"help": "Epochs of ranking tokens first (--planting pretrain)."})
+    ranker_epochs: int = field(default=40, metadata={"help": "Passes of the ranker over the labels' lists, at most."})
+    ranker_learning_rate: float = field(default=0.03, metadata={"help": "Of the ranker's training."})
+    pretrain_epochs: int = field(
+        default=10, metadata={"help": "Epochs of ranking tokens first (--planting pretrain)."}
+    )
     pretrain_learning_rate: float = field(default=1e-3, metadata={"help": "Of the ranking stage."})
     pretrain_labels: int = field(
         default=32, metadata={"help": "Labels that each document's tokens are ranked for, its own among them."}

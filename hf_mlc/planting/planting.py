@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import torch
 from datasets import Dataset
 from scipy import sparse
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.cache import cache_file, read_cache, write_cache
 from hf_mlc.planting.presence import count_labels, count_tokens
 from hf_mlc.planting.pretrain import pretrain_attention
 from hf_mlc.planting.ranking import TokenLabelRanker, train_ranker
@@ -21,7 +23,15 @@ from hf_mlc.planting.training_rows import check_training_rows
 from hf_mlc.run_facts import Stopwatch
 
 
-logger = logging.getLogger(__name__)
+logger = logging.get_logger(__name__)
+# arguments that say what becomes of the statistics, or what is made of them later
+NOT_OF_THE_SEEDS = (
+    "planting_cache",
+    "planting_freeze",
+    "pretrain_epochs",
+    "pretrain_learning_rate",
+    "pretrain_labels",
+)
 
 
 def plant(
@@ -65,31 +75,16 @@ def plant(
     check_training_rows(rows)
     stopwatch = Stopwatch()
     rows = rows.with_format(None)
-    presence = count_tokens(rows["input_ids"], config.vocab_size, tokenizer.all_special_ids)
-    labels = count_labels(rows["label_ids"], config.num_labels)
-    if args.planting_control == "permuted_labels":
-        # every label gets the statistics of another one: the same numbers, and none of their meaning
-        labels = labels[:, _another_label(config.num_labels, seed)]
-    store = token_label_store(
-        presence,
-        labels,
-        kind=args.planting_kind,
-        num_tokens=config.stored_tokens,
-        positive_only=args.planting_positive_only,
-        min_document_frequency=args.planting_min_document_frequency,
-        smoothing=args.planting_smoothing,
-        progress=progress,
-    )
-    facts = {
-        "kind": args.planting_kind,
-        "control": args.planting_control,
-        "documents": store.num_documents,
-        "tokens": int((presence.sum(axis=0) > 0).sum()),
-        "stored_pairs": int((store.token_ids >= 0).sum()),
-        "labels_without_tokens": int((store.token_ids[:, 0] < 0).sum()),
-    }
     generator_state = torch.get_rng_state()
     try:
+        store, ranker, ranker_facts = _seeds(config, rows, tokenizer, args, fingerprint, seed, device, progress)
+        facts = {
+            "kind": args.planting_kind,
+            "control": args.planting_control,
+            "documents": store.num_documents,
+            "stored_pairs": int((store.token_ids >= 0).sum()),
+            "labels_without_tokens": int((store.token_ids[:, 0] < 0).sum()),
+        }
         if config.planting == "pretrain":
             facts["ranking"] = pretrain_attention(
                 model,
@@ -105,18 +100,15 @@ def plant(
                 progress=progress,
             )
         else:
-            facts["ranker"] = _plant_attention(model, store, presence, labels, args, seed, device, progress)
+            facts["ranker"] = ranker_facts
+            if model.decoder.mutual_information is not None and args.planting_control != "idf":
+                put_store(model, store)
+            if ranker is not None:
+                put_ranker(model, ranker)
     finally:
         torch.set_rng_state(generator_state)
     config.planting_fingerprint = fingerprint
     return {**facts, "seconds": stopwatch.read()["seconds"]}
-
-
-def _another_label(num_labels: int, seed: int) -> np.ndarray:
-    """For each label a random other one, all of them in one ring: no label keeps its own."""
-    ring, others = np.random.default_rng(seed).permutation(num_labels), np.empty(num_labels, np.int64)
-    others[ring] = np.roll(ring, 1)
-    return others
 
 
 def freeze_planted(model: PlantForMultiLabelClassification) -> None:
@@ -140,34 +132,69 @@ def put_ranker(model: PlantForMultiLabelClassification, ranker: TokenLabelRanker
         getattr(model.decoder.ranked, name).copy_(getattr(ranker, name))
 
 
-def _plant_attention(model, store, presence, labels, args, seed, device, progress) -> dict[str, Any] | None:
-    if model.decoder.mutual_information is not None and args.planting_control != "idf":
-        put_store(model, store)
-    if model.decoder.ranked is None or args.planting_control == "random_ranker":
-        return None
-    if args.planting_control == "idf":
-        _put_idf(model, presence)
-        return None
-    ranker, facts = train_ranker(
-        store,
+def _seeds(
+    config, rows, tokenizer, args, fingerprint, seed, device, progress
+) -> tuple[TokenLabelStore, TokenLabelRanker | None, dict[str, Any] | None]:
+    """The statistics, and the ranker where one is planted with its facts: from the cache or of the rows."""
+    ranks = config.planting == "attention" and config.ranked_attention and args.planting_control != "random_ranker"
+    file = None
+    if args.planting_cache is not None and fingerprint is not None:
+        names = ("vocab_size", "num_labels", "stored_tokens", "rank_size")
+        made_with = {name: value for name, value in asdict(args).items() if name not in NOT_OF_THE_SEEDS}
+        made_with |= {"rows": fingerprint, "seed": seed, "ranks": ranks, "format": 1}
+        file = cache_file(args.planting_cache, made_with | {name: getattr(config, name) for name in names})
+        if file.exists():
+            logger.info("planting from %s", file)
+            return read_cache(file)
+    presence = count_tokens(rows["input_ids"], config.vocab_size, tokenizer.all_special_ids)
+    labels = count_labels(rows["label_ids"], config.num_labels)
+    if args.planting_control == "permuted_labels":
+        # every label gets the statistics of another one: the same numbers, and none of their meaning
+        labels = labels[:, _another_label(config.num_labels, seed)]
+    store = token_label_store(
         presence,
         labels,
-        rank=model.config.rank_size,
-        loss=args.ranker_loss,
-        epochs=args.ranker_epochs,
-        learning_rate=args.ranker_learning_rate,
-        seed=seed,
-        device=device,
+        kind=args.planting_kind,
+        num_tokens=config.stored_tokens,
+        positive_only=args.planting_positive_only,
+        min_document_frequency=args.planting_min_document_frequency,
+        smoothing=args.planting_smoothing,
         progress=progress,
     )
-    put_ranker(model, ranker)
-    return facts
+    ranker, facts = None, None
+    if ranks and args.planting_control == "idf":
+        ranker = _idf_ranker(config, presence)
+    elif ranks:
+        ranker, facts = train_ranker(
+            store,
+            presence,
+            labels,
+            rank=config.rank_size,
+            loss=args.ranker_loss,
+            epochs=args.ranker_epochs,
+            learning_rate=args.ranker_learning_rate,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    if file is not None:
+        write_cache(file, store, ranker, facts)
+    return store, ranker, facts
+
+
+def _another_label(num_labels: int, seed: int) -> np.ndarray:
+    """For each label a random other one, all of them in one ring: no label keeps its own."""
+    ring, others = np.random.default_rng(seed).permutation(num_labels), np.empty(num_labels, np.int64)
+    others[ring] = np.roll(ring, 1)
+    return others
 
 
 @torch.no_grad()
-def _put_idf(model: PlantForMultiLabelClassification, presence: sparse.csr_array) -> None:
+def _idf_ranker(config, presence: sparse.csr_array) -> TokenLabelRanker:
     """Scores that know no label: the logarithm of how rare a token is; 0 for tokens never seen."""
-    part, counts = model.decoder.ranked, presence.sum(axis=0)
+    ranker, counts = TokenLabelRanker(config.vocab_size, config.num_labels, config.rank_size), presence.sum(axis=0)
     idf = np.where(counts > 0, np.log(presence.shape[0] / np.maximum(counts, 1)), 0.0)
-    part.token_bias.copy_(torch.from_numpy(idf))
-    part.label_factors.zero_()
+    ranker.reset_parameters(torch.Generator().manual_seed(0))
+    ranker.label_factors.zero_()
+    ranker.token_bias.copy_(torch.from_numpy(idf))
+    return ranker

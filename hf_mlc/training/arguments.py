@@ -39,6 +39,8 @@ class MultiLabelTrainingArguments(TrainingArguments):
         score_budget_mb (`int`, *optional*, defaults to 512): memory for scores that exact curves and tuning may take.
         layer_learning_rate_decay (`float`, *optional*):
             the learning rate is the head's; each layer below learns at so much of the rate above it (`unfreezing`).
+        planted_learning_rate_scale (`float`, *optional*, defaults to 0.1):
+            what was planted (a ranker's factors) learns at so much of the head's rate; it knows more than the head at first.
         unfreeze_epochs (`list[float]`, *optional*):
             the head learns alone for the first number of epochs, with the layer below it for the second, ...
     """
@@ -77,6 +79,9 @@ class MultiLabelTrainingArguments(TrainingArguments):
     layer_learning_rate_decay: float | None = field(
         default=None, metadata={"help": "Each layer below the head learns at so much of the rate above it (0.4)."}
     )
+    planted_learning_rate_scale: float = field(
+        default=0.1, metadata={"help": "What was planted learns at so much of the head's rate."}
+    )
     unfreeze_epochs: list[float] | None = field(
         default=None,
         metadata={
@@ -93,6 +98,10 @@ class MultiLabelTrainingArguments(TrainingArguments):
         decay = self.layer_learning_rate_decay
         if decay is not None and not 0 < decay <= 1:
             raise UserError(f"found {decay}", field="layer_learning_rate_decay", accepted="above 0, up to 1")
+        if self.planted_learning_rate_scale < 0:
+            raise UserError(
+                f"found {self.planted_learning_rate_scale}", field="planted_learning_rate_scale", accepted="0 or more"
+            )
         if self.unfreeze_epochs is not None and (not self.unfreeze_epochs or min(self.unfreeze_epochs) < 0):
             raise UserError(f"found {self.unfreeze_epochs}", field="unfreeze_epochs", accepted="numbers of epochs")
         if self.metric_for_best_model is None and self.load_best_model_at_end:

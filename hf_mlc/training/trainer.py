@@ -118,16 +118,18 @@ class MultiLabelTrainer(PushingTrainer):
         )
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
-        """As `transformers.Trainer.create_optimizer`, with a learning rate for each layer where it is asked for."""
-        if self.optimizer is None and self.args.layer_learning_rate_decay is not None:
-            model = self.model if model is None else model
+        """As `transformers.Trainer.create_optimizer`, with learning rates of their own for layers and for what is planted."""
+        model = self.model if model is None else model
+        layer_decay, planted = self.args.layer_learning_rate_decay, getattr(self.model, "planted_parameters", ())
+        if self.optimizer is None and (layer_decay is not None or planted):
             kind, settings = self.get_optimizer_cls_and_kwargs(self.args, model)
             groups = optimizer_groups(
                 model,
                 self.get_decay_parameter_names(model),
                 learning_rate=self.args.learning_rate,
                 weight_decay=self.args.weight_decay,
-                layer_decay=self.args.layer_learning_rate_decay,
+                layer_decay=1.0 if layer_decay is None else layer_decay,
+                planted_scale=self.args.planted_learning_rate_scale,
             )
             self.optimizer = kind(groups, **settings)
         return super().create_optimizer(model)

@@ -54,27 +54,38 @@ def parameter_groups(model: nn.Module) -> dict[str, list[str]]:
 
 
 def optimizer_groups(
-    model: nn.Module, decayed: Sequence[str], *, learning_rate: float, weight_decay: float, layer_decay: float
+    model: nn.Module,
+    decayed: Sequence[str],
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    planted_scale: float = 1.0,
 ) -> list[dict]:
     """What an optimizer is made with: the head at `learning_rate`, each group below it at `layer_decay` times the last.
 
-    The head comes first: what the Trainer logs is the first group's rate.
+    The head comes first: what the Trainer logs is the first group's rate. In it, what was planted may learn more slowly.
 
     Args:
         model (`nn.Module`): see `parameter_groups`.
         decayed (`Sequence[str]`): names of the parameters with weight decay, as transformers chooses them.
         learning_rate (`float`): of the head.
         weight_decay (`float`): of the parameters that have any.
-        layer_decay (`float`): in (0, 1].
+        layer_decay (`float`, *optional*, defaults to 1): in (0, 1].
+        planted_scale (`float`, *optional*, defaults to 1): of the head's rate, for the model's `planted_parameters`.
     """
     parameters, decayed = dict(model.named_parameters()), set(decayed)
+    planted = tuple(getattr(model, "planted_parameters", ()))
     groups = []
     for depth, (group, names) in enumerate(reversed(parameter_groups(model).items())):
-        for decay, chosen in ((weight_decay, decayed.__contains__), (0.0, lambda name: name not in decayed)):
-            members = [parameters[name] for name in names if chosen(name)]
-            if members:
-                rate = learning_rate * layer_decay**depth
-                groups.append({"params": members, "lr": rate, "weight_decay": decay, "name": group})
+        sown = [name for name in names if planted and name.startswith(planted)]
+        others = [name for name in names if name not in set(sown)]
+        for name, members, scale in ((group, others, 1.0), ("planted", sown, planted_scale)):
+            for decay, chosen in ((weight_decay, decayed.__contains__), (0.0, lambda name: name not in decayed)):
+                content = [parameters[member] for member in members if chosen(member)]
+                if content:
+                    rate = learning_rate * layer_decay**depth * scale
+                    groups.append({"params": content, "lr": rate, "weight_decay": decay, "name": name})
     return groups
 
 

@@ -110,7 +110,10 @@ def test_help_lists_the_recipe_and_the_fields_of_the_configuration(capsys):
         "--hidden_size INT, --hidden-size INT Width of the token vectors that labels attend to; 256, of an AWD-LSTM 400."
         in shown
     )
-    assert "--conv_kernel_size INT, --conv-kernel-size INT Tokens that a convolution sees, an odd number. (default: 5)" in shown
+    assert (
+        "--conv_kernel_size INT, --conv-kernel-size INT Tokens that a convolution sees, an odd number. (default: 5)"
+        in shown
+    )
     assert "--encoder {bag_of_words,convolution,gru,lstm,awd_lstm,transformer}" in shown
     assert "--loss {bce,focal,asymmetric}" in shown and "--use_pos_weight [BOOL]" in shown
     assert "--vocab_size" not in shown

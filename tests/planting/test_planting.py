@@ -24,6 +24,9 @@ LABELS = [
 ]
 
 
+FINGERPRINT = {"rows": "sha256:0"}
+
+
 @pytest.fixture(scope="module")
 def rows():
     """A tokenizer, tokenised training rows and their label space."""
@@ -43,8 +46,8 @@ def planted(rows, *, fields=None, seed: int = 0, **settings):
         stored_tokens=4, **{"planting": "attention", **(fields or {})},
     )  # fmt: skip
     model = PlantForMultiLabelClassification(config)
-    args = PlantingArguments(planting_smoothing=0, ranker_epochs=30, **settings)
-    facts = plant(model, dataset, tokenizer, args, seed=seed, progress=False)
+    args = PlantingArguments(**{"planting_smoothing": 0, "ranker_epochs": 30, **settings})
+    facts = plant(model, dataset, tokenizer, args, fingerprint=FINGERPRINT, seed=seed, progress=False)
     return model, facts
 
 
@@ -143,3 +146,19 @@ def test_rows_of_another_split_are_refused(rows):
 def test_settings_that_make_no_sense_are_refused(setting, message):
     with pytest.raises(UserError, match=message):
         PlantingArguments(**setting)
+
+
+def test_what_was_planted_once_is_planted_again_from_the_cache(rows, tmp_path):
+    settings = {"planting_cache": str(tmp_path / "cache")}
+    first, facts = planted(rows, **settings)
+    file, written = next((tmp_path / "cache").iterdir()), (tmp_path / "cache").stat().st_mtime_ns
+    again, facts_again = planted(rows, **settings, planting_freeze=True)
+    assert facts["ranker"] == facts_again["ranker"] and (tmp_path / "cache").stat().st_mtime_ns == written
+    for name, tensor in first.decoder.ranked.state_dict().items():
+        assert torch.equal(again.decoder.ranked.state_dict()[name], tensor)
+    assert torch.equal(first.decoder.mutual_information.values, again.decoder.mutual_information.values)
+    # other statistics, another seed, another control: files of their own
+    planted(rows, **settings, planting_smoothing=1)
+    planted(rows, **settings, seed=3)
+    planted(rows, **settings, planting_control="permuted_labels")
+    assert len(list((tmp_path / "cache").iterdir())) == 4 and file.exists()

@@ -1,0 +1,132 @@
+"""`compare`: a paper's claim, our model beside its ablations and other systems, on the same rows in one run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hf_mlc.commands.parsing import check_at_least, parse_arguments, read_recipe
+from hf_mlc.commands.running import check_output_file, say
+from hf_mlc.comparing.arms import OURS
+from hf_mlc.comparing.claim import ROOT, find_claim
+from hf_mlc.comparing.data import SPLITS
+from hf_mlc.errors import UserError
+
+
+@dataclass
+class CompareArguments:
+    """Arguments of `compare NAME`."""
+
+    dataset: str | None = field(
+        default=None,
+        metadata={"help": "A data set of the claim, or a folder of splits; the claim's first if not given."},
+    )
+    output: str | None = field(
+        default=None, metadata={"help": "File of lines, one a run; what is already in it is not run again."}
+    )
+    seeds: int = field(default=5, metadata={"help": "How many seeds."})
+    first_seed: int = field(default=0, metadata={"help": "The first of them."})
+    arms: str | None = field(
+        default=None, metadata={"help": "Names with commas between; the default ones if not given."}
+    )
+    train_sizes: str | None = field(
+        default=None, metadata={"help": "Training documents to draw, numbers with commas between; all: every one."}
+    )
+    data_dir: str | None = field(
+        default=None, metadata={"help": "Folder of the data sets; $HF_MLC_DATA, or shared/data beside the repository."}
+    )
+    split: str = field(
+        default="test",
+        metadata={"help": "What is measured: test; to choose settings, validation, or unused (rows not drawn)."},
+    )
+    recipe: str | None = field(
+        default=None, metadata={"help": "Arguments of train for all arms of this package, instead of the claim's."}
+    )
+    environments: str | None = field(
+        default=None, metadata={"help": "Folder for virtual environments of outside systems; below ~/.cache."}
+    )
+    models_dir: str | None = field(default=None, metadata={"help": "Keep the trained models in this folder."})
+    resamples: int = field(default=2000, metadata={"help": "Of the bootstrap."})
+    report_only: bool = field(default=False, metadata={"help": "Print the tables of what is there; run nothing."})
+
+    def __post_init__(self):
+        check_at_least(1, seeds=self.seeds, resamples=self.resamples)
+        check_at_least(0, first_seed=self.first_seed)
+        if self.split not in SPLITS:
+            raise UserError(f"found '{self.split}'", field="split", accepted=", ".join(SPLITS))
+
+    def sizes(self) -> list[int | None] | None:
+        """Training sizes asked for, `None` for all documents; `None` if not given."""
+        if self.train_sizes is None:
+            return None
+        try:
+            return [None if word.strip() == "all" else int(word) for word in self.train_sizes.split(",")]
+        except ValueError:
+            raise UserError(
+                f"found '{self.train_sizes}'", field="train_sizes", accepted="numbers with commas between, or all"
+            ) from None
+
+    def data_folder(self) -> Path:
+        """Where the data sets lie."""
+        return Path(self.data_dir or os.environ.get("HF_MLC_DATA") or ROOT / "../shared/data").resolve()
+
+    def environments_folder(self) -> Path:
+        """Where environments of outside systems are made."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return Path(self.environments) if self.environments else cache / "hf_mlc" / "environments"
+
+
+def main(arguments: list[str]) -> None:
+    """Runs what is missing of the claim named first, then prints its tables on standard output."""
+    named = bool(arguments) and not arguments[0].startswith("-")
+    (args,), _, _ = parse_arguments(CompareArguments, arguments[named:])
+    if not named:
+        raise UserError("no claim", field="NAME", accepted="a claim's name before the arguments, as in: compare plant")
+    claim = find_claim(arguments[0])
+    data = claim.datasets[0] if args.dataset is None else claim.data(args.dataset)
+    if args.output is None:
+        raise UserError("none given", field="output", accepted="a file called *.jsonl")
+    from hf_mlc.comparing.report import report  # scipy and scikit-learn come with the extra `compare`
+    from hf_mlc.comparing.runs import Plan, check_output, run_all, scores_folder
+
+    output = Path(args.output)
+    check_output_file(output)
+    check_output(output)
+    names = [name.strip() for name in args.arms.split(",")] if args.arms else None
+    arms, settings = claim.chosen_arms(data, names), {}
+    if any(arm.runner in OURS for arm in arms):
+        settings = data.train_settings() if args.recipe is None else read_recipe(args.recipe)
+    plan = Plan(
+        claim=claim,
+        data=data,
+        arms=arms,
+        seeds=list(range(args.first_seed, args.first_seed + args.seeds)),
+        train_sizes=args.sizes() or list(data.train_sizes) or [None],
+        split=args.split,
+        data_dir=args.data_folder(),
+        output=output,
+        train_settings=settings,
+        environments=args.environments_folder().resolve(),
+        models_dir=Path(args.models_dir).resolve() if args.models_dir else None,
+    )
+
+    def command(arm: str, seed: int, train_size: int | None) -> str:
+        words = ["python", "scripts/compare.py", claim.name, "--dataset", args.dataset or data.name, "--arms", arm]
+        words += ["--seeds", "1", "--first_seed", str(seed)]
+        words += ["--train_sizes", "all" if train_size is None else str(train_size)]
+        words += ["--split", args.split] if args.split != "test" else []
+        words += ["--recipe", args.recipe] if args.recipe else []
+        return shlex.join([*words, "--output", output.name])
+
+    lines, failures = run_all(plan, command=command, run_nothing=args.report_only)
+    if lines:
+        sys.stdout.write(report(claim, data, lines, scores_folder(output), num_resamples=args.resamples) + "\n")
+    for failure in failures:
+        say(failure)
+    if failures:
+        raise UserError(f"{len(failures)} runs failed: {failures[0]}", accepted="the same command goes on from here")
+    if not lines:
+        raise UserError("no run in it yet", file=output, accepted="the command without --report_only")

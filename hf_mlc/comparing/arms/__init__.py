@@ -1,0 +1,82 @@
+"""What fits an arm: one file a kind. Each has `fit(job, folder) -> Fitted` and sees training and validation rows alone."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hf_mlc.comparing.data import Rows
+from hf_mlc.errors import UserError
+
+
+# places in the list of texts, scores, and the labels of the columns where not every label was scored
+Scored = Iterator[tuple[list[int], torch.Tensor, torch.Tensor | None]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: an arm with a seed on rows.
+
+    Args:
+        runner (`str`): a key of `RUNNERS`.
+        settings (`dict`): of the runner.
+        rows ([`~hf_mlc.comparing.data.Rows`]): the rows.
+        seed (`int`): of everything drawn in the run.
+        environments (`str`): folder of the virtual environments of outside systems.
+    """
+
+    runner: str
+    settings: dict[str, Any]
+    rows: Rows
+    seed: int
+    environments: str
+
+
+@dataclass
+class Fitted:
+    """What came of fitting.
+
+    Args:
+        score: gives the scores of texts, batch by batch.
+        thresholds (`float` or `list[float]`): chosen on validation rows.
+        min_labels (`int`): likewise.
+        parameters (`int`): numbers in the model; of a sparse one those that are stored.
+        model_bytes (`int`): bytes of what prediction needs.
+        facts (`dict`): what else is worth a line: chosen settings, epochs.
+        versions (`dict[str, str]`): of outside packages.
+        predict_seconds: the seconds that scoring took, where the clock of this process would count another's start.
+    """
+
+    score: Callable[[Sequence[str]], Scored]
+    thresholds: float | list[float]
+    min_labels: int
+    parameters: int
+    model_bytes: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    predict_seconds: Callable[[], float] | None = None
+
+
+OURS = ("train", "leaked")  # what is given the data set's recipe
+# the modules of this package; imported when one of their arms runs, in that run's process
+RUNNERS = {
+    "train": "ours",
+    "leaked": "leaked",
+    "tfidf": "linear",
+    "mutual-information": "mutual_information",
+    "xr-linear": "xr_linear",
+    "napkinxc": "napkinxc",
+    "bigru-lwan": "bigru_lwan",
+}
+
+
+def fit(job: Job, folder: Path) -> Fitted:
+    """Fits the job's arm; what it writes goes into `folder`."""
+    if job.runner not in RUNNERS:
+        raise UserError(f"found '{job.runner}'", field="runner", accepted=", ".join(RUNNERS))
+    return importlib.import_module(f"{__name__}.{RUNNERS[job.runner]}").fit(job, folder)

@@ -1,0 +1,74 @@
+"""A model of this package, by the very command that a user types: `train`, without a look at the test split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from hf_mlc.commands.train import main as train
+from hf_mlc.comparing.arms import Fitted, Job, Scored
+from hf_mlc.errors import UserError
+from hf_mlc.inference import load_model, scored_batches
+from hf_mlc.training.results import RESULTS_FILE
+
+
+TEXTS_AT_ONCE = 1024  # sorted by length together, as `evaluate` does
+OF_THE_RUN = {
+    "dataset_name", "train_file", "validation_file", "test_file", "text_column", "label_file", "output_dir", "do_predict",
+    "seed", "validation_fraction", "push_to_hub",
+}  # fmt: skip
+
+
+def fit(job: Job, folder: Path) -> Fitted:
+    """Trains by the job's settings; the model is left in `folder`."""
+    settings = {name: value for name, value in job.settings.items() if name not in OF_THE_RUN}
+    settings = {"disable_tqdm": True, "report_to": "none", "overwrite_output": True, "save_total_limit": 1} | settings
+    settings |= {
+        "train_file": job.rows.train,
+        "validation_file": job.rows.validation,
+        "label_file": job.rows.labels,
+        "output_dir": str(folder),
+        "planting_cache": str(folder.parent / "planting"),  # arms that differ in training alone plant the same
+        "seed": job.seed,
+    }
+    recipe = folder.with_name(f"{folder.name}.yaml")
+    recipe.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    train(["--config", str(recipe)])
+    results = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+    if results["thresholds"] is None:
+        raise UserError("found none", field="threshold_kind", accepted="thresholds tuned on validation rows")
+    loaded = load_model(str(folder))
+    batch_size = settings.get("per_device_eval_batch_size", 32)
+
+    def score(texts) -> Scored:
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            for batch in scored_batches(loaded, texts[start : start + TEXTS_AT_ONCE], batch_size=batch_size):
+                yield [start + place for place in batch.places], batch.scores_BS, batch.candidate_ids_BS
+
+    return Fitted(
+        score=score,
+        thresholds=loaded.model.config.thresholds,
+        min_labels=loaded.model.config.min_labels,
+        parameters=results["parameters"],
+        model_bytes=_bytes_of_model(folder),
+        facts={
+            "epochs": results["training"]["epochs"],
+            "steps": results["training"]["steps"],
+            "best_step": results["training"]["best_step"],
+            "validation": _few(results["validation"]),
+            **({"planting": results["planting"]} if results.get("planting") else {}),
+        },
+    )
+
+
+def _bytes_of_model(folder: Path) -> int:
+    """Weights, configuration and tokenizer: the files that loading reads."""
+    names = ("model*.safetensors*", "config.json", "labels.json", "tokenizer*.json")
+    return sum(file.stat().st_size for name in names for file in folder.glob(name))
+
+
+def _few(validation: dict[str, float] | None) -> dict[str, float]:
+    kept = ("loss", "f1_micro", "tuned_f1_micro", "p@1")
+    return {name: value for name, value in (validation or {}).items() if name in kept}

@@ -1,0 +1,50 @@
+"""napkinXC's probabilistic label tree on sparse features: `fit` leaves a model, `predict` the best labels of each row."""
+
+import importlib.metadata
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+from napkinxc.models import PLT
+
+
+THREADS = 1  # the arms of a comparison have one thread each
+
+
+def fit(request: dict) -> dict:
+    features = scipy.sparse.load_npz(request["features"]).astype(np.float32).tocsr()
+    labels = scipy.sparse.load_npz(request["labels"]).tocsr()
+    folder = Path(request["folder"], "model")
+    model = PLT(str(folder), seed=request["seed"], threads=THREADS, **request["settings"])
+    rows = [labels.indices[labels.indptr[row] : labels.indptr[row + 1]].tolist() for row in range(labels.shape[0])]
+    model.fit(features, rows)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    # weights lie on the disk as pairs of an index and a number, four bytes each
+    weights = sum(file.stat().st_size for file in folder.rglob("weights.bin"))
+    return {"parameters": weights // 8, "bytes": size}
+
+
+def predict(request: dict) -> dict:
+    features = scipy.sparse.load_npz(request["features"]).astype(np.float32).tocsr()
+    model = PLT(str(Path(request["folder"], "model")), threads=THREADS)
+    model.load()
+    top_k = request["top_k"]
+    start = time.perf_counter()
+    found = model.predict_proba(features, top_k=top_k)
+    seconds = time.perf_counter() - start
+    ids, scores = np.full((len(found), top_k), -1, np.int32), np.zeros((len(found), top_k), np.float32)
+    for row, pairs in enumerate(found):
+        for column, (label, score) in enumerate(pairs):
+            ids[row, column], scores[row, column] = label, min(max(score, 0.0), 1.0)
+    np.savez(request["output"], ids=ids, scores=scores)
+    return {"seconds": seconds}
+
+
+if __name__ == "__main__":
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    answer = {"fit": fit, "predict": predict}[request["verb"]](request)
+    answer["versions"] = {name: importlib.metadata.version(name) for name in ("napkinxc", "numpy", "scipy")}
+    Path(request["folder"], "answer.json").write_text(json.dumps(answer), encoding="utf-8")

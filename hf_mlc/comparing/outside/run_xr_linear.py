@@ -1,0 +1,59 @@
+"""libpecos' XR-Linear on sparse features: `fit` leaves a model in the folder, `predict` the best labels of each row."""
+
+import importlib.metadata
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+from pecos.utils import smat_util
+from pecos.xmc import Indexer, LabelEmbeddingFactory
+from pecos.xmc.xlinear.model import XLinearModel
+
+
+THREADS = 1  # the arms of a comparison have one thread each
+
+
+def fit(request: dict) -> dict:
+    features = scipy.sparse.load_npz(request["features"]).astype(np.float32).tocsr()
+    labels = scipy.sparse.load_npz(request["labels"]).astype(np.float32).tocsc()
+    settings = request["settings"]
+    embeddings = LabelEmbeddingFactory.create(labels, features, method="pifa")
+    chain = Indexer.gen(embeddings, nr_splits=settings["nr_splits"], seed=request["seed"], threads=THREADS)
+    model = XLinearModel.train(
+        features, labels, C=chain, threshold=settings["threshold"], Cp=settings["Cp"], threads=THREADS
+    )
+    folder = Path(request["folder"], "model")
+    model.save(str(folder))
+    weights = [layer.W for layer in model.model.model_chain]
+    return {
+        "parameters": int(sum(matrix.nnz for matrix in weights)),
+        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+    }
+
+
+def predict(request: dict) -> dict:
+    model = XLinearModel.load(request["folder"] + "/model")
+    features = scipy.sparse.load_npz(request["features"]).astype(np.float32).tocsr()
+    top_k, every = request["top_k"], request["top_k"] == request["num_labels"]
+    beam = request["num_labels"] if every else max(request["settings"]["beam_size"], 2)
+    start = time.perf_counter()
+    found = model.predict(features, only_topk=top_k, beam_size=beam, threads=THREADS)
+    seconds = time.perf_counter() - start
+    found = smat_util.sorted_csr(found, only_topk=top_k)
+    ids, scores = np.full((found.shape[0], top_k), -1, np.int32), np.zeros((found.shape[0], top_k), np.float32)
+    for row in range(found.shape[0]):
+        part = slice(found.indptr[row], found.indptr[row + 1])
+        number = part.stop - part.start
+        ids[row, :number], scores[row, :number] = found.indices[part], np.clip(found.data[part], 0, 1)
+    np.savez(request["output"], ids=ids, scores=scores)
+    return {"seconds": seconds}
+
+
+if __name__ == "__main__":
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    answer = {"fit": fit, "predict": predict}[request["verb"]](request)
+    answer["versions"] = {name: importlib.metadata.version(name) for name in ("libpecos", "numpy", "scipy")}
+    Path(request["folder"], "answer.json").write_text(json.dumps(answer), encoding="utf-8")

@@ -1,0 +1,157 @@
+"""The tables of a comparison: means and deviations of every arm, differences with their intervals, where a gain ends."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_mlc.comparing.bootstrap import Bootstrap, Interval
+from hf_mlc.comparing.claim import Claim, ClaimData
+from hf_mlc.comparing.resampling import ResampledMetrics
+from hf_mlc.comparing.runs import scores_name
+from hf_mlc.comparing.scores import RunScores
+from hf_mlc.errors import UserError
+
+
+def report(
+    claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]], scores: Path, *, num_resamples: int = 2000
+) -> str:
+    """All tables of one data set, ready to print.
+
+    Args:
+        claim, data: what was compared.
+        lines: of its runs.
+        scores (`Path`): the folder of the runs' scores; differences whose scores are missing get no interval.
+        num_resamples (`int`, *optional*, defaults to 2000): of the bootstrap.
+    """
+    parts, gains = [], {}
+    sizes = sorted({line["train_size"] for line in lines}, key=lambda size: (size is None, size))
+    for size in sizes:
+        of_size = [line for line in lines if line["train_size"] == size]
+        title = f"{data.name}: {of_size[0]['documents']:,} {of_size[0]['split']} documents"
+        parts.append(title + (f", {size} training documents" if size is not None else ""))
+        parts.append(means_table(claim, of_size, [*data.end_points, *data.shown]))
+        rows = list(differences(claim, data, of_size, scores, num_resamples))
+        gains[size] = rows
+        if rows:
+            parts.append(differences_table(rows, data.end_points))
+    if len(sizes) > 1:
+        parts.append(gain_ends(gains, data.end_points))
+    return "\n\n".join(part for part in parts if part)
+
+
+def means_table(claim: Claim, lines: Sequence[dict[str, Any]], metrics: Sequence[str]) -> str:
+    """One line an arm, in the claim's order: mean and standard deviation over seeds, then seconds and megabytes."""
+    order = [arm.name for arm in claim.arms]
+    by_arm = {name: [line for line in lines if line["arm"] == name] for name in order}
+    by_arm = {name: found for name, found in by_arm.items() if found}
+    width = max(len(name) for name in by_arm) + 2
+    columns = [max(16, len(metric) + 2) for metric in metrics]
+    head = "".join(f"{metric:>{column}}" for metric, column in zip(metrics, columns, strict=True))
+    rows = [f"{'arm':<{width}}seeds{head}{'train s':>10}{'ms/doc':>9}{'MB':>8}"]
+    for name, found in by_arm.items():
+        cells = ""
+        for metric, column in zip(metrics, columns, strict=True):
+            values = [line["metrics"][metric] for line in found if metric in line["metrics"]]
+            cells += f"{_mean_and_deviation(values):>{column}}"
+        seconds, ms, size = (
+            statistics.mean(line[what] for line in found) for what in ("train_seconds", "predict_ms", "model_bytes")
+        )
+        rows.append(f"{name:<{width}}{len(found):>5}{cells}{seconds:>10.1f}{ms:>9.2f}{size / 1e6:>8.1f}")
+    return "\n".join(rows)
+
+
+def _mean_and_deviation(values: list[float]) -> str:
+    if not values:
+        return "-"
+    deviation = f" ±{statistics.stdev(values):.4f}"[:7] if len(values) > 1 else " " * 7
+    return f"{statistics.mean(values):.4f}{deviation}"
+
+
+def differences(
+    claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]], scores: Path, num_resamples: int
+) -> Iterable[tuple[str, str, dict[str, Interval | float]]]:
+    """The claim's pairs of arms, of which both were run: by end point an interval, or the bare difference."""
+    if len({line["fingerprint"] for line in lines}) > 1:
+        raise UserError(
+            "runs on different rows under one name", file=scores.with_suffix(".jsonl"), field="fingerprint"
+        )
+    runs: dict[str, dict[int, ResampledMetrics]] = {}
+    for line in lines:
+        file = scores / scores_name(line)
+        if file.exists():
+            runs.setdefault(line["arm"], {})[line["seed"]] = ResampledMetrics(RunScores.load(file))
+    seeds_of = {arm: {line["seed"] for line in lines if line["arm"] == arm} for arm in {line["arm"] for line in lines}}
+    bootstraps: dict[tuple[int, ...], Bootstrap] = {}
+    for first, second in claim.differences:
+        shared = tuple(sorted(seeds_of.get(first, set()) & seeds_of.get(second, set())))
+        if not shared:
+            continue
+        if shared not in bootstraps:
+            bootstraps[shared] = Bootstrap(lines[0]["documents"], list(shared), num_resamples=num_resamples)
+        found = {}
+        for metric in data.end_points:
+            interval = bootstraps[shared].interval(metric, runs.get(first, {}), runs.get(second, {}))
+            if interval is None:
+                interval = _bare_difference(lines, first, second, shared, metric)
+            if interval is not None:
+                found[metric] = interval
+        yield first, second, found
+
+
+def _bare_difference(lines, first: str, second: str, seeds, metric: str) -> float | None:
+    values = {(line["arm"], line["seed"]): line["metrics"].get(metric) for line in lines}
+    pairs = [(values[first, seed], values[second, seed]) for seed in seeds]
+    if any(value is None for pair in pairs for value in pair):
+        return None
+    return statistics.mean(one - other for one, other in pairs)
+
+
+def differences_table(rows: Sequence[tuple[str, str, dict]], metrics: Sequence[str]) -> str:
+    """One line a pair; a star where the 95 % interval is clear of 0."""
+    width = max(len(f"{first} - {second}") for first, second, _ in rows) + 2
+    columns = [max(28, len(metric) + 2) for metric in metrics]
+    head = "".join(f"{metric:>{column}}" for metric, column in zip(metrics, columns, strict=True))
+    lines = [f"{'difference [95 % interval]':<{width}}{head}"]
+    width = max(width, len("difference [95 % interval]"))
+    lines[0] = f"{'difference [95 % interval]':<{width}}{head}"
+    for first, second, found in rows:
+        cells = "".join(
+            f"{_shown(found.get(metric)):>{column}}" for metric, column in zip(metrics, columns, strict=True)
+        )
+        lines.append(f"{first + ' - ' + second:<{width}}{cells}")
+    return "\n".join(lines)
+
+
+def _shown(value: Interval | float | None) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:+.4f}"
+    return f"{value.difference:+.4f} [{value.low:+.4f}, {value.high:+.4f}]" + ("*" if value.clear_of_zero else " ")
+
+
+def gain_ends(gains: dict[int | None, list], metrics: Sequence[str]) -> str:
+    """Of each pair and end point: the largest training size at which the first arm is ahead with the interval clear of 0."""
+    sentences = []
+    pairs = list(dict.fromkeys((first, second) for rows in gains.values() for first, second, _ in rows))
+    for first, second in pairs:
+        for metric in metrics:
+            found = {
+                size: values[metric]
+                for size, rows in gains.items()
+                for one, other, values in rows
+                if (one, other) == (first, second) and isinstance(values.get(metric), Interval)
+            }
+            if len(found) < 2:
+                continue
+            ahead = [size for size, interval in found.items() if interval.low > 0]
+            sizes = ", ".join(_size(size) for size in ahead) if ahead else "none of the sizes"
+            sentences.append(f"{first} is ahead of {second} in {metric}, the interval clear of 0, at: {sizes}")
+    return "\n".join(sentences)
+
+
+def _size(size: int | None) -> str:
+    return "all documents" if size is None else str(size)

@@ -1,0 +1,142 @@
+"""Metrics of one run on many resamples of its documents at once.
+
+A resample gives each document a weight: how often it was drawn. Every metric here, with all weights 1, is the one of that
+name in `hf_mlc.metrics`; with other weights it is that of the documents written down so many times.
+
+Shape legend: N documents, L labels, R resamples, K ranks, M true pairs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from hf_mlc.comparing.scores import RunScores
+from hf_mlc.errors import UserError
+from hf_mlc.metrics import ranking
+from hf_mlc.metrics.buckets import BUCKETS
+
+
+METRICS = (
+    "f1_micro",
+    "f1_macro",
+    "f1_macro_present",
+    "precision_micro",
+    "recall_micro",
+    "ap_macro",
+    "p@k",
+    "r@k",
+    "ndcg@k",
+)
+RANKS = 5
+_RESAMPLES_AT_ONCE = 250  # R x L numbers are held of each
+
+
+class ResampledMetrics:
+    """The metrics of one run under document weights.
+
+    Args:
+        scores ([`RunScores`]): what the run answered.
+    """
+
+    def __init__(self, scores: RunScores):
+        self.scores = scores
+        shape = (scores.num_documents, len(scores.train_counts))
+        self.true_NL, self.chosen_NL = (_matrix(pairs, shape) for pairs in (scores.true, scores.chosen))
+        self.hit_NL = self.true_NL.multiply(self.chosen_NL).tocsr()
+        self.num_true_N = np.asarray(self.true_NL.sum(axis=1)).ravel().astype(np.int64)
+        self._hits_NK: np.ndarray | None = None
+
+    def values(self, name: str, weights_RN: np.ndarray) -> np.ndarray:
+        """The metric on each resample, float64 `(R,)`; NaN where it is undefined.
+
+        Args:
+            name (`str`): one of `METRICS`, `k` a number up to 5, the first six also by bucket (`ap_macro@1-5`).
+            weights_RN (`np.ndarray` of shape `(R, N)`): how often each document was drawn.
+        """
+        kind, _, rest = name.partition("@")
+        if kind in ("p", "r", "ndcg") and rest.isdigit() and 1 <= int(rest) <= RANKS:
+            return self._ranked(kind, int(rest), weights_RN)
+        if kind in METRICS and rest in ("", *BUCKETS):
+            least, most = BUCKETS[rest] if rest else (0, np.inf)
+            inside_L = (self.scores.train_counts >= least) & (self.scores.train_counts <= most)
+            if kind == "ap_macro":
+                return self._average_precision(np.flatnonzero(inside_L), weights_RN)
+            at_once = range(0, len(weights_RN), _RESAMPLES_AT_ONCE)
+            parts = [
+                self._counted(kind, inside_L, weights_RN[start : start + _RESAMPLES_AT_ONCE]) for start in at_once
+            ]
+            return np.concatenate(parts)
+        raise UserError(f"found '{name}'", field="metric", accepted=", ".join(METRICS) + ", and NAME@BUCKET")
+
+    def _counted(self, kind: str, inside_L: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+        weights_RN = weights_RN.astype(np.float64)
+        tp, predicted, support = (
+            np.asarray(weights_RN @ counted[:, inside_L]) for counted in (self.hit_NL, self.chosen_NL, self.true_NL)
+        )
+        if kind in ("f1_macro", "f1_macro_present"):
+            f1_RL = _ratio(2 * tp, predicted + support)
+            if kind == "f1_macro":
+                return f1_RL.mean(axis=1) if f1_RL.shape[1] else np.full(len(f1_RL), np.nan)
+            return _ratio((f1_RL * (support > 0)).sum(axis=1), (support > 0).sum(axis=1), empty=np.nan)
+        tp, predicted, support = tp.sum(axis=1), predicted.sum(axis=1), support.sum(axis=1)
+        if kind == "precision_micro":
+            return _ratio(tp, predicted)
+        return _ratio(tp, support) if kind == "recall_micro" else _ratio(2 * tp, predicted + support)
+
+    def _ranked(self, kind: str, k: int, weights_RN: np.ndarray) -> np.ndarray:
+        if self._hits_NK is None:
+            self._hits_NK = self._hits()
+        if kind == "p":
+            value_N = ranking.precision_at_k(self._hits_NK, k)
+        else:
+            function = ranking.recall_at_k if kind == "r" else ranking.ndcg_at_k
+            value_N = function(self._hits_NK, self.num_true_N, k)
+        defined_N = ~np.isnan(value_N)
+        weights_RN = weights_RN[:, defined_N].astype(np.float64)
+        return _ratio(weights_RN @ value_N[defined_N], weights_RN.sum(axis=1), empty=np.nan)
+
+    def _hits(self) -> np.ndarray:
+        if self.scores.every_label:
+            _, ids_NK = ranking.top_k(torch.from_numpy(self.scores.scores_NK), RANKS)
+            ids_NK = ids_NK.numpy()
+        else:
+            ids_NK = self.scores.label_ids_NK[:, :RANKS]
+        rows_NK = np.broadcast_to(np.arange(len(ids_NK))[:, None], ids_NK.shape)
+        hits_NK = np.asarray(self.true_NL[rows_NK.ravel(), np.maximum(ids_NK, 0).ravel()]).reshape(ids_NK.shape) > 0
+        return hits_NK & (ids_NK >= 0)
+
+    def _average_precision(self, labels: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+        """Mean over the labels with a positive in the resample; of each, the mean over its positives of the precision among
+        the documents that score as high or higher."""
+        if not self.scores.every_label:
+            raise UserError("only the best labels of each document were kept", field="metric", accepted="no ap_macro")
+        scores_NL = self.scores.scores_NK
+        total_R, defined_R = np.zeros((2, len(weights_RN)))
+        weights_NR = weights_RN.T.astype(np.float32)  # sums of whole numbers below 2^24 are exact
+        positives_of = self.true_NL.tocsc()
+        for label in labels:
+            positives = positives_of.indices[positives_of.indptr[label] : positives_of.indptr[label + 1]]
+            if not len(positives):
+                continue
+            at_or_above_MN = scores_NL[:, label][None, :] >= scores_NL[positives, label][:, None]
+            above_MR = at_or_above_MN.astype(np.float32) @ weights_NR
+            positives_MR = at_or_above_MN[:, positives].astype(np.float32) @ weights_NR[positives]
+            drawn_MR = weights_NR[positives]
+            number_R = drawn_MR.sum(axis=0)
+            precision_MR = positives_MR / np.maximum(above_MR, 1)
+            total_R += np.divide(
+                (drawn_MR * precision_MR).sum(axis=0), number_R, out=np.zeros(len(number_R)), where=number_R > 0
+            )
+            defined_R += number_R > 0
+        return _ratio(total_R, defined_R, empty=np.nan)
+
+
+def _matrix(pairs: np.ndarray, shape: tuple[int, int]) -> scipy.sparse.csr_array:
+    return scipy.sparse.csr_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=shape)
+
+
+def _ratio(numerator, denominator, *, empty: float = 0.0) -> np.ndarray:
+    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, empty), where=denominator > 0)

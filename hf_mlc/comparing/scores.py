@@ -1,0 +1,106 @@
+"""What one run answered, document by document, kept so that its metrics can be computed on resampled documents.
+
+Shape legend: N documents, L labels, K kept labels of a document, M true (document, label) pairs, C chosen pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hf_mlc.files import written_whole
+from hf_mlc.metrics import ranking
+from hf_mlc.modeling.decision import apply_thresholds
+
+
+MOST_CELLS = 4_000_000  # up to so many, every label's score is kept
+KEPT = 100  # beyond, the best of each document
+
+
+@dataclass
+class RunScores:
+    """Scores of the measured documents, in their order in the data.
+
+    Args:
+        label_ids_NK (`np.ndarray`, int32): the kept labels of each document, best first, -1 where there are fewer; an array
+            with no column where every label was kept.
+        scores_NK (`np.ndarray`, float32): their scores; of shape `(N, L)`, in the labels' order, where all are kept.
+        chosen (`np.ndarray` of shape `(2, C)`, int32): documents and labels of the predicted pairs.
+        true (`np.ndarray` of shape `(2, M)`, int32): documents and labels of the true pairs.
+        train_counts (`np.ndarray` of shape `(L,)`): training documents of each label.
+    """
+
+    label_ids_NK: np.ndarray
+    scores_NK: np.ndarray
+    chosen: np.ndarray
+    true: np.ndarray
+    train_counts: np.ndarray
+
+    @property
+    def num_documents(self) -> int:
+        return len(self.scores_NK)
+
+    @property
+    def every_label(self) -> bool:
+        """Whether the score of every label was kept; average precision needs that."""
+        return not self.label_ids_NK.shape[1]
+
+    def save(self, path: str | Path) -> None:
+        with written_whole(path, binary=True) as stream:
+            np.savez_compressed(stream, **vars(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunScores:
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{name: arrays[name] for name in arrays.files})
+
+
+class ScoreCollector:
+    """Collects batches of scores, in any order of the documents.
+
+    Args:
+        num_documents, num_labels (`int`): N and L.
+        thresholds, min_labels: the decision rule, as in [`~hf_mlc.modeling.decision.apply_thresholds`].
+    """
+
+    def __init__(self, num_documents: int, num_labels: int, *, thresholds, min_labels: int):
+        self.dense = num_documents * num_labels <= MOST_CELLS
+        kept = num_labels if self.dense else min(KEPT, num_labels)
+        self.scores_NK = np.zeros((num_documents, kept), np.float32)
+        self.label_ids_NK = np.full((num_documents, 0 if self.dense else kept), -1, np.int32)
+        self.thresholds, self.min_labels = torch.as_tensor(np.asarray(thresholds, np.float32)), min_labels
+        self.chosen: list[np.ndarray] = []
+
+    def add(self, places: list[int], scores_BS: torch.Tensor, candidate_ids_BS: torch.Tensor | None = None) -> None:
+        """Takes the scores of the documents at `places`; of a shortlist, a label left out has the score 0."""
+        places = np.asarray(places)
+        chosen_BS = apply_thresholds(
+            scores_BS, self.thresholds, min_labels=self.min_labels, candidate_ids_BS=candidate_ids_BS
+        )
+        rows, columns = chosen_BS.nonzero(as_tuple=True)
+        labels = columns if candidate_ids_BS is None else candidate_ids_BS[rows, columns]
+        self.chosen.append(np.stack([places[rows.numpy()], labels.numpy()]).astype(np.int32))
+        if self.dense and candidate_ids_BS is None:
+            self.scores_NK[places] = scores_BS.numpy()
+        elif self.dense:
+            rows, columns = (candidate_ids_BS >= 0).nonzero(as_tuple=True)
+            labels = candidate_ids_BS[rows, columns]
+            self.scores_NK[places[rows.numpy()], labels.numpy()] = scores_BS[rows, columns].numpy()
+        else:
+            mask_BS = None if candidate_ids_BS is None else candidate_ids_BS >= 0
+            columns, ids = ranking.top_k(
+                scores_BS, self.label_ids_NK.shape[1], candidate_ids_BS=candidate_ids_BS, mask_BS=mask_BS
+            )
+            self.label_ids_NK[places] = ids.numpy()
+            self.scores_NK[places] = scores_BS.gather(1, columns.clamp(min=0)).masked_fill(columns < 0, 0).numpy()
+
+    def done(self, true_ids: list[np.ndarray], train_counts: np.ndarray) -> RunScores:
+        """Everything collected, with the true labels of each document."""
+        rows = np.repeat(np.arange(len(true_ids)), [len(ids) for ids in true_ids])
+        true = np.stack([rows, np.concatenate([*true_ids, np.zeros(0, np.int64)])]).astype(np.int32)
+        chosen = np.concatenate([*self.chosen, np.zeros((2, 0), np.int32)], axis=1)
+        order = np.lexsort((chosen[1], chosen[0]))
+        return RunScores(self.label_ids_NK, self.scores_NK, chosen[:, order], true, np.asarray(train_counts))

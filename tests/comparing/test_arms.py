@@ -1,0 +1,108 @@
+"""What fits the arms: none sees the measured rows, but the one that is there to show what that would do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+import yaml
+
+from hf_mlc.comparing import environments
+from hf_mlc.comparing.arms import Job, fit
+from hf_mlc.comparing.arms.mutual_information import planted_sums
+from hf_mlc.comparing.arms.outside import TopLabels
+from hf_mlc.comparing.claim import ClaimData
+from hf_mlc.comparing.data import Rows, prepare_rows
+from hf_mlc.comparing.environments import Environment, python_of
+from hf_mlc.errors import UserError
+from hf_mlc.planting.statistics import TokenLabelStore
+from tests.comparing.conftest import RECIPE
+
+
+TINY = yaml.safe_load(RECIPE) | {"num_train_epochs": 1}
+PLANTED = TINY | {"planting": "attention", "ranked_attention": False}
+DATA = ClaimData(name="notes", folder="", end_points=("f1_micro",))
+
+
+@pytest.fixture(scope="module")
+def rows(notes, tmp_path_factory) -> Rows:
+    return prepare_rows(DATA, notes, tmp_path_factory.mktemp("rows"), train_size=60, seed=0)
+
+
+def job(rows: Rows, runner: str, settings: dict) -> Job:
+    return Job(runner, settings, rows, 0, "/nowhere")
+
+
+def test_the_same_seed_draws_the_same_rows_and_the_labels_are_those_of_all_training_rows(rows, notes, tmp_path):
+    again = prepare_rows(DATA, notes, tmp_path / "again", train_size=60, seed=0)
+    other = prepare_rows(DATA, notes, tmp_path / "other", train_size=60, seed=1)
+    whole = prepare_rows(DATA, notes, tmp_path / "whole", train_size=None, seed=0)
+    assert again.fingerprints == rows.fingerprints != other.fingerprints
+    assert (rows.num_train, whole.num_train) == (54, 108)
+    assert rows.label_space().names == whole.label_space().names
+    assert rows.label_space().num_documents == 54 and (rows.label_space().counts == 0).any()
+    drawn, validation = set(rows.read("train")["id"]), set(rows.read("validation")["id"])
+    assert not drawn & validation
+    unused = prepare_rows(DATA, notes, tmp_path / "unused", train_size=60, seed=0, split="unused")
+    assert not set(unused.read_measured()["id"]) & (drawn | validation) and len(unused.read_measured()) == 60
+
+
+@pytest.mark.parametrize(
+    ("runner", "settings"),
+    [("train", TINY), ("tfidf", {"Cs": [1.0], "refit": True}), ("mutual-information", {"refit": True})],
+)
+def test_fitting_does_not_open_the_measured_rows(runner, settings, rows, tmp_path):
+    blind = dataclasses.replace(rows, measured="/no/such/folder")
+    fitted = fit(job(blind, runner, settings), tmp_path / "model")
+    assert fitted.parameters > 0 and fitted.model_bytes > 0
+    seen = np.zeros(len(rows.read_measured()), int)
+    for places, scores_BS, _ in fitted.score(rows.read_measured()["text"][:]):
+        seen[places] += 1
+        assert scores_BS.shape == (len(places), len(rows.label_space()))
+        assert float(scores_BS.min()) >= 0 and float(scores_BS.max()) <= 1
+    assert (seen == 1).all()
+
+
+def test_the_leak_counts_the_measured_rows_and_nothing_else_does(rows, tmp_path):
+    documents = {}
+    for runner in ("train", "leaked"):
+        fit(job(rows, runner, PLANTED), tmp_path / runner)
+        results = json.loads((tmp_path / runner / "results.json").read_text(encoding="utf-8"))
+        documents[runner] = results["planting"]["documents"]
+    assert documents == {"train": 54, "leaked": 54 + 40}
+
+
+def test_planted_values_are_summed_best_first():
+    store = TokenLabelStore(
+        np.array([[2, 0, 1], [3, -1, -1]], np.int32),
+        np.array([[0.5, 0.25, 0.125], [1, 0, 0]], np.float32),
+        9,
+        4,
+        "raw",
+    )
+    presence = scipy.sparse.csr_array(np.array([[1, 1, 1, 0], [1, 1, 0, 1], [0, 0, 0, 0]]))
+    assert planted_sums(store, presence, 2).tolist() == [[0.75, 0], [0.375, 1], [0, 0]]
+
+
+def test_scores_of_every_label_are_dense_and_shortlists_stay_short(tmp_path):
+    np.savez(tmp_path / "all.npz", ids=[[2, 0, -1], [1, -1, -1]], scores=[[0.9, 0.5, 0], [0.25, 0, 0]])
+    dense = TopLabels(tmp_path / "all.npz", 3)
+    assert dense.dense_NL.tolist() == [[0.5, 0, pytest.approx(0.9)], [0, 0.25, 0]]
+    short = TopLabels(tmp_path / "all.npz", 4)
+    [(places, _, ids_BS)] = short.batches()
+    assert short.dense_NL is None and places == [0, 1] and ids_BS.tolist() == [[2, 0, -1], [1, -1, -1]]
+
+
+def test_what_pip_cannot_install_is_one_line_and_leaves_no_finished_environment(tmp_path, monkeypatch):
+    monkeypatch.setitem(environments.ENVIRONMENTS, "xr-linear", lambda: Environment("pecos", ("no-such-package",)))
+    monkeypatch.setattr(environments.venv, "create", lambda place, with_pip: Path(place).mkdir(parents=True))
+    failed = subprocess.CompletedProcess([], 1, "", "WARNING: slow\nERROR: No matching distribution found\n")
+    monkeypatch.setattr(environments.subprocess, "run", lambda *args, **kwargs: failed)
+    with pytest.raises(UserError, match=r"pecos: ERROR: No matching distribution found; accepted: no-such-package"):
+        python_of("xr-linear", tmp_path)
+    assert not list(tmp_path.rglob(environments.READY))

@@ -1,0 +1,61 @@
+"""What the claims declare hangs together."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+
+import pytest
+
+from hf_mlc.auto import ARCHITECTURES
+from hf_mlc.commands.parsing import config_names
+from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.comparing import claims
+from hf_mlc.comparing.arms import OURS, RUNNERS
+from hf_mlc.comparing.claim import find_claim
+from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+
+
+CLAIMS = [module.name for module in pkgutil.iter_modules(claims.__path__)]
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_names_its_arms_once_and_its_differences_by_them(name):
+    claim = find_claim(name)
+    names = [arm.name for arm in claim.arms]
+    assert claim.name == name and len(set(names)) == len(names) and name in names
+    assert {arm for pair in claim.differences for arm in pair} <= set(names)
+    for data in claim.datasets:
+        assert {*(data.arms or ()), *data.arm_settings} <= set(names)
+    for arm in claim.arms:
+        assert arm.runner in RUNNERS
+        assert (arm.runner in OURS) == arm.name.startswith(name)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_what_an_arm_or_a_data_set_sets_is_an_argument_of_train(name):
+    claim = find_claim(name)
+    known = set(config_names(ARCHITECTURES[name].config))
+    for part in (ModelArguments, DataArguments, MultiLabelTrainingArguments, PlantingArguments):
+        known |= {field.name for field in dataclasses.fields(part)}
+    for settings in [
+        *(arm.settings for arm in claim.arms if arm.runner in OURS),
+        *(data.settings for data in (*claim.datasets, claim.own_data)),
+    ]:
+        assert set(settings) <= known
+
+
+def test_the_leak_never_runs_by_default():
+    claim = find_claim("plant")
+    for data in (*claim.datasets, claim.own_data):
+        chosen = [arm.name for arm in claim.chosen_arms(data, None)]
+        assert "plant-leaked" not in chosen and "plant" in chosen
+    assert [arm.name for arm in claim.chosen_arms(claim.own_data, ["plant-leaked"])] == ["plant-leaked"]
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_every_runner_is_a_module_that_can_fit(runner):
+    pytest.importorskip("sklearn")
+    assert callable(importlib.import_module(f"hf_mlc.comparing.arms.{RUNNERS[runner]}").fit)
