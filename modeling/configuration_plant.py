@@ -72,14 +72,20 @@ class PlantConfig(MultiLabelConfig):
             training says. It ranks rare labels better; not in the paper.
         rank_size (`int`, *optional*, defaults to 200): width of the ranker's factors.
         ranked_topk (`int`, *optional*, defaults to 8): places that a label keeps of the ranked attention.
+        ranked_tokens (`str`, *optional*, defaults to `"read"`):
+            the tokens that the ranker scores: those that are read, or those that an AWD-LSTM's language model `"expected"`
+            next at each place, as in the authors' code.
         attention_mix (`str`, *optional*, defaults to `"sum"`):
             the contexts of the attentions are added up as they are, or with a `"learned"` weight each, 1 at first.
         window (`int`, *optional*): labels read the last so many tokens of a document; all of them if not given.
         stateful (`bool`, *optional*, defaults to `False`):
-            what stands before the window is read in chunks, each adding what it was most sure of to the next logits.
+            what stands before the `window` is read in chunks, each adding what it was most sure of to the next logits.
         chunk_length (`int`, *optional*, defaults to 72): tokens in such a chunk.
         state_topk (`int`, *optional*, defaults to 3): labels whose probability a chunk hands on.
         state_gradient_chunks (`int`, *optional*, defaults to 0): gradients go back through so many last chunks.
+        compat (`str`, *optional*, defaults to `"none"`):
+            `"xcube"`: planted attention and state in the arithmetic of the authors' code (`xcube_decoder`), densely; to
+            compare with it, not for use. `mutual_information_scale` is then `"none"`, whatever it says.
         planting_fingerprint (`dict`, *optional*): of which rows and which tokenizer the planted statistics are.
         attention_block_size (`int`, *optional*):
             Labels attended to at once on CPU; chosen from the sizes if not given. Results don't depend on it.
@@ -124,12 +130,14 @@ class PlantConfig(MultiLabelConfig):
     mutual_information_gain: float | int | None = None
     rank_size: int = 200
     ranked_topk: int = 8
+    ranked_tokens: Literal["read", "expected"] = "read"
     attention_mix: Literal["sum", "learned"] = "sum"
     window: int | None = None
     stateful: bool = False
     chunk_length: int = 72
     state_topk: int = 3
     state_gradient_chunks: int = 0
+    compat: Literal["none", "xcube"] = "none"
     planting_fingerprint: dict[str, Any] | None = None
     attention_block_size: int | None = None
     attention_implementation: Literal["auto", "eager", "blocks", "sdpa"] = "auto"
@@ -180,6 +188,31 @@ class PlantConfig(MultiLabelConfig):
             raise ValueError(
                 "at least one of `learned_attention`, `mutual_information_attention`, `ranked_attention` must be true"
             )
+        if self.stateful and self.window is None:
+            raise ValueError("`stateful` is about what stands before the `window`, found none")
+        if self.state_gradient_chunks and not self.stateful:
+            raise ValueError(f"`state_gradient_chunks` is of `stateful`, found {self.state_gradient_chunks} alone")
+        if self.ranked_tokens == "expected":
+            self._check_expected_tokens()
+        if self.compat == "xcube":
+            self._check_compat()
+
+    def _check_expected_tokens(self):
+        """Only a language model expects tokens, and only the ranked attention scores them."""
+        if self.planting != "attention" or not self.ranked_attention:
+            raise ValueError("`ranked_tokens='expected'` needs `planting='attention'` with `ranked_attention`")
+        if self.encoder != "awd_lstm" or self.embedding_size not in (None, self.hidden_size):
+            raise ValueError(
+                "`ranked_tokens='expected'` needs the encoder 'awd_lstm', its word vectors as wide as its output, found "
+                f"'{self.encoder}' with `embedding_size` {self.embedding_size}"
+            )
+
+    def _check_compat(self):
+        """What the authors' code has not got."""
+        usual = {"planting": "attention", "mutual_information_gain": None, "state_gradient_chunks": 0}
+        for name, value in usual.items():
+            if getattr(self, name) != value:
+                raise ValueError(f"`compat='xcube'` needs `{name}` to be {value!r}, found {getattr(self, name)!r}")
 
     def to_diff_dict(self):
         # transformers leaves out what equals the default; the default of these is another with another encoder

@@ -3,9 +3,9 @@
 A text encoder gives a vector a token; each label weighs the tokens, and the weighted sum, the label's own view of the
 document, is read out by the label's own weights. The weights are learned (as in CAML, Mullenbach et al., 2018), and,
 with `planting="attention"`, planted as well: from statistics of the training documents (planted_attention.py; Roy and
-others, "PLANT", arXiv:2410.23066). Classes run from leaf to root.
+others, "PLANT", arXiv:2410.23066). The decoder is in plant_decoder.py; here are the model around it, its window and state.
 
-Shape legend: B documents, T tokens, t tokens of a chunk, L labels, D hidden width, S chosen labels, K top labels.
+Shape legend: B documents, T tokens, t tokens of a chunk, L labels, D hidden width, S chosen labels.
 """
 
 import torch
@@ -13,92 +13,12 @@ from torch import nn
 from transformers import initialization as init
 
 from .configuration_plant import PlantConfig
-from .label_attention import label_attention, label_attention_weights
+from .expected_tokens import ExpectedTokens
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
-from .planted_attention import KeptTokens, MutualInformationAttention, RankedAttention, TokenIndex
+from .plant_decoder import PlantLabelDecoder
+from .planted_attention import MutualInformationAttention, RankedAttention
 from .text_encoder import EncoderOutput, build_text_encoder, take_tokens, tokens_first
-
-
-class PlantLabelDecoder(nn.Module):
-    """Label-wise attention and read-out: `logit_l = w_l . sum_t a_lt h_t + b_l`.
-
-    `a_l` is `softmax_t(e_l . h_t)`, to which planted attentions are added where the configuration has them.
-    """
-
-    def __init__(self, config: PlantConfig):
-        super().__init__()
-        self.attention_implementation = config.attention_implementation
-        self.attention_block_size = config.attention_block_size
-        self.vocab_size = config.vocab_size
-        planted = config.planting == "attention"
-        shape_LD = (config.num_labels, config.hidden_size)
-        self.query = nn.Parameter(torch.empty(shape_LD)) if config.learned_attention or not planted else None  # e
-        uses_values, uses_ranks = config.mutual_information_attention, config.ranked_attention
-        self.mutual_information = MutualInformationAttention(config) if planted and uses_values else None
-        self.ranked = RankedAttention(config) if planted and uses_ranks else None
-        num_attentions = sum(part is not None for part in (self.query, self.mutual_information, self.ranked))
-        has_mix = planted and config.attention_mix == "learned"
-        self.mix = nn.Parameter(torch.empty(num_attentions)) if has_mix else None
-        has_gain = self.mutual_information is not None and config.mutual_information_gain is not None
-        self.gain = nn.Parameter(torch.empty(config.num_labels)) if has_gain else None
-        self.weight = nn.Parameter(torch.empty(shape_LD))  # w, "boost" in the authors' code
-        self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
-
-    @property
-    def is_planted(self) -> bool:
-        """Whether token ids are needed, beside token vectors."""
-        return self.mutual_information is not None or self.ranked is not None
-
-    def forward(
-        self,
-        hidden_BTD: torch.Tensor,
-        mask_BT: torch.Tensor,
-        rows: slice | torch.LongTensor = slice(None),
-        input_ids_BT: torch.LongTensor | None = None,
-    ) -> torch.Tensor:
-        """Logits `(B, L)`, or those of the labels in `rows`; planted attention reads the token ids."""
-        contexts = []
-        if self.query is not None:
-            learned_BLD = label_attention(
-                self.query[rows],
-                hidden_BTD,
-                hidden_BTD,
-                mask_BT,
-                implementation=self.attention_implementation,
-                block_size=self.attention_block_size,
-            )
-            contexts.append(learned_BLD)
-        bias_BL = self.bias[rows]
-        for kept in self.planted(mask_BT, rows, input_ids_BT):
-            contexts.append(kept.context(hidden_BTD).to(hidden_BTD.dtype))
-            if kept.evidence is not None and self.gain is not None:
-                bias_BL = bias_BL + self.gain[rows] * kept.evidence.to(hidden_BTD.dtype)
-        if self.mix is not None:
-            contexts = [weight * context for weight, context in zip(self.mix, contexts, strict=True)]
-        return (sum(contexts) * self.weight[rows]).sum(dim=-1) + bias_BL
-
-    def planted(self, mask_BT, rows, input_ids_BT) -> list[KeptTokens]:
-        """What the planted attentions keep of the document for the labels in `rows`; empty where there are none."""
-        if not self.is_planted:
-            return []
-        index = TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size)
-        kept = []
-        if self.mutual_information is not None:
-            kept.append(self.mutual_information(index, rows))
-        if self.ranked is not None:
-            kept.append(self.ranked(index, input_ids_BT, mask_BT, rows))
-        return kept
-
-    def attention_weights(self, hidden_BTD, mask_BT, chosen_ids_S, input_ids_BT=None) -> torch.FloatTensor:
-        """The weights that the tokens have in the chosen labels' contexts, of all attentions together, `(B, S, T)`."""
-        weights = []
-        if self.query is not None:
-            weights.append(label_attention_weights(self.query[chosen_ids_S], hidden_BTD, mask_BT))
-        for kept in self.planted(mask_BT, chosen_ids_S, input_ids_BT):
-            weights.append(kept.dense(mask_BT.shape[1]))
-        if self.mix is not None:
-            weights = [weight * source for weight, source in zip(self.mix, weights, strict=True)]
-        return sum(weights)
+from .xcube_decoder import XcubeLabelDecoder
 
 
 class PlantPreTrainedModel(MultiLabelPreTrainedModel):
@@ -133,6 +53,10 @@ class PlantPreTrainedModel(MultiLabelPreTrainedModel):
             bound = self.config.hidden_size**-0.5
             init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
+            if isinstance(module, XcubeLabelDecoder) and module.label_bias is not None:
+                init.zeros_(module.label_bias)
+        elif isinstance(module, ExpectedTokens):
+            init.zeros_(module.bias)
         elif isinstance(module, MutualInformationAttention):
             init.constant_(module.tokens, -1)
             init.zeros_(module.values)
@@ -159,7 +83,8 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         self.supports_gradient_checkpointing = config.encoder != "bag_of_words"
         self.encoder = build_text_encoder(config)
         self.dropout = nn.Dropout(config.hidden_dropout)
-        self.decoder = PlantLabelDecoder(config)
+        self.decoder = XcubeLabelDecoder(config) if config.compat == "xcube" else PlantLabelDecoder(config)
+        self.expected = ExpectedTokens(config) if config.ranked_tokens == "expected" else None
         self.post_init()
 
     def get_input_embeddings(self):
@@ -263,30 +188,39 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
     def _decode(self, hidden_BTD, mask_BT, input_ids_BT=None, rows: slice | torch.LongTensor = slice(None)):
         """Logits of the labels in `rows`, `(B, L)`: of the window at the documents' ends, with what was read before it."""
+        ranked_ids_BT = self._ranked_ids(hidden_BTD)
         if self.config.window is None:
-            return self.decoder(hidden_BTD, mask_BT, rows, input_ids_BT)
+            return self.decoder(hidden_BTD, mask_BT, rows, input_ids_BT, ranked_ids_BT)
         in_window_BT, early_B = self._window(mask_BT)
-        state_BL = self._read_early(hidden_BTD, mask_BT, input_ids_BT, early_B) if self.config.stateful else None
-        logits_BL = self.decoder(hidden_BTD, in_window_BT, rows, input_ids_BT)
+        state_BL = None
+        if self.config.stateful:
+            state_BL = self._read_early(hidden_BTD, mask_BT, input_ids_BT, early_B, ranked_ids_BT)
+        logits_BL = self.decoder(hidden_BTD, in_window_BT, rows, input_ids_BT, ranked_ids_BT)
         return logits_BL if state_BL is None else logits_BL + state_BL[:, rows].to(logits_BL.dtype)
+
+    def _ranked_ids(self, hidden_BTD: torch.Tensor) -> torch.LongTensor | None:
+        """The tokens that the ranked attention scores, where they aren't those that are read."""
+        return None if self.expected is None else self.expected(hidden_BTD, self.get_input_embeddings().weight)
 
     def _window(self, mask_BT: torch.BoolTensor) -> tuple[torch.BoolTensor, torch.LongTensor]:
         """Which tokens are in the window, and how many of each document stand before it."""
         if self.config.window is None:
-            return mask_BT, mask_BT.new_zeros(len(mask_BT), dtype=torch.long)
+            return mask_BT, mask_BT.new_zeros(mask_BT.shape[0], dtype=torch.long)
         early_B = (mask_BT.sum(dim=1) - self.config.window).clamp(min=0)
         return mask_BT & (mask_BT.cumsum(dim=1) > early_B[:, None]), early_B
 
-    def _read_early(self, hidden_BTD, mask_BT, input_ids_BT, early_B) -> torch.Tensor:
+    def _read_early(self, hidden_BTD, mask_BT, input_ids_BT, early_B, ranked_ids_BT=None) -> torch.Tensor:
         """The decoder's state after the tokens before the window, `(B, L)`: what the last of their chunks was surest of.
 
         A chunk is read with the state before it added to its logits; the probabilities of its `state_topk` best labels
         are the state after it, that of all others is 0. (In the authors' code the others get sigmoid(0), a half.)
         """
+        if getattr(torch.compiler, "is_exporting", bool)():  # a graph would keep the number of chunks of its sample
+            raise ValueError("a decoder that reads what stands before its window (`stateful`) can't be exported")
         length, config = self.config.chunk_length, self.config
         order_BT, _ = tokens_first(mask_BT)
         hidden_BTD = take_tokens(hidden_BTD, order_BT)
-        ids_BT = input_ids_BT.gather(1, order_BT) if input_ids_BT is not None else None
+        ids = [None if ids_BT is None else ids_BT.gather(1, order_BT) for ids_BT in (input_ids_BT, ranked_ids_BT)]
         places_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
         num_chunks_B = -(-early_B // length)
         state_BL = hidden_BTD.new_zeros(len(mask_BT), config.num_labels)
@@ -295,11 +229,9 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
             mask_Bt = places_T[None, chunk] < early_B[:, None]
             learns_B1 = (number >= num_chunks_B - config.state_gradient_chunks)[:, None]
             with torch.set_grad_enabled(torch.is_grad_enabled() and bool(learns_B1.any())):
-                ids_Bt = None if ids_BT is None else ids_BT[:, chunk]
-                logits_BL = self.decoder(hidden_BTD[:, chunk], mask_Bt, input_ids_BT=ids_Bt) + state_BL
-                scores_BL = logits_BL.sigmoid()
-                best_BK = scores_BL.topk(min(config.state_topk, config.num_labels), dim=1).indices
-                read_BL = torch.zeros_like(scores_BL).scatter(1, best_BK, scores_BL.gather(1, best_BK))
+                ids_Bt, ranked_ids_Bt = (None if ids_BT is None else ids_BT[:, chunk] for ids_BT in ids)
+                logits_BL = self.decoder(hidden_BTD[:, chunk], mask_Bt, slice(None), ids_Bt, ranked_ids_Bt) + state_BL
+                read_BL = self.decoder.state_after(logits_BL, config.state_topk)
             read_BL = torch.where(learns_B1, read_BL, read_BL.detach())
             state_BL = torch.where(mask_Bt.any(dim=1, keepdim=True), read_BL, state_BL)
         return state_BL
@@ -310,6 +242,7 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         input_ids, inputs_embeds = batch.get("input_ids"), batch.get("inputs_embeds")
         if self.config.window is not None and self.config.stateful:
             return super().predict_topk(batch, k)  # the state is of all labels
+        self._check_inputs(input_ids, inputs_embeds)
         mask_BT = self._mask(input_ids, batch.get("attention_mask"), inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, batch.get("token_type_ids")).last_hidden_state
         best_values, best_ids = None, None
@@ -337,7 +270,8 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
         Of all attentions together; a row is all 0 where none of them finds a token.
         """
-        _, weights_BST = self._read(chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids)
+        read = self._read(chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids)
+        weights_BST = self.decoder.attention_weights(*read)
         weights_BST = weights_BST.clamp(min=0)  # a learned mix may turn an attention round
         return weights_BST / weights_BST.sum(dim=2, keepdim=True).clamp(min=1e-12)
 
@@ -354,11 +288,11 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
         The read-out is linear, so a logit is the sum over tokens of `a_lt (w_l . h_t)`, plus the bias: exactly, without
         gradients ("direct logit attribution", Elhage et al., "A Mathematical Framework for Transformer Circuits",
-        2021). What the encoder moved into `h_t` from other tokens counts for token t; what a stateful decoder read
+        2021). With `mutual_information_gain`, what a token's counted value adds is in its share. What the encoder moved into `h_t` from other tokens counts for token t; what a stateful decoder read
         before its window is no token's.
         """
-        hidden_BTD, weights_BST = self._read(chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids)
-        return weights_BST * (self.decoder.weight[chosen_ids_S] @ hidden_BTD.transpose(1, 2))
+        read = self._read(chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids)
+        return self.decoder.contributions(*read)
 
     def label_logits(
         self,
@@ -369,16 +303,18 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         token_type_ids: torch.LongTensor | None = None,
     ) -> torch.FloatTensor:
         """As `MultiLabelPreTrainedModel.label_logits`; the other labels are left out of the computation."""
+        self._check_inputs(input_ids, inputs_embeds)
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
         return self._decode(self.dropout(hidden_BTD), mask_BT, input_ids, chosen_ids_S)
 
     def _read(self, chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids):
-        """Token vectors `(B, T, D)`, and the weights `(B, S, T)` that the chosen labels give them."""
+        """What the decoder weighs for the chosen labels: token vectors, which are in the window, labels, token ids."""
+        self._check_inputs(input_ids, inputs_embeds)
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
         in_window_BT, _ = self._window(mask_BT)
-        return hidden_BTD, self.decoder.attention_weights(hidden_BTD, in_window_BT, chosen_ids_S, input_ids)
+        return hidden_BTD, in_window_BT, chosen_ids_S, input_ids, self._ranked_ids(hidden_BTD)
 
 
 __all__ = ["PlantForMultiLabelClassification", "PlantPreTrainedModel"]

@@ -28,7 +28,13 @@ from torch.utils.checkpoint import checkpoint
 
 # cells of the largest tensor of one block of labels: 16 MB in float32
 BLOCK_CELLS = 2**22
+# torch 2.6 can't tell an export from a compilation
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
+
+def _exporting() -> bool:
+    """Whether a graph is made that will be run elsewhere, for any sizes of batch and document."""
+    return _is_exporting() or torch.onnx.is_in_onnx_export()
 
 
 class TokenIndex(NamedTuple):
@@ -42,11 +48,13 @@ class TokenIndex(NamedTuple):
     def of(cls, input_ids_BT: torch.Tensor, mask_BT: torch.BoolTensor, vocab_size: int) -> "TokenIndex":
         """The index of the tokens that `mask_BT` marks."""
         tokens_BT = torch.where(mask_BT, input_ids_BT, vocab_size)
-        counts = tokens_BT.new_zeros(len(tokens_BT), vocab_size + 1, dtype=torch.int32)
+        counts = tokens_BT.new_zeros(tokens_BT.shape[0], vocab_size + 1, dtype=torch.int32)
         counts.scatter_add_(1, tokens_BT, torch.ones_like(tokens_BT, dtype=torch.int32))
         starts = counts.cumsum(dim=1, dtype=torch.int32) - counts
         counts[:, vocab_size] = 0
-        return cls(counts, starts, tokens_BT.argsort(dim=1, stable=True))
+        places_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+        # no two keys are equal, so any sort keeps the order of the places; ONNX has no stable one
+        return cls(counts, starts, (tokens_BT * tokens_BT.shape[1] + places_T).sort(dim=1).indices)
 
     def first_places(self, input_ids_BT: torch.Tensor, mask_BT: torch.BoolTensor) -> torch.BoolTensor:
         """Which places hold a token that has not been there before in the document, `(B, T)`."""
@@ -69,7 +77,10 @@ class TokenIndex(NamedTuple):
         counts_BlK = self.counts.gather(1, flat).view(shape_BlK)
         ends_BlK = counts_BlK.cumsum(dim=2, dtype=torch.int32)
         slots_k = torch.arange(k, device=flat.device, dtype=torch.int32)
-        columns_Blk = torch.searchsorted(ends_BlK, slots_k.expand(*shape_BlK[:2], k).contiguous(), right=True)
+        if _exporting():  # ONNX has no binary search
+            columns_Blk = (ends_BlK[..., None] <= slots_k).sum(dim=2)
+        else:
+            columns_Blk = torch.searchsorted(ends_BlK, slots_k.expand(*shape_BlK[:2], k).contiguous(), right=True)
         found_Blk = columns_Blk < shape_BlK[2]
         columns_Blk = columns_Blk.clamp(max=shape_BlK[2] - 1)
         tokens_Blk = tokens_BlK.gather(2, columns_Blk)
@@ -83,18 +94,18 @@ class TokenIndex(NamedTuple):
 class KeptTokens(NamedTuple):
     """What is left of an attention after inattention: places and weights, `(B, L, k)` each; weights 0 where none is left.
 
-    `evidence`, `(B, L)`, is the sum of the kept values as they were counted, where the attention is of such.
+    `values`, `(B, L, k)`, are the kept values as they were counted, where the attention is of such.
     """
 
     places: torch.LongTensor
     weights: torch.FloatTensor
-    evidence: torch.FloatTensor | None = None
+    values: torch.FloatTensor | None = None
 
     def context(self, hidden_BTD: torch.Tensor) -> torch.FloatTensor:
         """The weighted sum of the token vectors, `(B, L, D)`, in float32; gradients reach weights and vectors."""
         batch_size, num_tokens, width = hidden_BTD.shape
         values = hidden_BTD.to(self.weights.dtype)
-        if _is_exporting() or torch.onnx.is_in_onnx_export():
+        if _exporting():
             gathered = values[:, None].expand(-1, self.places.shape[1], -1, -1)
             gathered = gathered.gather(2, self.places[..., None].expand(-1, -1, -1, width))
             return (gathered * self.weights[..., None]).sum(dim=2)
@@ -135,7 +146,7 @@ class MutualInformationAttention(nn.Module):
         """The kept tokens of the labels in `rows`."""
         tokens_LK, values_LK = self.tokens[rows], self.values[rows]
         batch_size, width = index.order.shape[0], max(1, tokens_LK.shape[1])
-        step = max(1, BLOCK_CELLS // (batch_size * width))
+        step = len(tokens_LK) if _exporting() else max(1, BLOCK_CELLS // (batch_size * width))
         blocks = [
             self._block(index, tokens_LK[start : start + step], values_LK[start : start + step])
             for start in range(0, len(tokens_LK), step)
@@ -147,12 +158,12 @@ class MutualInformationAttention(nn.Module):
         tokens_BlK = tokens_lK.expand(index.order.shape[0], -1, -1)
         places_Blk, columns_Blk, found_Blk = index.keep(tokens_BlK, self.top_k)
         weights_Blk = values_lK.float().expand_as(tokens_BlK).gather(2, columns_Blk) * found_Blk
-        evidence_Bl = weights_Blk.sum(dim=2)
+        kept_values_Blk = weights_Blk
         if self.scale == "label":
             weights_Blk = weights_Blk / values_lK[:, : self.top_k].float().sum(dim=1).clamp(min=1e-12)[:, None]
         elif self.scale == "document":
             weights_Blk = weights_Blk / weights_Blk.sum(dim=2, keepdim=True).clamp(min=1e-12)
-        return KeptTokens(places_Blk, weights_Blk, evidence_Bl)
+        return KeptTokens(places_Blk, weights_Blk, kept_values_Blk)
 
 
 class RankedAttention(nn.Module):
@@ -184,8 +195,8 @@ class RankedAttention(nn.Module):
         with torch.autocast(input_ids_BT.device.type, enabled=False):
             token_factors_BTR = F.embedding(input_ids_BT, self.token_factors).float()
             token_bias_BT = self.token_bias[input_ids_BT].float()
-            cells = len(input_ids_BT) * max(candidates[0].shape[1], self.top_k * token_factors_BTR.shape[2])
-            step = max(1, BLOCK_CELLS // max(1, cells))
+            cells = input_ids_BT.shape[0] * max(candidates[0].shape[1], self.top_k * token_factors_BTR.shape[2])
+            step = len(label_factors_LR) if _exporting() else max(1, BLOCK_CELLS // max(1, cells))
             blocks = []
             for start in range(0, len(label_factors_LR), step):
                 factors_lR = label_factors_LR[start : start + step].float()
@@ -208,7 +219,9 @@ class RankedAttention(nn.Module):
         number = mask_BT.shape[1]
         if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # a graph can't depend on the content
             number = max(1, int(first_BT.sum(dim=1).max()))
-        places_BU = (~first_BT).to(torch.uint8).argsort(dim=1, stable=True)[:, :number]
+        # those that are first, in their order, then the others
+        places_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
+        places_BU = torch.where(first_BT, places_T, places_T + mask_BT.shape[1]).sort(dim=1).indices[:, :number]
         exists_BU = first_BT.gather(1, places_BU)
         no_token = index.counts.shape[1] - 1
         return places_BU, torch.where(exists_BU, input_ids_BT.gather(1, places_BU), no_token), exists_BU
@@ -220,7 +233,11 @@ class RankedAttention(nn.Module):
         factors_BUR = token_factors_BTR.gather(1, places_BU[..., None].expand(-1, -1, token_factors_BTR.shape[2]))
         scores_BlU = factors_lR @ factors_BUR.transpose(1, 2) + token_bias_BT.gather(1, places_BU)[:, None]
         scores_BlU.masked_fill_(~exists_BU[:, None], float("-inf"))
-        best_Blk = scores_BlU.topk(min(self.top_k, scores_BlU.shape[2]), dim=2).indices
+        number = self.top_k
+        if _exporting():  # whether a document has so many tokens is known only when the graph is run
+            scores_BlU = F.pad(scores_BlU, (0, number), value=float("-inf"))
+            tokens_BU = F.pad(tokens_BU, (0, number), value=index.counts.shape[1] - 1)
+        best_Blk = scores_BlU.topk(min(number, scores_BlU.shape[2]), dim=2).indices
         tokens_Blk = tokens_BU[:, None].expand(-1, len(factors_lR), -1).gather(2, best_Blk)
         places_Blk, _, found_Blk = index.keep(tokens_Blk, self.top_k)
         return places_Blk, found_Blk
@@ -228,7 +245,9 @@ class RankedAttention(nn.Module):
 
 def _weights(token_factors_BTR, token_bias_BT, factors_lR, places_Blk, found_Blk) -> torch.FloatTensor:
     """Softmax over the kept places, `(B, l, k)`; all 0 where nothing was kept."""
-    offsets_B11 = token_factors_BTR.shape[1] * torch.arange(len(places_Blk), device=places_Blk.device)[:, None, None]
+    offsets_B11 = (
+        token_factors_BTR.shape[1] * torch.arange(places_Blk.shape[0], device=places_Blk.device)[:, None, None]
+    )
     rows_Blk = places_Blk + offsets_B11
     factors_BlkR = F.embedding(rows_Blk, token_factors_BTR.flatten(0, 1))
     scores_Blk = (factors_BlkR @ factors_lR[..., None]).squeeze(-1) + token_bias_BT.flatten()[rows_Blk]

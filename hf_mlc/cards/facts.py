@@ -127,7 +127,18 @@ def _json(file: Path | None) -> dict[str, Any]:
 
 def _results(file: Path | None) -> dict[str, Any]:
     results = _json(file)
-    for key in ("recipe", "data", "training", "hardware", "versions", "thresholds", "refit", "validation", "test"):
+    for key in (
+        "recipe",
+        "data",
+        "training",
+        "hardware",
+        "versions",
+        "thresholds",
+        "refit",
+        "planting",
+        "validation",
+        "test",
+    ):
         if results.get(key) is None:
             results.pop(key, None)
         elif not isinstance(results[key], dict):

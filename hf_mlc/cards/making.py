@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_mlc.cards.facts import BASELINE, METRICS, RECIPE, RESULTS, CardFacts
 from hf_mlc.cards.markdown import code, escaped, fenced
-from hf_mlc.commands.parsing import read_recipe
+from hf_mlc.commands.recipes import read_recipe
 
 
 # of a recipe's arguments, those that say where the data is

@@ -12,7 +12,7 @@ class Paper:
     Args:
         title (`str`): as published.
         url (`str`): where to read it.
-        holds (`str`): what of it is in the model, and what is not; Markdown.
+        holds (`str`): what of it every model of the architecture has; Markdown.
         bibtex (`str`): the entry.
     """
 
@@ -28,10 +28,7 @@ PAPERS: dict[str, Paper] = {
         url="https://arxiv.org/abs/2410.23066",
         holds=(
             "This model holds the paper's frame: label-wise attention, one attention over the document's tokens for "
-            "every label, read by one linear classifier a label. It does **not** hold the paper's own idea: the attention "
-            "is learned from a random start, not planted from mutual information and learning to rank, and there is "
-            "no inattention and no stateful decoder. Results of the paper say nothing about this model, nor the other "
-            "way round."
+            "every label, read by one linear classifier a label."
         ),
         bibtex="""@misc{saharoy2024plant,
   title         = {Don't Pay Attention, {PLANT} It: Pretraining Attention via Learning-to-Rank},

@@ -14,6 +14,7 @@ from hf_mlc.cards.markdown import escaped, fenced, prose
 from hf_mlc.cards.merge import BEGIN, END, metadata_record
 from hf_mlc.cards.metadata import card_data
 from hf_mlc.cards.papers import PAPERS
+from hf_mlc.cards.planting import planting_paragraph
 from hf_mlc.cards.snippet import usage_snippet
 from hf_mlc.errors import UserError
 
@@ -55,6 +56,7 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         num_labels=len(facts.label_space),
         version=facts.results.get("versions", {}).get("hf_mlc"),
         paper=paper,
+        planting=planting_paragraph(facts),
         citation=fenced(paper.bibtex, "bibtex") if paper else None,
         model_id=facts.model_id,
         on_hub="/" in facts.model_id,

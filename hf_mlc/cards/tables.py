@@ -11,12 +11,15 @@ import numpy as np
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import code, escaped, table
 from hf_mlc.cards.metric_names import metric_name
-from hf_mlc.commands.parsing import config_names
+from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
 from hf_mlc.labels import LabelSpace
+from hf_mlc.language_modeling.arguments import LanguageModelArguments
 from hf_mlc.metrics.buckets import BUCKETS
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.planting.arguments import PlantingArguments
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.lora import LoraArguments
 
 
 MOST_LABELS = 100  # rows of the label table; the others are counted below it
@@ -145,12 +148,24 @@ def changed_arguments(recipe: dict[str, Any] | None, config: MultiLabelConfig) -
     of_config = {name: getattr(config, name) for name in config_names(type(config)) if name not in _FOUND_IN_TRAINING}
     values = {**(recipe or {}), **of_config}
     defaults = {}
-    for owner in (type(config), DataArguments, ModelArguments, MultiLabelTrainingArguments):
+    for owner in (
+        type(config),
+        DataArguments,
+        ModelArguments,
+        PlantingArguments,
+        LanguageModelArguments,
+        LoraArguments,
+        MultiLabelTrainingArguments,
+    ):
         for item in dataclasses.fields(owner):
             if item.default is not dataclasses.MISSING:
                 defaults[item.name] = item.default
             elif item.default_factory is not dataclasses.MISSING:
                 defaults[item.name] = item.default_factory()
+    if "encoder" in of_config:
+        # some defaults are the encoder's own, and no number in the class
+        usual = type(config)(encoder=config.encoder)
+        defaults |= {name: getattr(usual, name) for name in of_config if defaults.get(name) is None}
     return [
         (name, value, defaults.get(name))
         for name, value in values.items()

@@ -8,9 +8,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hf_mlc.commands.parsing import check_at_least, parse_arguments, read_recipe
+from hf_mlc.commands.parsing import check_at_least, parse_arguments
+from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.commands.running import check_output_file, say
-from hf_mlc.comparing.arms import OURS
 from hf_mlc.comparing.claim import ROOT, find_claim
 from hf_mlc.comparing.data import SPLITS
 from hf_mlc.errors import UserError
@@ -43,7 +43,10 @@ class CompareArguments:
         metadata={"help": "What is measured: test; to choose settings, validation, or unused (rows not drawn)."},
     )
     recipe: str | None = field(
-        default=None, metadata={"help": "Arguments of train for all arms of this package, instead of the claim's."}
+        default=None,
+        metadata={
+            "help": "Arguments of train for all arms of this package, instead of the claim's; what it says of thresholds and refit goes for all arms."
+        },
     )
     environments: str | None = field(
         default=None, metadata={"help": "Folder for virtual environments of outside systems; below ~/.cache."}
@@ -63,11 +66,12 @@ class CompareArguments:
         if self.train_sizes is None:
             return None
         try:
-            return [None if word.strip() == "all" else int(word) for word in self.train_sizes.split(",")]
+            sizes = [None if word.strip() == "all" else int(word) for word in self.train_sizes.split(",")]
         except ValueError:
             raise UserError(
                 f"found '{self.train_sizes}'", field="train_sizes", accepted="numbers with commas between, or all"
             ) from None
+        return list(dict.fromkeys(sizes))
 
     def data_folder(self) -> Path:
         """Where the data sets lie."""
@@ -89,26 +93,23 @@ def main(arguments: list[str]) -> None:
     data = claim.datasets[0] if args.dataset is None else claim.data(args.dataset)
     if args.output is None:
         raise UserError("none given", field="output", accepted="a file called *.jsonl")
-    from hf_mlc.comparing.report import report  # scipy and scikit-learn come with the extra `compare`
-    from hf_mlc.comparing.runs import Plan, check_output, run_all, scores_folder
+    from hf_mlc.comparing.report import report  # torch and scipy take seconds to load
+    from hf_mlc.comparing.runs import Plan, check_output, lines_there, run_all, scores_folder
 
     output = Path(args.output)
     check_output_file(output)
     check_output(output)
     names = [name.strip() for name in args.arms.split(",")] if args.arms else None
-    arms, settings = claim.chosen_arms(data, names), {}
-    if any(arm.runner in OURS for arm in arms):
-        settings = data.train_settings() if args.recipe is None else read_recipe(args.recipe)
     plan = Plan(
         claim=claim,
         data=data,
-        arms=arms,
+        arms=claim.chosen_arms(data, names),
         seeds=list(range(args.first_seed, args.first_seed + args.seeds)),
         train_sizes=args.sizes() or list(data.train_sizes) or [None],
         split=args.split,
         data_dir=args.data_folder(),
         output=output,
-        train_settings=settings,
+        train_settings=data.train_settings() if args.recipe is None else read_recipe(args.recipe),
         environments=args.environments_folder().resolve(),
         models_dir=Path(args.models_dir).resolve() if args.models_dir else None,
     )
@@ -121,7 +122,7 @@ def main(arguments: list[str]) -> None:
         words += ["--recipe", args.recipe] if args.recipe else []
         return shlex.join([*words, "--output", output.name])
 
-    lines, failures = run_all(plan, command=command, run_nothing=args.report_only)
+    lines, failures = (lines_there(plan), []) if args.report_only else run_all(plan, command=command)
     if lines:
         sys.stdout.write(report(claim, data, lines, scores_folder(output), num_resamples=args.resamples) + "\n")
     for failure in failures:
@@ -129,4 +130,6 @@ def main(arguments: list[str]) -> None:
     if failures:
         raise UserError(f"{len(failures)} runs failed: {failures[0]}", accepted="the same command goes on from here")
     if not lines:
-        raise UserError("no run in it yet", file=output, accepted="the command without --report_only")
+        raise UserError(
+            f"no run of these on {data.name} in it", file=output, accepted="the command without --report_only"
+        )

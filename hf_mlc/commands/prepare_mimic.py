@@ -15,6 +15,7 @@ from hf_mlc.mimic.notes import ORDERS
 from hf_mlc.version import __version__
 
 
+CLEANING_OF = {"iii": "caml", "iv": "edin"}
 ALL_DATA_SETS = {"iii": mimic3.DATA_SETS, "iv": tuple(mimic4.DATA_SETS)}
 
 
@@ -34,7 +35,13 @@ class PrepareMimicArguments:
     data_sets: list[str] = field(
         default_factory=list, metadata={"help": "Of full, 50, rare50, few (iii) or icd9, icd10 (iv); all that can be."}
     )
-    clean: str = field(default="caml", metadata={"help": "caml (lower-cased words without numbers) or none."})
+    clean: str | None = field(
+        default=None,
+        metadata={
+            "help": "caml (lower-cased words without numbers; of iii if not given), edin (and without underscores; of iv if"
+            " not given) or none."
+        },
+    )
     compat: str = field(
         default="none", metadata={"help": "Of iii: caml names codes as its notebook does, zeros lost, repeats kept."}
     )
@@ -47,6 +54,8 @@ class PrepareMimicArguments:
     overwrite_output: bool = field(default=False, metadata={"help": "Replace an earlier output."})
 
     def __post_init__(self):
+        self.clean = self.clean or CLEANING_OF.get(self.version)
+        self.data_sets = list(dict.fromkeys(self.data_sets))
         choices = {
             "version": tuple(ALL_DATA_SETS),
             "clean": CLEANINGS,
@@ -67,6 +76,13 @@ class PrepareMimicArguments:
         for name in others[self.version]:
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 raise UserError(f"has no effect on version {self.version}", field=name, accepted="the other version")
+        needless = {
+            "rare50_lists": bool(self.data_sets) and "rare50" not in self.data_sets,
+            "seed": self.version == "iv" and self.splits is not None,
+        }
+        for name, is_needless in needless.items():
+            if is_needless and getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise UserError("has no effect here", field=name, accepted=f"a run without --{name}")
         check_output_folder(self.output_dir)
         check_output(self.output_dir, possible, overwrite=self.overwrite_output)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,8 +24,8 @@ logger = logging.get_logger(__name__)
 def run(command: Callable[[list[str]], None], arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit status.
 
-    A `UserError`, or a configuration value that transformers refuses, is printed as one line; anything else is a defect
-    of ours and keeps its traceback.
+    A `UserError`, a configuration value that transformers refuses, or a full disk is printed as one line; anything else is
+    a defect of ours and keeps its traceback.
     """
     try:
         command(sys.argv[1:] if arguments is None else arguments)
@@ -37,6 +38,12 @@ def run(command: Callable[[list[str]], None], arguments: list[str] | None = None
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"hf-mlc: error: {where}no space left on the disk; accepted: a disk with room\n")
+        return 2
     return 0
 
 

@@ -12,7 +12,8 @@ from datasets import Dataset, DatasetDict, concatenate_datasets
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from hf_mlc.auto import ARCHITECTURES, architecture_of
-from hf_mlc.commands.parsing import config_names, parse_arguments
+from hf_mlc.commands.config_arguments import config_names
+from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.commands.running import say, write_json
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
 from hf_mlc.commands.train_encoder import EncoderPreparation
@@ -40,7 +41,7 @@ from hf_mlc.labels import LabelSpace
 from hf_mlc.language_modeling import LanguageModelArguments
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
-from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.arguments import PlantingArguments, without_effect
 from hf_mlc.planting.step import PLANTING_FILE, plant_for_training
 from hf_mlc.run_facts import Stopwatch, num_parameters
 from hf_mlc.tables import metrics_table
@@ -101,6 +102,9 @@ def main(arguments: list[str]) -> None:
         tell(line)
     model = _model(model_args, settings, base, tokenizer, label_space, data_args.max_length)
     tell(f"{type(model).__name__}: {num_parameters(model):,} parameters, {len(label_space)} labels")
+    unread = without_effect(given, model.config if base is None else None)
+    if unread:
+        tell(f"without effect here: {', '.join(unread)}")
     preparation.begin(model, tokenizer, texts_of(splits["train"]), tell)
     planted = None
     if base is None:  # a trained model has been planted, or is not to be

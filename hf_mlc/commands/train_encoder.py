@@ -34,7 +34,7 @@ class EncoderPreparation:
     ):
         self.stage, self.facts = None, None
         self.lora_args, self.lora = lora_args, None
-        self.args, self.data_args = args, data_args
+        self.args, self.data_args, self.is_new = args, data_args, model_args.model_name_or_path is None
         if language_model_args.wanted:
             for name in ("model_name_or_path", "text_encoder"):
                 if getattr(model_args, name) is not None:
@@ -71,6 +71,8 @@ class EncoderPreparation:
     ) -> None:
         """Before anything is trained on labels; for the second model of `--refit` too, which takes the same language model."""
         self._check_length(model)
+        if self.is_new:
+            self._check_planted(model)
         if self.stage is not None:
             if self.facts is None:
                 self.stage.train(model, tokenizer, texts, self.args, text_column=self.data_args.text_column, tell=tell)
@@ -89,6 +91,22 @@ class EncoderPreparation:
                 f"found {most}, and the text encoder has {positions} positions",
                 field="max_length",
                 accepted=f"{positions} or fewer, or --backbone_chunk_length {positions} to read longer texts in chunks",
+            )
+
+    def _check_planted(self, model: MultiLabelPreTrainedModel) -> None:
+        """`UserError` for what would silently be something else: no language model, nothing before the window."""
+        if getattr(model, "expected", None) is not None and self.stage is None:
+            raise UserError(
+                "found expected, and no language model to expect a token",
+                field="ranked_tokens",
+                accepted="read, or --language_model_epochs or --language_model beside it",
+            )
+        window, most = getattr(model.config, "window", None), self.data_args.max_length
+        if getattr(model.config, "stateful", False) and window >= most:
+            raise UserError(
+                f"found {window}, and texts are cut at {most} tokens: nothing stands before it",
+                field="window",
+                accepted="fewer than max_length, or no --stateful",
             )
 
     def end(self) -> None:

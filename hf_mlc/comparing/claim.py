@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hf_mlc.commands.parsing import read_recipe
+from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.errors import UserError
 
 
@@ -86,6 +86,7 @@ class Claim:
         arms (`tuple[Arm]`): what `--arms` may name.
         differences (`tuple[tuple[str, str]]`): pairs of arms, first less second, printed with their intervals.
         own_data (`ClaimData`): settings and end points for a folder of the user's.
+        must_be_ahead (`dict`, *optional*): by arm, the arms that it has to be ahead of, every one, for the claim to hold.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Claim:
     arms: tuple[Arm, ...]
     differences: tuple[tuple[str, str], ...]
     own_data: ClaimData
+    must_be_ahead: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def arm(self, name: str) -> Arm:
         """The arm of this name; `UserError` if there is none."""

@@ -12,6 +12,8 @@ from typing import Any
 from hf_mlc.errors import UserError
 
 
+# what the tables are made of
+_READ = ("metrics", "documents", "fingerprint", "train_seconds", "predict_ms", "model_bytes")
 _KEY = ("claim", "dataset", "arm", "seed", "train_size", "split", "settings")
 
 
@@ -41,7 +43,7 @@ def read_lines(path: str | Path) -> list[dict[str, Any]]:
     for row, text in enumerate(whole, start=1):
         try:
             line = json.loads(text)
-            key_of(line)
+            key_of(line), [line[name] for name in _READ]
         except (ValueError, KeyError, TypeError):
             raise UserError("no line of a comparison", file=path, row=row, accepted="what `compare` wrote") from None
         lines.append(line)

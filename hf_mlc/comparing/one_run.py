@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> None:
     stopwatch = Stopwatch()
     fitted = fit(job, Path(where["model"]))
     cost, children = stopwatch.read(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    spared = fitted.spared or {"seconds": 0.0, "cpu_seconds": 0.0}
     result = measure(fitted, job, where["scores"])
     peaks = peak_memory()
     peak_bytes = max(peaks["peak_memory_bytes"], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
@@ -45,8 +46,10 @@ def main(arguments: list[str]) -> None:
         result["peak_gpu_bytes"] = peaks["peak_gpu_memory_bytes"]
     result |= {
         "parameters": fitted.parameters,
-        "train_seconds": cost["seconds"],
-        "train_cpu_seconds": round(cost["cpu_seconds"] + children.ru_utime + children.ru_stime, 2),
+        "train_seconds": round(cost["seconds"] + spared["seconds"], 2),
+        "train_cpu_seconds": round(
+            cost["cpu_seconds"] + children.ru_utime + children.ru_stime + spared["cpu_seconds"], 2
+        ),
         "model_bytes": fitted.model_bytes,
         "peak_bytes": peak_bytes,
         "facts": {"min_labels": fitted.min_labels, "thresholds": _shown(fitted.thresholds), **fitted.facts},
@@ -59,7 +62,8 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
     """Scores the measured rows; keeps the scores and returns the metrics."""
     space: LabelSpace = job.rows.label_space()
     rows = job.rows.read_measured()
-    true_ids = [space.encode_known(labels)[0] for labels in rows["labels"]]
+    known = [space.encode_known(labels) for labels in rows["labels"]]
+    true_ids = [ids for ids, _ in known]
     targets, texts = padded(true_ids), rows["text"][:]
     rule = {"thresholds": fitted.thresholds, "min_labels": fitted.min_labels}
     metrics = MultiLabelMetrics(
@@ -79,6 +83,7 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
     return {
         "metrics": {name: round(value, 6) for name, value in metrics.compute().items()},
         "documents": len(rows),
+        "unknown_labels": sum(number for _, number in known),
         "fingerprint": fingerprint(rows),
         "predict_ms": round(1000 * seconds / len(rows), 4),
     }

@@ -37,6 +37,11 @@ def report(
         gains[size] = rows
         if rows:
             parts.append(differences_table(rows, data.end_points))
+            parts.append(
+                "every seed measured other rows: no intervals"
+                if _rows_by_seed(of_size)
+                else verdict(claim, data, rows)
+            )
     if len(sizes) > 1:
         parts.append(gain_ends(gains, data.end_points))
     return "\n\n".join(part for part in parts if part)
@@ -74,14 +79,12 @@ def differences(
     claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]], scores: Path, num_resamples: int
 ) -> Iterable[tuple[str, str, dict[str, Interval | float]]]:
     """The claim's pairs of arms, of which both were run: by end point an interval, or the bare difference."""
-    if len({line["fingerprint"] for line in lines}) > 1:
-        raise UserError(
-            "runs on different rows under one name", file=scores.with_suffix(".jsonl"), field="fingerprint"
-        )
+    _check_same_rows(lines, scores)
+    resampled = not _rows_by_seed(lines)
     runs: dict[str, dict[int, ResampledMetrics]] = {}
     for line in lines:
         file = scores / scores_name(line)
-        if file.exists():
+        if resampled and file.exists():
             runs.setdefault(line["arm"], {})[line["seed"]] = ResampledMetrics(RunScores.load(file))
     seeds_of = {arm: {line["seed"] for line in lines if line["arm"] == arm} for arm in {line["arm"] for line in lines}}
     bootstraps: dict[tuple[int, ...], Bootstrap] = {}
@@ -101,6 +104,25 @@ def differences(
         yield first, second, found
 
 
+def _check_same_rows(lines: Sequence[dict[str, Any]], scores: Path) -> None:
+    rows_of: dict[int, set[str]] = {}
+    for line in lines:
+        rows_of.setdefault(line["seed"], set()).add(line["fingerprint"])
+    for seed, rows in rows_of.items():
+        if len(rows) > 1:
+            raise UserError(
+                f"runs of seed {seed} on different rows: the data have changed since",
+                file=scores.with_suffix(".jsonl"),
+                field="fingerprint",
+                accepted="lines on the same rows; delete the older ones",
+            )
+
+
+def _rows_by_seed(lines: Sequence[dict[str, Any]]) -> bool:
+    """Whether each seed measured rows of its own, as `--split unused` does: nothing then to draw for all seeds at once."""
+    return len({line["fingerprint"] for line in lines}) > 1
+
+
 def _bare_difference(lines, first: str, second: str, seeds, metric: str) -> float | None:
     values = {(line["arm"], line["seed"]): line["metrics"].get(metric) for line in lines}
     pairs = [(values[first, seed], values[second, seed]) for seed in seeds]
@@ -111,18 +133,35 @@ def _bare_difference(lines, first: str, second: str, seeds, metric: str) -> floa
 
 def differences_table(rows: Sequence[tuple[str, str, dict]], metrics: Sequence[str]) -> str:
     """One line a pair; a star where the 95 % interval is clear of 0."""
-    width = max(len(f"{first} - {second}") for first, second, _ in rows) + 2
+    title = "difference [95 % interval]"
+    width = max(len(title), *(len(f"{first} - {second}") + 2 for first, second, _ in rows))
     columns = [max(28, len(metric) + 2) for metric in metrics]
     head = "".join(f"{metric:>{column}}" for metric, column in zip(metrics, columns, strict=True))
-    lines = [f"{'difference [95 % interval]':<{width}}{head}"]
-    width = max(width, len("difference [95 % interval]"))
-    lines[0] = f"{'difference [95 % interval]':<{width}}{head}"
+    lines = [f"{title:<{width}}{head}"]
     for first, second, found in rows:
         cells = "".join(
             f"{_shown(found.get(metric)):>{column}}" for metric, column in zip(metrics, columns, strict=True)
         )
         lines.append(f"{first + ' - ' + second:<{width}}{cells}")
     return "\n".join(lines)
+
+
+def verdict(claim: Claim, data: ClaimData, rows: Sequence[tuple[str, str, dict]]) -> str:
+    """Of each arm that the claim is about: in which end points it is ahead of all that it must be ahead of, the intervals
+    clear of 0. Nothing of an arm that was not compared with all of them."""
+    found = {(first, second): values for first, second, values in rows}
+    sentences = []
+    for arm, others in claim.must_be_ahead.items():
+        if not all((arm, other) in found for other in others):
+            continue
+        held, not_held = [], []
+        for metric in data.end_points:
+            intervals = [found[arm, other].get(metric) for other in others]
+            clear = all(isinstance(interval, Interval) and interval.low > 0 for interval in intervals)
+            (held if clear else not_held).append(metric)
+        said = [f"in {', '.join(held)}"] * bool(held) + [f"not in {', '.join(not_held)}"] * bool(not_held)
+        sentences.append(f"{arm} is ahead of {' and '.join(others)}, intervals clear of 0: {'; '.join(said)}")
+    return "\n".join(sentences)
 
 
 def _shown(value: Interval | float | None) -> str:
@@ -134,7 +173,8 @@ def _shown(value: Interval | float | None) -> str:
 
 
 def gain_ends(gains: dict[int | None, list], metrics: Sequence[str]) -> str:
-    """Of each pair and end point: the largest training size at which the first arm is ahead with the interval clear of 0."""
+    """Of each pair and end point: the training sizes at which the first arm is ahead with the interval clear of 0; the gain
+    ends after the last of them."""
     sentences = []
     pairs = list(dict.fromkeys((first, second) for rows in gains.values() for first, second, _ in rows))
     for first, second in pairs:

@@ -1,9 +1,9 @@
-"""Metrics of one run on many resamples of its documents at once.
+"""Metrics of one run on many weightings of its documents at once, as those without one document each.
 
-A resample gives each document a weight: how often it was drawn. Every metric here, with all weights 1, is the one of that
+A weighting says how often each document counts. Every metric here, with all weights 1, is the one of that
 name in `hf_mlc.metrics`; with other weights it is that of the documents written down so many times.
 
-Shape legend: N documents, L labels, R resamples, K ranks, M true pairs.
+Shape legend: N documents, L labels, R weightings, K ranks, M true pairs.
 """
 
 from __future__ import annotations
@@ -48,12 +48,16 @@ class ResampledMetrics:
         self.num_true_N = np.asarray(self.true_NL.sum(axis=1)).ravel().astype(np.int64)
         self._hits_NK: np.ndarray | None = None
 
+    def has(self, name: str) -> bool:
+        """Whether the metric can be computed: average precision needs the scores of all labels."""
+        return self.scores.every_label or not name.startswith("ap_macro")
+
     def values(self, name: str, weights_RN: np.ndarray) -> np.ndarray:
-        """The metric on each resample, float64 `(R,)`; NaN where it is undefined.
+        """The metric under each weighting, float64 `(R,)`; NaN where it is undefined.
 
         Args:
             name (`str`): one of `METRICS`, `k` a number up to 5, the first six also by bucket (`ap_macro@1-5`).
-            weights_RN (`np.ndarray` of shape `(R, N)`): how often each document was drawn.
+            weights_RN (`np.ndarray` of shape `(R, N)`): how often each document counts.
         """
         kind, _, rest = name.partition("@")
         if kind in ("p", "r", "ndcg") and rest.isdigit() and 1 <= int(rest) <= RANKS:
@@ -108,7 +112,7 @@ class ResampledMetrics:
         return hits_NK & (ids_NK >= 0)
 
     def _average_precision(self, labels: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
-        """Mean over the labels with a positive in the resample; of each, the mean over its positives of the precision among
+        """Mean over the labels with a positive of any weight; of each, the mean over its positives of the precision among
         the documents that score as high or higher."""
         if not self.scores.every_label:
             raise UserError("only the best labels of each document were kept", field="metric", accepted="no ap_macro")

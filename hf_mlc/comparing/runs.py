@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.commands.running import say
-from hf_mlc.comparing.arms import OURS, RUNNERS
+from hf_mlc.comparing.arms import OURS, REFITTING, RUNNERS, VALIDATION_RULE
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData
 from hf_mlc.comparing.data import Rows, folder_of, prepare_rows, rows_as_json
 from hf_mlc.comparing.environments import ENVIRONMENTS, python_of
@@ -35,7 +35,8 @@ class Plan:
         split (`str`): what is measured.
         data_dir (`Path`): the folder of all data sets.
         output (`Path`): the file of lines.
-        train_settings (`dict`): arguments of `train` that all arms of this package start from.
+        train_settings (`dict`): arguments of `train` that all arms of this package start from; what they say of validation
+            rows goes for the others too.
         environments (`Path`): of outside systems.
         models_dir (`Path`, *optional*): where trained models are kept; they are deleted if not given.
     """
@@ -55,7 +56,14 @@ class Plan:
     def settings_of(self, arm: Arm) -> dict[str, Any]:
         """What the arm's runner is given on this data set."""
         own = {**arm.settings, **self.data.arm_settings.get(arm.name, {})}
-        return {**self.train_settings, **own} if arm.runner in OURS else own
+        if arm.runner in OURS:
+            return {**self.train_settings, **own}
+        rule = {
+            name: self.train_settings[name]
+            for name, default in VALIDATION_RULE.items()
+            if self.train_settings.get(name, default) != default and (name != "refit" or arm.runner in REFITTING)
+        }
+        return {**rule, **own}
 
 
 def scores_folder(output: Path) -> Path:
@@ -70,15 +78,28 @@ def scores_name(line: dict[str, Any]) -> str:
     return "-".join(str(part) for part in parts) + ".npz"
 
 
-def run_all(
-    plan: Plan, *, command: Callable[[str, int, int | None], str], run_nothing: bool = False
-) -> tuple[list[dict[str, Any]], list[str]]:
+def lines_there(plan: Plan) -> list[dict[str, Any]]:
+    """The runs of a comparison that are in the file, without a look at the data: a file may come from another machine. Of
+    several lines of one arm, seed and size, which differ in settings or rows, the last."""
+    found: dict[tuple, dict[str, Any]] = {}
+    left_out = 0
+    for line in read_lines(plan.output):
+        if (line["claim"], line["dataset"], line["split"]) == (plan.claim.name, plan.data.name, plan.split):
+            run = (line["train_size"], line["seed"], line["arm"])
+            left_out += run in found
+            found[run] = line
+    if left_out:
+        say(f"{left_out} lines with other settings or rows are followed by newer ones of the same runs: left out")
+    runs = [(size, seed, arm.name) for size in plan.train_sizes for seed in plan.seeds for arm in plan.arms]
+    return [found[run] for run in runs if run in found]
+
+
+def run_all(plan: Plan, *, command: Callable[[str, int, int | None], str]) -> tuple[list[dict[str, Any]], list[str]]:
     """Does what is missing, arms within seeds within sizes, so that a table of whole seeds is there early.
 
     Args:
         plan ([`Plan`]): what to compare.
         command: gives the command line that repeats the run of an arm, a seed and a size.
-        run_nothing (`bool`, *optional*, defaults to `False`): only look up what is there.
 
     Returns:
         The lines of the whole comparison, old and new, and one sentence for each run that failed.
@@ -98,8 +119,6 @@ def run_all(
                     line = _head(plan, arm, seed, train_size, rows)
                     if key_of(line) in kept:
                         lines.append(kept[key_of(line)])
-                        continue
-                    if run_nothing:
                         continue
                     shown = f"{arm.name}, seed {seed}" + (f", {train_size} documents" if train_size else "")
                     say(f"{shown} ...")

@@ -5,12 +5,15 @@ Shape legend: N documents, L labels, K kept labels of a document, M true (docume
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 from hf_mlc.metrics import ranking
 from hf_mlc.modeling.decision import apply_thresholds
@@ -54,8 +57,12 @@ class RunScores:
 
     @classmethod
     def load(cls, path: str | Path) -> RunScores:
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{name: arrays[name] for name in arrays.files})
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(**{name: arrays[name] for name in arrays.files})
+        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            problem, accepted = f"no scores of a run ({error})", "what `compare` wrote; without the file, no interval"
+            raise UserError(problem, file=path, accepted=accepted) from None
 
 
 class ScoreCollector:

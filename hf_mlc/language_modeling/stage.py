@@ -136,6 +136,8 @@ class LanguageModelStage:
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
             raise UserError(f"doesn't fit the encoder ({reason})", file=self.folder, field="language_model") from None
+        if getattr(model, "expected", None) is not None:
+            model.expected.bias.copy_(weights["bias"])
         shown = {name: value for name, value in self.facts.items() if name != "identity"}
         return {"source": self.folder.name, "trained_here": self.args.language_model is None, **shown}
 

@@ -27,7 +27,7 @@ def prepare_mimic4(
     note_dir: str | Path | None = None,
     splits: str | Path | None = None,
     data_sets: Sequence[str] | None = None,
-    clean: str = "caml",
+    clean: str = "edin",
     min_count: int = 10,
     allow_shared_patients: bool = False,
     seed: int = 0,
@@ -42,7 +42,7 @@ def prepare_mimic4(
         splits (`str` or `Path`, *optional*): the folder of Edin's `mimiciv_icd{9,10}_split.feather`. Without it a split of
             our own: by patient, 75/10/15, iterative stratification.
         data_sets (`list[str]`, *optional*): of icd9, icd10; without it both.
-        clean (`str`, *optional*, defaults to `"caml"`): what is done to the words ([`~hf_mlc.mimic.cleaning.cleaned`]).
+        clean (`str`, *optional*, defaults to `"edin"`): what is done to the words ([`~hf_mlc.mimic.cleaning.cleaned`]).
         min_count (`int`, *optional*, defaults to 10): notes that a code must have, over all splits, to be kept.
         allow_shared_patients (`bool`, *optional*): count patients of several splits instead of refusing them.
         seed (`int`, *optional*, defaults to 0): of a split of our own.

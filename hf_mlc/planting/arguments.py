@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hf_mlc.errors import UserError
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.planting.ranking import LOSSES
 from hf_mlc.planting.statistics import KINDS
 
 
 CONTROLS = ("none", "permuted_labels", "idf", "random_ranker")
+OF_THE_RANKER = ("idf", "random_ranker")  # the controls that put something in its place
+# arguments of the command and of the configuration, by what reads them
+_STATISTICS = {"planting_kind", "planting_smoothing", "planting_positive_only", "planting_min_document_frequency"}
+_STATISTICS |= {"planting_control", "stored_tokens"}
+_RANKING_STAGE = {"pretrain_epochs", "pretrain_learning_rate", "pretrain_labels"}
+_SWITCHES = {"learned_attention", "mutual_information_attention", "ranked_attention", "attention_mix"}
+_MUTUAL_INFORMATION = {"mutual_information_topk", "mutual_information_scale", "mutual_information_gain"}
+_RANKED = {"ranker_loss", "ranker_epochs", "ranker_learning_rate", "planting_freeze", "planted_learning_rate_scale"}
+_RANKED |= {"rank_size", "ranked_topk", "ranked_tokens"}
 
 
 @dataclass
@@ -67,3 +78,31 @@ class PlantingArguments:
         for name in ("ranker_epochs", "pretrain_epochs", "pretrain_labels"):
             if getattr(self, name) < 1:
                 raise UserError(f"found {getattr(self, name)}", field=name, accepted="1 or more")
+
+
+def without_effect(given: Iterable[str], config: MultiLabelConfig | None) -> list[str]:
+    """Which of the given arguments are about planting, and are read by nothing in a model of this configuration.
+
+    Args:
+        given (iterable of `str`): names of arguments of `train`.
+        config (`MultiLabelConfig`, *optional*): the model's; `None` for one that is not planted anew.
+    """
+    planting, used = getattr(config, "planting", "none"), set()
+    if planting == "pretrain":
+        used = _STATISTICS | _RANKING_STAGE
+    elif planting == "attention":
+        used = _STATISTICS | _SWITCHES
+        used |= _MUTUAL_INFORMATION if config.mutual_information_attention else set()
+        used |= _RANKED if config.ranked_attention else set()
+    known = _STATISTICS | _RANKING_STAGE | _SWITCHES | _MUTUAL_INFORMATION | _RANKED
+    return sorted(set(given) & (known - used))
+
+
+def check_control(config: MultiLabelConfig, args: PlantingArguments) -> None:
+    """`UserError` for a control that has nothing to stand in for: the model would be another than its name says."""
+    if args.planting_control in OF_THE_RANKER and not (config.planting == "attention" and config.ranked_attention):
+        raise UserError(
+            f"found {args.planting_control}, and no ranked attention",
+            field="planting_control",
+            accepted="none, permuted_labels, or --planting attention with ranked_attention",
+        )

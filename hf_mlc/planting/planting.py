@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
-from hf_mlc.planting.arguments import PlantingArguments
-from hf_mlc.planting.cache import cache_file, read_cache, write_cache
+from hf_mlc.planting.arguments import PlantingArguments, check_control
+from hf_mlc.planting.cache import cache_file, digest, read_cache, write_cache
 from hf_mlc.planting.presence import count_labels, count_tokens
 from hf_mlc.planting.pretrain import pretrain_attention
 from hf_mlc.planting.ranking import TokenLabelRanker, train_ranker
@@ -67,17 +67,18 @@ def plant(
         `dict` of facts for results.json, or `None` where `config.planting` is `"none"`.
 
     Raises:
-        `UserError`: rows that are no training rows, or without documents.
+        `UserError`: rows that are no training rows, or without documents; a control of a part that isn't there.
     """
     config, args = model.config, args if args is not None else PlantingArguments()
     if config.planting == "none":
         return None
+    check_control(config, args)
     check_training_rows(rows)
     stopwatch = Stopwatch()
     rows = rows.with_format(None)
     generator_state = torch.get_rng_state()
     try:
-        store, ranker, ranker_facts = _seeds(config, rows, tokenizer, args, fingerprint, seed, device, progress)
+        store, ranker, ranker_facts, spared = _seeds(config, rows, tokenizer, args, seed, device, progress)
         facts = {
             "kind": args.planting_kind,
             "control": args.planting_control,
@@ -108,6 +109,8 @@ def plant(
     finally:
         torch.set_rng_state(generator_state)
     config.planting_fingerprint = fingerprint
+    if spared is not None:
+        facts["from_cache"] = spared  # what making it cost the run that did
     return {**facts, "seconds": stopwatch.read()["seconds"]}
 
 
@@ -133,21 +136,23 @@ def put_ranker(model: PlantForMultiLabelClassification, ranker: TokenLabelRanker
 
 
 def _seeds(
-    config, rows, tokenizer, args, fingerprint, seed, device, progress
-) -> tuple[TokenLabelStore, TokenLabelRanker | None, dict[str, Any] | None]:
-    """The statistics, and the ranker where one is planted with its facts: from the cache or of the rows."""
+    config, rows, tokenizer, args, seed, device, progress
+) -> tuple[TokenLabelStore, TokenLabelRanker | None, dict[str, Any] | None, dict[str, float] | None]:
+    """The statistics, and the ranker where one is planted with its facts: of the rows, or from the cache with the seconds
+    that making them once cost."""
     ranks = config.planting == "attention" and config.ranked_attention and args.planting_control != "random_ranker"
-    file = None
-    if args.planting_cache is not None and fingerprint is not None:
+    presence = count_tokens(rows["input_ids"], config.vocab_size, tokenizer.all_special_ids)
+    labels = count_labels(rows["label_ids"], config.num_labels)
+    file, stopwatch = None, Stopwatch()
+    if args.planting_cache is not None:
         names = ("vocab_size", "num_labels", "stored_tokens", "rank_size")
         made_with = {name: value for name, value in asdict(args).items() if name not in NOT_OF_THE_SEEDS}
-        made_with |= {"rows": fingerprint, "seed": seed, "ranks": ranks, "format": 1}
+        # of the tables themselves: rows and vocabulary may be the same, and texts cut at another length
+        made_with |= {"counted": [digest(presence), digest(labels)], "seed": seed, "ranks": ranks, "format": 3}
         file = cache_file(args.planting_cache, made_with | {name: getattr(config, name) for name in names})
         if file.exists():
             logger.info("planting from %s", file)
             return read_cache(file)
-    presence = count_tokens(rows["input_ids"], config.vocab_size, tokenizer.all_special_ids)
-    labels = count_labels(rows["label_ids"], config.num_labels)
     if args.planting_control == "permuted_labels":
         # every label gets the statistics of another one: the same numbers, and none of their meaning
         labels = labels[:, _another_label(config.num_labels, seed)]
@@ -178,8 +183,8 @@ def _seeds(
             progress=progress,
         )
     if file is not None:
-        write_cache(file, store, ranker, facts)
-    return store, ranker, facts
+        write_cache(file, store, ranker, facts, stopwatch.read())
+    return store, ranker, facts, None
 
 
 def _another_label(num_labels: int, seed: int) -> np.ndarray:

@@ -52,8 +52,9 @@ class RankerFit:
         self.ranker = TokenLabelRanker(store.vocab_size, store.num_labels, rank)
         self.ranker.reset_parameters(torch.Generator().manual_seed(seed))
         self.ranker.to(self.device)
+        # most of the time goes into the update of two large tables: fused, an epoch takes half as long
         self.optimizer = torch.optim.AdamW(
-            self.ranker.parameters(), lr=learning_rate, weight_decay=weight_decay, betas=BETAS
+            self.ranker.parameters(), lr=learning_rate, weight_decay=weight_decay, betas=BETAS, fused=True
         )
         self.history: list[dict[str, float]] = []
         self.held_out: list[TokenLists] = []

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mlc.files import written_whole
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
-from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.arguments import PlantingArguments, check_control
 from hf_mlc.planting.planting import freeze_planted, plant
 from hf_mlc.planting.training_rows import planting_fingerprint
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
@@ -49,6 +49,9 @@ def plant_for_training(
     """
     if getattr(model.config, "planting", "none") == "none":
         return None
+    check_control(
+        model.config, planting_args
+    )  # in every process: one that raised alone would leave the others waiting
     if planting_args.planting_freeze:
         freeze_planted(model)
     model.config.planting_fingerprint = planting_fingerprint(rows, tokenizer)

@@ -106,7 +106,8 @@ def read_json_documents(file: Path, names: list[str]) -> Iterator[dict[str, Any]
                 f"found {targets!r:.40}", file=file, row=number, field="target_ind", accepted="a list of label numbers"
             )
         relevances = line.get("target_rel", [1.0] * len(targets))
-        if not isinstance(relevances, list) or len(relevances) != len(targets):
+        numbers = isinstance(relevances, list) and all(isinstance(value, (int, float)) for value in relevances)
+        if not numbers or len(relevances) != len(targets):
             accepted = "a number for each of target_ind"
             raise UserError(f"found {relevances!r:.40}", file=file, row=number, field="target_rel", accepted=accepted)
         for target in targets:
@@ -119,7 +120,7 @@ def read_json_documents(file: Path, names: list[str]) -> Iterator[dict[str, Any]
                     accepted=f"0 to {len(names) - 1}, the lines of the label names",
                 )
         labels = [names[target] for target, relevance in zip(targets, relevances, strict=True) if relevance > 0]
-        yield {"id": str(line.get("uid", number)), "text": text, "labels": labels}
+        yield {"id": str(line.get("uid", number)), "text": text, "labels": list(dict.fromkeys(labels))}
 
 
 def read_text_documents(texts: Path, labels: Path) -> Iterator[dict[str, Any]]:

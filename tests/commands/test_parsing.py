@@ -175,3 +175,18 @@ def test_a_file_that_is_not_written_to_its_end_leaves_the_old_one(tmp_path):
     with written_whole(file) as stream:
         stream.write("né\n")
     assert file.read_bytes() == "né\n".encode()
+
+
+def test_null_in_a_recipe_is_a_value_and_never_silently_the_default(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("embedding_size: null\nlabels_separator: null\n", encoding="utf-8")
+    _, extra, _ = parsed("--config", str(recipe), "--embedding_std", "0.5")
+    assert extra == {"embedding_size": None, "embedding_std": 0.5}
+    for line, fragment in (
+        ("ranking_ks: null", "field 'ranking_ks': found null; accepted: a value, or no such line"),
+        ("hidden_dropout: null", "hidden-dropout: found 'none', expected FLOAT"),
+    ):
+        recipe.write_text(f"{line}\n", encoding="utf-8")
+        with pytest.raises(UserError) as caught:
+            parsed("--config", str(recipe))
+        assert fragment in str(caught.value)

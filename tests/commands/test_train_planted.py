@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
 from hf_mlc.data import load_splits
 from hf_mlc.inference import load_model
+from hf_mlc.language_modeling import read_head
 from hf_mlc.planting import planting_fingerprint
 from tests.commands.conftest import QUIET, SMALL_MODEL
+from tests.commands.test_train import _command, _environment, _free_port
 
 
 PLANTED = [*SMALL_MODEL, *QUIET, "--planting", "attention", "--rank_size", "8", "--stored_tokens", "16"]
@@ -76,3 +79,80 @@ def test_a_frozen_ranker_is_saved_as_it_was_planted(corpus, planted, tmp_path):
     name = "decoder.ranked.token_factors"
     assert torch.equal(weights[0][name], weights[1][name])
     assert not torch.equal(weights[0][name], load_file(planted / "model.safetensors")[name])
+
+
+def test_a_run_killed_while_it_plants_begins_anew_and_ends_the_same(corpus, planted, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED]
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "hf_mlc.planting.planting.train_ranker", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            train(arguments)
+    assert not (folder / "planting.json").exists()
+    assert run(train, arguments) == 0
+    one, two = load_file(planted / "model.safetensors"), load_file(folder / "model.safetensors")
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_refit_is_planted_from_all_the_rows_that_it_is_trained_on(corpus, tmp_path):
+    folder = tmp_path / "model"
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED, "--refit", "true"]
+    assert run(train, arguments) == 0
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    fingerprint = load_model(str(folder)).model.config.planting_fingerprint
+    assert results["planting"]["documents"] == fingerprint["num_documents"] == results["refit"]["rows"] == 220
+
+
+def test_arguments_that_nothing_reads_are_told(corpus, tmp_path, capsys):
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(tmp_path / "model"), *SMALL_MODEL, *QUIET]
+    arguments += ["--num_train_epochs", "1", "--planting_smoothing", "1", "--rank_size", "8"]
+    assert run(train, arguments) == 0
+    assert "without effect here: planting_smoothing, rank_size\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--window", "64", "--stateful"], "'window': found 64, and texts are cut at 64 tokens"),
+        (["--stateful"], "`stateful` is about what stands before the `window`, found none"),
+        (
+            ["--encoder", "awd_lstm", "--recurrent_size", "8", "--ranked_tokens", "expected"],
+            "'ranked_tokens': found expected, and no language model to expect a token",
+        ),
+        (["--ranked_attention", "false", "--planting_control", "idf"], "'planting_control': found idf"),
+        (["--planting_fingerprint", "{}"], "unknown argument '--planting_fingerprint'"),
+    ],
+)
+def test_what_would_silently_be_something_else_is_refused_in_one_line(corpus, tmp_path, capsys, arguments, message):
+    folder = tmp_path / "model"
+    settings = ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED, "--max_length", "64"]
+    assert run(train, [*settings, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error.splitlines()[-1] and "Traceback" not in error
+
+
+def test_the_ranker_scores_what_the_language_model_of_the_run_expects(corpus, tmp_path):
+    folder = tmp_path / "model"
+    arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED, "--encoder", "awd_lstm"]
+    arguments += ["--recurrent_size", "16", "--hidden_size", "16", "--num_hidden_layers", "1", "--max_length", "64"]
+    arguments += ["--num_train_epochs", "1", "--language_model_epochs", "1", "--ranked_tokens", "expected"]
+    assert run(train, arguments) == 0
+    model = load_model(str(folder)).model
+    head = read_head(folder / "language_model")
+    assert torch.equal(model.expected.bias, head[1]) and head[1].abs().sum() > 0
+
+
+def test_two_processes_are_planted_as_one(corpus, planted, tmp_path):
+    folder = tmp_path / "two"
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port())]
+    command = [*_command(corpus, folder)[:1], *launcher, *_command(corpus, folder)[1:], *PLANTED]
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    facts = [json.loads((path / "results.json").read_text(encoding="utf-8"))["planting"] for path in (planted, folder)]
+    assert facts[0]["ranker"]["history"] == facts[1]["ranker"]["history"]
+    one, two = load_file(planted / "model.safetensors"), load_file(folder / "model.safetensors")
+    for name in ("tokens", "values"):
+        assert torch.equal(one[f"decoder.mutual_information.{name}"], two[f"decoder.mutual_information.{name}"])
+    assert load_model(str(folder)).model.config.planting_fingerprint["num_documents"] == 160

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 import yaml
 
-from hf_mlc.comparing import environments
-from hf_mlc.comparing.arms import Job, fit
+from hf_mlc.comparing import environments, one_run
+from hf_mlc.comparing.arms import Fitted, Job, fit
 from hf_mlc.comparing.arms.mutual_information import planted_sums
 from hf_mlc.comparing.arms.outside import TopLabels
 from hf_mlc.comparing.claim import ClaimData
-from hf_mlc.comparing.data import Rows, prepare_rows
+from hf_mlc.comparing.data import Rows, prepare_rows, rows_as_json
 from hf_mlc.comparing.environments import Environment, python_of
 from hf_mlc.errors import UserError
 from hf_mlc.planting.statistics import TokenLabelStore
@@ -75,6 +76,37 @@ def test_the_leak_counts_the_measured_rows_and_nothing_else_does(rows, tmp_path)
         results = json.loads((tmp_path / runner / "results.json").read_text(encoding="utf-8"))
         documents[runner] = results["planting"]["documents"]
     assert documents == {"train": 54, "leaked": 54 + 40}
+    # arms of one seed share a planting cache: neither may be given the other's statistics
+    assert len(list((tmp_path / "planting").glob("*.safetensors"))) == 2
+    config = json.loads((tmp_path / "leaked" / "config.json").read_text(encoding="utf-8"))
+    assert config["planting_fingerprint"]["num_documents"] == 54 + 40
+
+
+def test_what_an_earlier_arm_planted_is_part_of_what_a_later_one_costs(rows, tmp_path):
+    first, second = (fit(job(rows, "train", PLANTED), tmp_path / name) for name in ("first", "second"))
+    assert first.spared is None
+    assert set(second.spared) == {"seconds", "cpu_seconds"}
+
+
+def test_spared_seconds_are_added_to_those_of_training(rows, tmp_path, monkeypatch):
+    def scored(texts):
+        yield list(range(len(texts))), torch.full((len(texts), len(rows.label_space())), 0.5), None
+
+    spared = {"seconds": 1000.0, "cpu_seconds": 500.0}
+    monkeypatch.setattr(one_run, "fit", lambda job, folder: Fitted(scored, 0.5, 1, 1, 1, spared=spared))
+    where = {name: str(tmp_path / name) for name in ("model", "scores", "result")}
+    content = {
+        "runner": "train",
+        "settings": {},
+        "rows": rows_as_json(rows),
+        "seed": 0,
+        "environments": "",
+        "where": where,
+    }
+    (tmp_path / "job.json").write_text(json.dumps(content), encoding="utf-8")
+    one_run.main([str(tmp_path / "job.json")])
+    result = json.loads((tmp_path / "result").read_text(encoding="utf-8"))
+    assert 1000 <= result["train_seconds"] < 1100 and result["train_cpu_seconds"] >= 500
 
 
 def test_planted_values_are_summed_best_first():
@@ -106,3 +138,26 @@ def test_what_pip_cannot_install_is_one_line_and_leaves_no_finished_environment(
     with pytest.raises(UserError, match=r"pecos: ERROR: No matching distribution found; accepted: no-such-package"):
         python_of("xr-linear", tmp_path)
     assert not list(tmp_path.rglob(environments.READY))
+
+
+def test_a_build_that_pypi_has_not_got_is_looked_for_at_its_own_index(tmp_path, monkeypatch):
+    def pip(words, **kwargs):
+        return subprocess.CompletedProcess(words, 0 if words[-1] == "https://index" else 1, "", "ERROR: none such")
+
+    monkeypatch.setattr(environments.venv, "create", lambda place, with_pip: Path(place).mkdir(parents=True))
+    monkeypatch.setattr(environments.subprocess, "run", pip)
+    wanted = Environment("lml", ("torch==2+cpu",), index="https://index")
+    monkeypatch.setitem(environments.ENVIRONMENTS, "bigru-lwan", lambda: wanted)
+    python = python_of("bigru-lwan", tmp_path)
+    assert (python.parents[1] / environments.READY).exists()
+    # where to look is no part of what an environment is
+    assert repr(wanted) == repr(Environment("lml", ("torch==2+cpu",)))
+
+
+def test_a_python_that_makes_no_environments_is_one_line(tmp_path, monkeypatch):
+    def fail(place, with_pip):
+        raise subprocess.CalledProcessError(1, "ensurepip")
+
+    monkeypatch.setattr(environments.venv, "create", fail)
+    with pytest.raises(UserError, match=r"field 'environments': no environment .*; accepted: .*python3-venv"):
+        python_of("xr-linear", tmp_path)

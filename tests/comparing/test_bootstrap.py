@@ -58,3 +58,50 @@ def test_a_missing_seed_gives_no_interval_and_other_documents_are_an_error():
     assert bootstrap.interval("p@1", {0: run_with_hits([1, 1])}, {0: run_with_hits([1, 1])}) is None
     with pytest.raises(UserError, match="3 documents"):
         Bootstrap(2, [0], num_resamples=10).interval("p@1", {0: run_with_hits([1, 1, 1])}, {0: run_with_hits([1, 1])})
+
+
+def test_a_run_that_is_gone_is_never_taken_for_another_in_its_place_in_memory():
+    bootstrap = Bootstrap(2, [0], num_resamples=10)
+    for hits, expected in ([1, 1], 1.0), ([0, 0], 0.0), ([1, 1], 1.0):
+        assert bootstrap.interval("p@1", {0: run_with_hits(hits)}, {0: run_with_hits([0, 0])}).difference == expected
+
+
+def test_a_metric_that_needs_all_scores_has_no_interval_where_only_the_best_were_kept():
+    ids, scores = np.array([[0], [1]], np.int32), np.array([[0.9], [0.8]], np.float32)
+    pairs = np.array([[0, 1], [0, 0]], np.int32)
+    run = ResampledMetrics(RunScores(ids, scores, pairs, pairs, np.array([3, 1])))
+    bootstrap = Bootstrap(2, [0], num_resamples=10)
+    assert bootstrap.interval("ap_macro@1-5", {0: run}, {0: run}) is None
+    assert bootstrap.interval("f1_macro@1-5", {0: run}, {0: run}) is not None
+
+
+def test_intervals_of_rare_labels_hold_what_new_documents_would_give():
+    # 300 labels, each in one document of 100; one arm finds a third of the pairs, the other few
+    rng = np.random.default_rng(0)
+
+    def drawn_runs() -> tuple[ResampledMetrics, ResampledMetrics]:
+        true_NL = rng.random((50, 300)) < 0.01
+        draws_NL = rng.random(true_NL.shape)
+        none, counts = np.zeros((50, 0), np.int32), np.ones(300, int)
+        chosen = [np.stack(np.nonzero(true_NL & (draws_NL < share))).astype(np.int32) for share in (0.33, 0.05)]
+        true = np.stack(np.nonzero(true_NL)).astype(np.int32)
+        first, second = (ResampledMetrics(RunScores(none, draws_NL, pairs, true, counts)) for pairs in chosen)
+        return first, second
+
+    found = [
+        Bootstrap(50, [0], num_resamples=300, seed=n).interval("f1_macro", {0: first}, {0: second})
+        for n, (first, second) in enumerate(drawn_runs() for _ in range(150))
+    ]
+    expected = np.mean([interval.difference for interval in found])
+    held = np.mean([interval.low <= expected <= interval.high for interval in found])
+    assert held >= 0.9  # of resampled documents' own macro-F1, moved to the measured one, it was 0.76
+
+
+def test_of_many_documents_groups_are_drawn(monkeypatch):
+    hits = np.random.default_rng(1).integers(0, 2, 400).tolist()
+    runs = ({0: run_with_hits(hits)}, {0: run_with_hits([0] * 400)})
+    exact = Bootstrap(400, [0]).interval("p@1", *runs)
+    monkeypatch.setattr("hf_mlc.comparing.bootstrap.MOST_GROUPS", 100)
+    grouped = Bootstrap(400, [0]).interval("p@1", *runs)
+    assert grouped.difference == exact.difference == pytest.approx(np.mean(hits))
+    assert grouped.low == pytest.approx(exact.low, abs=0.02) and grouped.high == pytest.approx(exact.high, abs=0.02)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+from pathlib import Path
 
 import pytest
 
 from hf_mlc.auto import ARCHITECTURES
-from hf_mlc.commands.parsing import config_names
+from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
 from hf_mlc.comparing import claims
 from hf_mlc.comparing.arms import OURS, RUNNERS
 from hf_mlc.comparing.claim import find_claim
+from hf_mlc.comparing.runs import Plan
 from hf_mlc.planting.arguments import PlantingArguments
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 
@@ -59,3 +61,34 @@ def test_the_leak_never_runs_by_default():
 def test_every_runner_is_a_module_that_can_fit(runner):
     pytest.importorskip("sklearn")
     assert callable(importlib.import_module(f"hf_mlc.comparing.arms.{RUNNERS[runner]}").fit)
+
+
+def test_what_a_recipe_says_of_validation_rows_goes_for_every_arm_that_can_follow():
+    claim = find_claim("plant")
+    rule = {"refit": True, "threshold_kind": "global", "threshold_metric": "f1_micro"}
+    settings = settings_by_arm(claim, claim.own_data, {"model_type": "plant", **rule})
+    assert settings["tfidf-svm"] == {"refit": True, "threshold_kind": "global", "kind": "svm"}
+    assert settings["mi-only"] == {"refit": True, "threshold_kind": "global"}
+    assert settings["xr-linear"] == {"threshold_kind": "global"}
+    # a folder of the user's: ours trains on the validation rows too, so the linear models do
+    assert settings_by_arm(claim, claim.own_data)["tfidf-logreg"] == {"refit": True, "kind": "logistic"}
+    # what `train` does anyway is not said: it would change the hash of runs that are finished
+    assert settings_by_arm(claim, claim.data("codiesp"))["tfidf-svm"] == {"kind": "svm"}
+
+
+def settings_by_arm(claim, data, train_settings=None) -> dict[str, dict]:
+    settings = data.train_settings() if train_settings is None else train_settings
+    plan = Plan(claim, data, claim.arms, [0], [None], "test", Path(), Path(), settings, Path())
+    return {arm.name: plan.settings_of(arm) for arm in claim.arms}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_recipe_that_a_claim_names_is_there(name):
+    for data in find_claim(name).datasets:
+        assert data.train_settings()["model_type"] == name
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_what_decides_a_claim_is_among_its_differences(name):
+    claim = find_claim(name)
+    assert {(arm, other) for arm, others in claim.must_be_ahead.items() for other in others} <= set(claim.differences)

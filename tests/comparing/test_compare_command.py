@@ -33,6 +33,7 @@ def test_every_run_leaves_a_line_with_all_its_fields_and_its_scores(finished):
             line[name] > 0 for name in ("parameters", "train_seconds", "predict_ms", "model_bytes", "peak_bytes")
         )
         assert {"f1_micro", "f1_macro@1-5", "p@5"} <= line["metrics"].keys()
+        assert line["unknown_labels"] == 2  # labels of test notes that no training note has
     scores = sorted(finished.output.with_name("claims.scores").glob("*.npz"))
     assert len(scores) == 4 and RunScores.load(scores[0]).num_documents == 40
 
@@ -81,7 +82,7 @@ def test_without_the_scores_the_differences_stand_without_intervals(compared, ca
 
 def test_a_failed_run_does_not_stop_the_others(compared, tmp_path, capsys):
     bad = tmp_path / "bad.yaml"
-    bad.write_text("model_type: plant\nhidden_sise: 16\n", encoding="utf-8")
+    bad.write_text("model_type: plant\nthreshold_kind: global\nhidden_sise: 16\n", encoding="utf-8")
     arguments = [word if word != compared.arguments[4] else str(bad) for word in compared.arguments]
     assert run(compare, [*arguments, "--seeds", "1"]) == 2
     shown = capsys.readouterr()
@@ -122,3 +123,39 @@ def test_a_users_mistake_is_one_line(change, expected, compared, tmp_path, monke
 def test_a_claim_must_be_named(arguments, expected, capsys):
     assert run(compare, arguments) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_tables_of_a_file_from_elsewhere_need_neither_data_nor_the_same_settings(compared, notes, capsys):
+    lines = read_jsonl(compared.output)
+    older = {**lines[0], "settings": "0" * 12, "fingerprint": "another"}
+    compared.output.write_text("".join(json.dumps(line) + "\n" for line in [older, *lines]), encoding="utf-8")
+    empty = compared.output.parent / "elsewhere" / notes.name  # of the data nothing but the name
+    empty.mkdir(parents=True)
+    arguments = [str(empty) if word == str(notes) else word for word in compared.arguments]
+    assert run(compare, [*arguments, "--report_only"]) == 0
+    shown = capsys.readouterr()
+    assert "plant-plain      2" in shown.out and "[" in shown.out
+    assert "1 lines with other settings" in shown.err
+
+
+def test_a_line_or_scores_that_are_broken_are_one_line(compared, capsys):
+    [scores, *_] = sorted(compared.output.with_name("claims.scores").glob("*.npz"))
+    scores.write_bytes(scores.read_bytes()[:-50])
+    assert run(compare, [*compared.arguments, "--report_only"]) == 2
+    assert f"{scores}: no scores of a run" in capsys.readouterr().err
+    lines = read_jsonl(compared.output)
+    del lines[1]["metrics"]
+    compared.output.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert run(compare, [*compared.arguments, "--report_only"]) == 2
+    assert "row 2: no line of a comparison" in capsys.readouterr().err
+
+
+def test_a_size_asked_for_twice_is_one_size():
+    (args,), _, _ = parse_arguments(CompareArguments, ["--train_sizes", "50, 50,all,100,all"])
+    assert args.sizes() == [50, None, 100]
+
+
+def test_every_seed_of_unused_rows_is_measured_on_rows_of_its_own(compared, capsys):
+    arguments = [word.replace("plant-plain,tfidf-svm", "tfidf-svm,mi-only") for word in compared.arguments]
+    assert run(compare, [*arguments, "--split", "unused", "--train_sizes", "60"]) == 0
+    assert "60 unused documents, 60 training documents" in capsys.readouterr().out

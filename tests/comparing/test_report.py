@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hf_mlc.comparing.bootstrap import Interval
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData
-from hf_mlc.comparing.report import differences_table, gain_ends, means_table
+from hf_mlc.comparing.report import differences_table, gain_ends, means_table, report, verdict
+from hf_mlc.errors import UserError
 
 
 DATA = ClaimData(name="toy", folder="toy", end_points=("p@1",))
@@ -36,3 +39,30 @@ def test_the_sizes_at_which_an_arm_is_ahead_are_named():
     assert gain_ends(gains, ["p@1"]) == "toy is ahead of toy-plain in p@1, the interval clear of 0, at: 50"
     gains[50] = gains[100]
     assert gain_ends(gains, ["p@1"]).endswith("none of the sizes")
+
+
+def measured(arm: str, seed: int, value: float, rows: str) -> dict:
+    about = {"seed": seed, "fingerprint": rows, "dataset": "toy", "train_size": None, "split": "unused"}
+    return line(arm, value) | about | {"documents": 2, "settings": "0"}
+
+
+def test_seeds_that_measured_rows_of_their_own_give_differences_without_intervals(tmp_path):
+    lines = [measured("toy", 0, 0.5, "a"), measured("toy-plain", 0, 0.25, "a")]
+    lines += [measured("toy", 1, 0.5, "b"), measured("toy-plain", 1, 0.5, "b")]
+    shown = report(CLAIM, DATA, lines, tmp_path).splitlines()
+    assert shown[-1] == "every seed measured other rows: no intervals"
+    assert next(row for row in shown if row.startswith("toy - toy-plain")).split()[-1] == "+0.1250"
+    with pytest.raises(UserError, match="runs of seed 1 on different rows"):
+        report(CLAIM, DATA, [*lines[:3], measured("toy-plain", 1, 0.5, "c")], tmp_path)
+
+
+def test_the_claim_is_answered_for_each_end_point():
+    claim = Claim("toy", (), (), (), DATA, must_be_ahead={"toy": ("toy-plain", "toy-shuffled")})
+    data = ClaimData(name="toy", folder="toy", end_points=("p@1", "f1_micro"))
+    ahead, level = Interval(0.1, 0.05, 0.15, 5), Interval(0.01, -0.02, 0.04, 5)
+    rows = [("toy", "toy-plain", {"p@1": ahead, "f1_micro": ahead}), ("toy", "toy-shuffled", {"p@1": ahead})]
+    expected = "toy is ahead of toy-plain and toy-shuffled, intervals clear of 0: in p@1; not in f1_micro"
+    assert verdict(claim, data, rows) == expected
+    rows[1] = ("toy", "toy-shuffled", {"p@1": level, "f1_micro": 0.3})  # a bare difference shows nothing
+    assert verdict(claim, data, rows).endswith("clear of 0: not in p@1, f1_micro")
+    assert verdict(claim, data, rows[:1]) == ""

@@ -27,14 +27,27 @@ ENCODERS = {
     "awd_lstm": {},
     "transformer": {},
 }
+PLANTED = {
+    "planted": {"mutual_information_topk": 2, "ranked_topk": 3},
+    "planted-window": {"window": 4, "attention_mix": "learned", "mutual_information_gain": 2.0, "ranked_topk": 20},
+    "planted-expected": {"ranked_tokens": "expected", "ranked_topk": 3},
+}
 
 
-@pytest.fixture(scope="module", params=ENCODERS)
+def _tester(name: str) -> PlantModelTester:
+    encoder = "awd_lstm" if name == "planted-expected" else "bag_of_words"
+    return (
+        PlantModelTester(encoder=encoder, planted=PLANTED[name]) if name in PLANTED else PlantModelTester(encoder=name)
+    )
+
+
+@pytest.fixture(scope="module", params=[*ENCODERS, *PLANTED])
 def pair(request, tmp_path_factory):
     """A tester, its torch model and that model's graph in a session."""
-    tester = PlantModelTester(encoder=request.param)
+    tester = _tester(request.param)
     torch.manual_seed(0)
-    model = tester.model_class(tester.get_config(embedding_std=1.0, **ENCODERS[request.param])).eval()
+    model = tester.model_class(tester.get_config(embedding_std=1.0, **ENCODERS.get(request.param, {}))).eval()
+    tester.prepare(model)
     spread_out(model)
     file = tmp_path_factory.mktemp("graph") / "model.onnx"
     onnx_ir.save(traced(model), file)
@@ -79,6 +92,20 @@ def test_an_empty_document_gets_the_output_bias(pair):
     tester, model, session = pair
     logits = session(**tester.collate([()])).logits
     assert torch.allclose(logits[0], model.decoder.bias, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"window": 4, "stateful": True}, "before its window (`stateful`) can't be exported"),
+        ({"compat": "xcube"}, "`compat='xcube'` is for comparisons and can't be exported"),
+    ],
+)
+def test_what_no_graph_can_hold_is_refused_in_one_line(fields, reason):
+    tester = PlantModelTester(encoder="bag_of_words", planted=fields)
+    with pytest.raises(UserError) as refusal:
+        traced(tester.model_class(tester.get_config()).eval())
+    assert reason in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("encoder", ["gru", "transformer"])

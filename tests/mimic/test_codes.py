@@ -86,3 +86,4 @@ def test_cleaning_keeps_words_that_hold_a_letter():
     assert cleaned(text, "caml") == "given 250mg ml b_12 7_ _ __5 0x1f x9 9y a1b2"
     assert cleaned(f"{text} é", "caml") == f"{cleaned(text, 'caml')} é"  # the two ways agree
     assert cleaned(" A\r\nb ", "none") == " A\r\nb "
+    assert cleaned("Given 250mg,\n 500 ml; b_12 – café ½ ___ 3.5% 7", "edin") == "given 250mg ml b caf"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -241,3 +242,31 @@ def test_the_demos_real_tables_with_generated_notes(tmp_path):
     names = json.loads((output / "full" / "labels.json").read_text(encoding="utf-8"))
     assert {"038.9", "V58.61", "38.93"} <= set(names) and "486" in names
     assert report["data_sets"]["full"]["labels"] == report["codes"]["distinct"]
+
+
+def test_lists_that_no_data_set_reads_are_refused(tmp_path, capsys):
+    tables, lists = write_mimic3(tmp_path / "tables"), write_lists(tmp_path / "lists")
+    words = [
+        "--mimic_dir",
+        str(tables),
+        "--version",
+        "iii",
+        "--splits",
+        str(lists),
+        "--output_dir",
+        str(tmp_path / "out"),
+    ]
+    assert run(main, [*words, "--data_sets", "full", "--rare50_lists", "lists.py"]) == 2
+    assert "field 'rare50_lists': has no effect here" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hf_mlc.mimic.mimic3.write_data_set", full)
+    tables, lists = write_mimic3(tmp_path / "tables"), write_lists(tmp_path / "lists")
+    words = ["--mimic_dir", str(tables), "--version", "iii", "--splits", str(lists)]
+    assert run(main, [*words, "--output_dir", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("hf-mlc: error: no space left on the disk")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lists", "tables"]

@@ -105,7 +105,8 @@ def test_the_notes_may_lie_in_a_folder_of_their_own(tmp_path):
         (["--data_sets", "full"], "field 'data_sets': found 'full'; accepted: icd9, icd10"),
         (["--min_count", "0"], "field 'min_count': found 0"),
         (["--min_count", "99"], "no note with a code of icd9 that 99 notes have"),
-        (["--clean", "edin"], "field 'clean': found 'edin'; accepted: caml, none"),
+        (["--clean", "laat"], "field 'clean': found 'laat'; accepted: caml, edin, none"),
+        (["--seed", "3", "--splits", "lists"], "field 'seed': has no effect here"),
         (["--version", "v"], "field 'version': found 'v'; accepted: iii, iv"),
         (["--version", "iii"], "field 'splits': is missing"),
         (["--mimic_dir", "/nowhere"], "/nowhere, field 'mimic_dir': no such folder"),
@@ -119,3 +120,11 @@ def test_what_cannot_be_done_is_one_line(tmp_path, capsys, words, fragment):
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("hf-mlc: error: ") and fragment in line
     assert not output.exists()
+
+
+def test_the_blanks_that_stand_for_names_are_no_words_unless_cleaned_as_caml_cleans(tmp_path):
+    source = tables(tmp_path / "iv", more_notes=[discharge(1, 1001, "Mr. ___ of ___ came on ___.", 2)])
+    prepared(tmp_path / "edin", source, "--data_sets", "icd10", "icd10")
+    assert all_rows(tmp_path / "edin" / "out" / "icd10")["1-DS-2"]["text"] == "mr of came on"
+    prepared(tmp_path / "caml", source, "--data_sets", "icd10", "--clean", "caml")
+    assert all_rows(tmp_path / "caml" / "out" / "icd10")["1-DS-2"]["text"] == "mr ___ of ___ came on ___"

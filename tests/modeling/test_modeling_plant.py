@@ -17,6 +17,7 @@ ENCODERS = ("bag_of_words", "convolution", "gru", "lstm", "awd_lstm", "transform
 
 PLANTED = (
     PlantModelTester(encoder="convolution", planted={"stored_tokens": 20, "mutual_information_topk": 2, "ranked_topk": 3}),
+    PlantModelTester(encoder="awd_lstm", planted={"ranked_tokens": "expected", "ranked_topk": 3}),
     PlantModelTester(encoder="bag_of_words", planted={"attention_mix": "learned", "window": 4, "stateful": True, "chunk_length": 2, "state_topk": 5}),
 )  # fmt: skip
 
@@ -95,7 +96,8 @@ class TestPlant(MultiLabelModelTesterMixin):
             chosen = torch.arange(tester.num_labels)
             weights = model.token_weights(chosen, **batch)
             if tester.planted:  # several attentions together: their sum isn't 1
-                used = model._read(chosen, batch["input_ids"], batch["attention_mask"], None, None)[1]
+                read = model._read(chosen, batch["input_ids"], batch["attention_mask"], None, None)
+                used = model.decoder.attention_weights(*read)
                 torch.testing.assert_close(weights, used / used.sum(dim=2, keepdim=True))
                 weights = used
             context = weights @ output.hidden_states[-1]

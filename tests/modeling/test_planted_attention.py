@@ -153,6 +153,20 @@ def test_the_gain_adds_what_was_counted_to_the_logit():
     with torch.no_grad():
         difference = gained(ids).logits - plain(ids).logits
     torch.testing.assert_close(difference, torch.tensor([[4 * (0.5 + 0.25), 0.0, 0.0, 0.0]]))
+    with torch.no_grad():
+        more = gained.token_contributions(torch.arange(L), ids) - plain.token_contributions(torch.arange(L), ids)
+    torch.testing.assert_close(more[0, 0], torch.tensor([0.0, 4 * 0.25, 4 * 0.5, 0.0]))
+    assert more[0, 1:].abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("ask", ["token_weights", "token_contributions", "label_logits", "predict_topk"])
+def test_word_vectors_alone_are_refused_in_one_line(ask):
+    model, vectors = PlantForMultiLabelClassification(config()).eval(), torch.randn(1, 3, 8)
+    with pytest.raises(ValueError, match="looks tokens up by their `input_ids`, and none were given"):
+        if ask == "predict_topk":
+            model.predict_topk({"inputs_embeds": vectors}, k=1)
+        else:
+            getattr(model, ask)(torch.tensor([0]), inputs_embeds=vectors)
 
 
 # -- the decoder that remembers ---------------------------------------------------------------------------------------
@@ -237,6 +251,8 @@ def test_every_part_can_be_switched_off(fields, parts):
         ({"ranked_topk": 0}, "`ranked_topk` must be 1 or more"),
         ({"window": 0}, "`window` must be 1 or more"),
         ({"state_gradient_chunks": -1}, "must not be negative"),
+        ({"stateful": True}, "`stateful` is about what stands before the `window`, found none"),
+        ({"window": 3, "state_gradient_chunks": 2}, "`state_gradient_chunks` is of `stateful`, found 2 alone"),
         ({"planting": "seeds"}, "planting"),
     ],
 )  # fmt: skip

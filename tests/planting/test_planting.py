@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import datasets
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
-from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.arguments import PlantingArguments, without_effect
 from hf_mlc.planting.planting import freeze_planted, plant
 
 
@@ -162,3 +164,50 @@ def test_what_was_planted_once_is_planted_again_from_the_cache(rows, tmp_path):
     planted(rows, **settings, seed=3)
     planted(rows, **settings, planting_control="permuted_labels")
     assert len(list((tmp_path / "cache").iterdir())) == 4 and file.exists()
+
+
+def test_texts_cut_at_another_length_are_not_planted_from_the_same_file(rows, tmp_path):
+    tokenizer, dataset, space = rows
+    settings = {"planting_cache": str(tmp_path)}
+    planted(rows, **settings)
+    short = dataset.map(lambda row: {"input_ids": row["input_ids"][:1]})
+    cut, _ = planted((tokenizer, short, space), **settings)
+    fresh, _ = planted((tokenizer, short, space))
+    assert torch.equal(cut.decoder.mutual_information.tokens, fresh.decoder.mutual_information.tokens)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_broken_file_of_the_cache_is_one_line(rows, tmp_path):
+    settings = {"planting_cache": str(tmp_path)}
+    planted(rows, **settings)
+    file = next(tmp_path.iterdir())
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"planting_cache.*can't be read"):
+        planted(rows, **settings)
+
+
+@pytest.mark.parametrize("control", ["idf", "random_ranker"])
+@pytest.mark.parametrize("fields", [{"planting": "pretrain"}, {"ranked_attention": False}])
+def test_a_control_that_stands_in_for_nothing_is_refused(rows, control, fields):
+    with pytest.raises(UserError, match=f"'planting_control': found {control}, and no ranked attention"):
+        planted(rows, fields=fields, planting_control=control)
+
+
+@pytest.mark.parametrize(
+    ("fields", "unread"),
+    [
+        ({"planting": "none"}, ["planting_kind", "pretrain_epochs", "rank_size", "ranker_epochs"]),
+        ({"planting": "attention"}, ["pretrain_epochs"]),
+        ({"planting": "attention", "ranked_attention": False}, ["pretrain_epochs", "rank_size", "ranker_epochs"]),
+        ({"planting": "pretrain"}, ["rank_size", "ranker_epochs"]),
+    ],
+)
+def test_arguments_that_nothing_reads_are_named(fields, unread):
+    given = ["hidden_size", "planting", "planting_kind", "pretrain_epochs", "rank_size", "ranker_epochs"]
+    assert without_effect(given, PlantConfig(**fields)) == unread
+    assert without_effect(given, None) == ["planting_kind", "pretrain_epochs", "rank_size", "ranker_epochs"]
+
+
+def test_every_argument_on_planting_is_known_to_be_read_by_something():
+    names = {item.name for item in dataclasses.fields(PlantingArguments)} - {"planting_cache"}
+    assert set(without_effect(names, None)) == names

@@ -17,7 +17,7 @@ from tests.mimic.generated import read_rows
 
 DOCUMENTS = {
     "trn": [
-        {"uid": "a1", "title": "Fisheries", "content": "Quotas\nof herring.", "target_ind": [2, 0], "target_rel": [1.0, 1.0]},
+        {"uid": "a1", "title": "Fisheries", "content": "Quotas\nof herring.", "target_ind": [2, 0, 2], "target_rel": [1.0, 1.0, 1]},
         {"uid": "a2", "title": "", "content": "No label.", "target_ind": []},
         {"uid": "a3", "content": "One of two.", "target_ind": [0, 1], "target_rel": [1.0, 0.0]},
     ],
@@ -96,6 +96,7 @@ def changed(**values) -> dict:
         ({"target_ind": ["fish"]}, "row 2, field 'target_ind': found 'fish'"),
         ({"target_ind": None}, "row 2, field 'target_ind': found None"),
         ({"target_rel": [1.0, 1.0]}, "row 2, field 'target_rel': found [1.0, 1.0]"),
+        ({"target_rel": ["1"]}, "row 2, field 'target_rel': found ['1']"),
         ({"content": 7}, "row 2, field 'content': found 7; accepted: a string"),
     ],
 )

@@ -50,6 +50,8 @@ class Fitted:
         facts (`dict`): what else is worth a line: chosen settings, epochs.
         versions (`dict[str, str]`): of outside packages.
         predict_seconds: the seconds that scoring took, where the clock of this process would count another's start.
+        spared (`dict`, *optional*): `seconds` and `cpu_seconds` of work that an earlier arm did for this one as well; they
+            belong to what fitting it costs.
     """
 
     score: Callable[[Sequence[str]], Scored]
@@ -60,9 +62,16 @@ class Fitted:
     facts: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     predict_seconds: Callable[[], float] | None = None
+    spared: dict[str, float] | None = None
 
 
 OURS = ("train", "leaked")  # what is given the data set's recipe
+REFITTING = (
+    "tfidf",
+    "mutual-information",
+)  # what else can be fitted anew with the validation rows once they have chosen
+# what a recipe may say of how validation rows are used, and what `train` does unless it is said: it goes for every arm
+VALIDATION_RULE = {"threshold_kind": "auto", "threshold_metric": "f1_micro", "refit": False}
 # the modules of this package; imported when one of their arms runs, in that run's process
 RUNNERS = {
     "train": "ours",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hf_mlc.commands.running import write_json
 from hf_mlc.comparing.arms import Fitted, Job
 from hf_mlc.comparing.arms.outside import Program, fit_outside
@@ -46,5 +44,5 @@ def fit(job: Job, folder: Path) -> Fitted:
         write_json(file, {"texts": rows["text"][:], "labels": ids})
         return str(file)
 
-    files = {"train": labelled("train"), "validation": labelled("validation"), "threads": torch.get_num_threads()}
+    files = {"train": labelled("train"), "validation": labelled("validation")}
     return fit_outside(job, program, inputs_of, settings={**SETTINGS, **job.settings}, fit_inputs=files)

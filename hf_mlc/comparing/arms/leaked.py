@@ -10,6 +10,7 @@ from pathlib import Path
 import datasets
 
 from hf_mlc.comparing.arms import Fitted, Job, ours
+from hf_mlc.data import fingerprint as rows_fingerprint
 from hf_mlc.planting import step
 
 
@@ -18,7 +19,7 @@ def fit(job: Job, folder: Path) -> Fitted:
     space, measured = job.rows.label_space(), job.rows.read_measured()
     honest = step.plant
 
-    def plant(model, rows, tokenizer, *args, **kwargs):
+    def plant(model, rows, tokenizer, *args, fingerprint, **kwargs):
         rows = rows.with_format(None)
         max_length = tokenizer.model_max_length
         counted = {
@@ -27,7 +28,10 @@ def fit(job: Job, folder: Path) -> Fitted:
             "label_ids": rows["label_ids"][:]
             + [space.encode_known(labels)[0].tolist() for labels in measured["labels"]],
         }
-        return honest(model, datasets.Dataset.from_dict(counted), tokenizer, *args, **kwargs)
+        # the planting cache goes by the fingerprint: under that of the training rows alone, honest arms would be given these
+        # statistics, and this arm theirs
+        known = {**fingerprint, "num_documents": len(counted["input_ids"]), "leaked": rows_fingerprint(measured)}
+        return honest(model, datasets.Dataset.from_dict(counted), tokenizer, *args, fingerprint=known, **kwargs)
 
     step.plant = plant
     try:

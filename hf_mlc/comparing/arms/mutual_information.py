@@ -22,9 +22,10 @@ TEXTS_AT_ONCE = 500
 
 def fit(job: Job, folder: Path) -> Fitted:
     """Counts the training rows. Settings: those of `token_label_store`, and `best`, how many tokens count, and `refit`, as of
-    `train`: once thresholds are chosen, the validation rows are counted as well."""
+    `train`: once thresholds are chosen, the validation rows are counted as well; `threshold_kind`, `threshold_metric`."""
     settings = dict(job.settings)
     best, refit = settings.pop("best", BEST), settings.pop("refit", False)
+    kind, metric = settings.pop("threshold_kind", "auto"), settings.pop("threshold_metric", "f1_micro")
     space, train, validation = job.rows.label_space(), job.rows.read("train"), job.rows.read("validation")
     tokenizer = train_tokenizer(train["text"][:])
 
@@ -40,7 +41,7 @@ def fit(job: Job, folder: Path) -> Fitted:
         return np.minimum(planted_sums(store, _presence(tokenizer, texts), best) / largest, 1)
 
     true_ids = [space.encode_known(labels)[0] for labels in validation["labels"]]
-    rule = chosen_rule(scores(validation["text"][:]), true_ids, space, kind="auto", metric="f1_micro", seed=job.seed)
+    rule = chosen_rule(scores(validation["text"][:]), true_ids, space, kind=kind, metric=metric, seed=job.seed)
     if refit:
         store = counted(datasets.concatenate_datasets([train, validation]))
 

@@ -60,6 +60,7 @@ def fit(job: Job, folder: Path) -> Fitted:
             "validation": _few(results["validation"]),
             **({"planting": results["planting"]} if results.get("planting") else {}),
         },
+        spared=(results.get("planting") or {}).get("from_cache"),
     )
 
 

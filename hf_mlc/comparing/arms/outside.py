@@ -102,10 +102,12 @@ def fit_outside(
         job ([`Job`]): of the run.
         program ([`Program`]): what fits and predicts.
         inputs_of: given texts and a name, writes them for the program; returns what it is told of them.
-        settings (`dict`): of the program.
+        settings (`dict`): of the program; `threshold_kind` and `threshold_metric`, as of `train`, are taken out of them.
         extra_bytes (`int`, *optional*, defaults to 0): of what prediction needs besides the program's model.
         fit_inputs (`dict`): what `fit` is told besides.
     """
+    settings = dict(settings)
+    kind, metric = settings.pop("threshold_kind", "auto"), settings.pop("threshold_metric", "f1_micro")
     space = job.rows.label_space()
     common = {"top_k": num_asked(len(space)), "num_labels": len(space), "seed": job.seed, "settings": settings}
     answer = program.run("fit", **common, **fit_inputs)
@@ -121,9 +123,9 @@ def fit_outside(
     found = predicted(validation["text"][:], "validation")
     true_ids = [space.encode_known(labels)[0] for labels in validation["labels"]]
     if found.dense_NL is not None:
-        rule = chosen_rule(found.dense_NL, true_ids, space, kind="auto", metric="f1_micro", seed=job.seed)
+        rule = chosen_rule(found.dense_NL, true_ids, space, kind=kind, metric=metric, seed=job.seed)
     else:
-        rule = chosen_shortlist_rule(found.batches(), true_ids, space, metric="f1_micro", seed=job.seed)
+        rule = chosen_shortlist_rule(found.batches(), true_ids, space, metric=metric, seed=job.seed)
     return Fitted(
         score=lambda texts: predicted(texts, "measured").batches(),
         thresholds=rule.thresholds,

@@ -1,0 +1,103 @@
+"""Sentences of the card about what a PLANT model was planted with, and what that is worth knowing about."""
+
+from __future__ import annotations
+
+from hf_mlc.cards.facts import CardFacts
+
+
+# by `planting_control`: what stands in the place of the statistics
+CONTROLS = {
+    "permuted_labels": "every label was planted with the statistics of another label",
+    "idf": "every label was planted with the same tokens, the rarest ones",
+    "random_ranker": "the ranker that was planted has learned nothing",
+}
+NO_COMPARISON = "Results of the paper say nothing about this model, nor the other way round."
+
+
+def planting_paragraph(facts: CardFacts) -> str | None:
+    """What of the paper's own idea is in the model, and from which rows; `None` for another architecture."""
+    planting = getattr(facts.config, "planting", None)
+    if planting is None:
+        return None
+    if planting == "none":
+        return (
+            "It does **not** hold the paper's own idea: the attention is learned from a random start, not planted from "
+            f"mutual information and learning to rank, and there is no inattention{_no_state(facts)}. {NO_COMPARISON}"
+        )
+    sentences = [_attention(facts) if planting == "attention" else _two_stages(facts), _counted(facts)]
+    if planting == "attention":
+        sentences.append(_window(facts))
+    sentences += [_control(facts), NO_COMPARISON]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _attention(facts: CardFacts) -> str:
+    """The planted parts."""
+    config, parts = facts.config, []
+    if config.mutual_information_attention:
+        parts.append(
+            f"the {config.mutual_information_topk} best places of the tokens with most mutual information with the label"
+        )
+    if config.ranked_attention:
+        read = "that an AWD-LSTM expects next" if config.ranked_tokens == "expected" else "of the document"
+        parts.append(
+            f"the {config.ranked_topk} best of a ranker over the tokens {read}, learned offline and{_frozen(facts)} trained on"
+        )
+    beside = (
+        "Beside a learned attention it has a planted one" if config.learned_attention else "Its attention is planted"
+    )
+    if not parts:
+        return "Planting was asked for, and both planted attentions are switched off: the attention is learned alone."
+    text = f"{beside}: {'; '.join(parts)}."
+    if config.compat == "xcube":
+        text += ' Its arithmetic is that of the authors\' code (`compat="xcube"`), for comparison with it.'
+    return text
+
+
+def _frozen(facts: CardFacts) -> str:
+    return " not" if facts.results.get("recipe", {}).get("planting_freeze") else ""
+
+
+def _two_stages(facts: CardFacts) -> str:
+    """The form with a ranking stage."""
+    found = facts.results.get("planting", {}).get("ranking") or {}
+    text = "It is of the paper's two-stage form: encoder and label queries first learned to rank the documents' tokens by their "
+    text += "mutual information with the labels, then to classify."
+    before, after = found.get("ndcg@15_before"), found.get("ndcg@15_after")
+    if before is not None and after is not None:
+        text += f" On documents that the first stage was not trained on, its nDCG@15 went from {before:.3f} to {after:.3f}."
+    return text
+
+
+def _counted(facts: CardFacts) -> str:
+    """Which rows the statistics are of."""
+    fingerprint = facts.config.planting_fingerprint
+    if not fingerprint:
+        return "<!-- rows that the planted statistics are of: unknown -->"
+    text = (
+        f"Its statistics are of the {fingerprint['num_documents']:,} documents that it was trained on and of no others"
+    )
+    if facts.results.get("refit"):
+        text += ", validation rows among them"
+    return f"{text} (fingerprint `{fingerprint['rows']}`)."
+
+
+def _window(facts: CardFacts) -> str:
+    config = facts.config
+    if config.window is None:
+        return ""
+    text = f"Labels read the last {config.window:,} tokens"
+    return f"{text}, and the decoder hands on a state from what stands before them." if config.stateful else f"{text}."
+
+
+def _control(facts: CardFacts) -> str:
+    """Whether this is the real thing."""
+    planted = facts.results.get("planting") or {}
+    control = planted.get("control") or facts.results.get("recipe", {}).get("planting_control", "none")
+    if control == "none":
+        return ""
+    return f"**This model is a control, made to measure what planting is worth: {CONTROLS[control]} (`{control}`).**"
+
+
+def _no_state(facts: CardFacts) -> str:
+    return "" if facts.config.stateful else " and no stateful decoder"

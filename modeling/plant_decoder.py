@@ -1,0 +1,121 @@
+"""PLANT's decoder: every label's view of a document, and the logit that it reads out of it.
+
+Shape legend: B documents, T tokens, L labels, D hidden width, S chosen labels, K top labels.
+"""
+
+import torch
+from torch import nn
+
+from .configuration_plant import PlantConfig
+from .label_attention import label_attention, label_attention_weights
+from .planted_attention import KeptTokens, MutualInformationAttention, RankedAttention, TokenIndex
+
+
+class PlantLabelDecoder(nn.Module):
+    """Label-wise attention and read-out: `logit_l = w_l . sum_t a_lt h_t + b_l`.
+
+    `a_l` is `softmax_t(e_l . h_t)`, to which planted attentions are added where the configuration has them.
+    """
+
+    def __init__(self, config: PlantConfig):
+        super().__init__()
+        self.attention_implementation = config.attention_implementation
+        self.attention_block_size = config.attention_block_size
+        self.vocab_size = config.vocab_size
+        planted = config.planting == "attention"
+        shape_LD = (config.num_labels, config.hidden_size)
+        self.query = nn.Parameter(torch.empty(shape_LD)) if config.learned_attention or not planted else None  # e
+        uses_values, uses_ranks = config.mutual_information_attention, config.ranked_attention
+        self.mutual_information = MutualInformationAttention(config) if planted and uses_values else None
+        self.ranked = RankedAttention(config) if planted and uses_ranks else None
+        num_attentions = sum(part is not None for part in (self.query, self.mutual_information, self.ranked))
+        has_mix = planted and config.attention_mix == "learned"
+        self.mix = nn.Parameter(torch.empty(num_attentions)) if has_mix else None
+        has_gain = self.mutual_information is not None and config.mutual_information_gain is not None
+        self.gain = nn.Parameter(torch.empty(config.num_labels)) if has_gain else None
+        self.weight = nn.Parameter(torch.empty(shape_LD))  # w, "boost" in the authors' code
+        self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
+
+    @property
+    def is_planted(self) -> bool:
+        """Whether token ids are needed, beside token vectors."""
+        return self.mutual_information is not None or self.ranked is not None
+
+    def forward(
+        self,
+        hidden_BTD: torch.Tensor,
+        mask_BT: torch.Tensor,
+        rows: slice | torch.LongTensor = slice(None),
+        input_ids_BT: torch.LongTensor | None = None,
+        ranked_ids_BT: torch.LongTensor | None = None,
+    ) -> torch.Tensor:
+        """Logits `(B, L)`, or those of the labels in `rows`; planted attention reads the token ids.
+
+        Args:
+            hidden_BTD, mask_BT: token vectors, and which of them are text.
+            rows (`slice` or `torch.LongTensor`, *optional*): labels; all of them if not given.
+            input_ids_BT (`torch.LongTensor`, *optional*): the tokens that planted attention looks up.
+            ranked_ids_BT (`torch.LongTensor`, *optional*): those that its ranker scores; the same if not given.
+        """
+        contexts = []
+        if self.query is not None:
+            learned_BLD = label_attention(
+                self.query[rows],
+                hidden_BTD,
+                hidden_BTD,
+                mask_BT,
+                implementation=self.attention_implementation,
+                block_size=self.attention_block_size,
+            )
+            contexts.append(learned_BLD)
+        bias_BL = self.bias[rows]
+        for kept in self.planted(mask_BT, rows, input_ids_BT, ranked_ids_BT):
+            contexts.append(kept.context(hidden_BTD).to(hidden_BTD.dtype))
+            if kept.values is not None and self.gain is not None:
+                bias_BL = bias_BL + self.gain[rows] * kept.values.sum(dim=2).to(hidden_BTD.dtype)
+        if self.mix is not None:
+            contexts = [weight * context for weight, context in zip(self.mix, contexts, strict=True)]
+        return (sum(contexts) * self.weight[rows]).sum(dim=-1) + bias_BL
+
+    def planted(self, mask_BT, rows, input_ids_BT, ranked_ids_BT=None) -> list[KeptTokens]:
+        """What the planted attentions keep of the document for the labels in `rows`; empty where there are none."""
+        if not self.is_planted:
+            return []
+        index = TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size)
+        kept = []
+        if self.mutual_information is not None:
+            kept.append(self.mutual_information(index, rows))
+        if self.ranked is not None:
+            if ranked_ids_BT is not None:
+                input_ids_BT, index = ranked_ids_BT, TokenIndex.of(ranked_ids_BT, mask_BT, self.vocab_size)
+            kept.append(self.ranked(index, input_ids_BT, mask_BT, rows))
+        return kept
+
+    def attention_weights(
+        self, hidden_BTD, mask_BT, chosen_ids_S, input_ids_BT=None, ranked_ids_BT=None
+    ) -> torch.FloatTensor:
+        """The weights that the tokens have in the chosen labels' contexts, of all attentions together, `(B, S, T)`."""
+        weights = []
+        if self.query is not None:
+            weights.append(label_attention_weights(self.query[chosen_ids_S], hidden_BTD, mask_BT))
+        for kept in self.planted(mask_BT, chosen_ids_S, input_ids_BT, ranked_ids_BT):
+            weights.append(kept.dense(mask_BT.shape[1]))
+        if self.mix is not None:
+            weights = [weight * source for weight, source in zip(self.mix, weights, strict=True)]
+        return sum(weights)
+
+    def contributions(self, hidden_BTD, mask_BT, chosen_ids_S, input_ids_BT=None, ranked_ids_BT=None) -> torch.Tensor:
+        """What each token adds to the chosen labels' logits, `(B, S, T)`; their sum and the bias are the logit."""
+        weights_BST = self.attention_weights(hidden_BTD, mask_BT, chosen_ids_S, input_ids_BT, ranked_ids_BT)
+        shares_BST = weights_BST * (self.weight[chosen_ids_S] @ hidden_BTD.transpose(1, 2))
+        if self.gain is None:
+            return shares_BST
+        kept = self.mutual_information(TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size), chosen_ids_S)
+        counted_BST = kept._replace(weights=kept.values).dense(mask_BT.shape[1])
+        return shares_BST + self.gain[chosen_ids_S][:, None] * counted_BST
+
+    def state_after(self, logits_BL: torch.Tensor, top_k: int) -> torch.Tensor:
+        """What a chunk read before the window hands on: the probabilities of its K best labels, 0 for all others."""
+        scores_BL = logits_BL.sigmoid()
+        best_BK = scores_BL.topk(min(top_k, scores_BL.shape[1]), dim=1).indices
+        return torch.zeros_like(scores_BL).scatter(1, best_BK, scores_BL.gather(1, best_BK))
