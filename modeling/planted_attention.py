@@ -149,7 +149,7 @@ class MutualInformationAttention(nn.Module):
         step = len(tokens_LK) if _exporting() else max(1, BLOCK_CELLS // (batch_size * width))
         blocks = [
             self._block(index, tokens_LK[start : start + step], values_LK[start : start + step])
-            for start in range(0, len(tokens_LK), step)
+            for start in range(0, max(1, len(tokens_LK)), step)  # of no labels, one empty block
         ]
         return KeptTokens(*(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True)))
 
@@ -198,7 +198,7 @@ class RankedAttention(nn.Module):
             cells = input_ids_BT.shape[0] * max(candidates[0].shape[1], self.top_k * token_factors_BTR.shape[2])
             step = len(label_factors_LR) if _exporting() else max(1, BLOCK_CELLS // max(1, cells))
             blocks = []
-            for start in range(0, len(label_factors_LR), step):
+            for start in range(0, max(1, len(label_factors_LR)), step):  # of no labels, one empty block
                 factors_lR = label_factors_LR[start : start + step].float()
                 places_Blk, found_Blk = self._choose(token_factors_BTR, token_bias_BT, factors_lR, candidates, index)
                 inputs = (token_factors_BTR, token_bias_BT, factors_lR, places_Blk, found_Blk)

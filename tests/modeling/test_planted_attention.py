@@ -120,6 +120,14 @@ def test_blocks_of_labels_change_nothing(monkeypatch):
     torch.testing.assert_close(ranker(index, ids, mask).dense(7), whole[1])
 
 
+def test_no_labels_are_given_no_places():
+    ids, mask = documents([3, 1, 3], [8, 8])
+    index, none = TokenIndex.of(ids, mask, V), torch.zeros(0, dtype=torch.long)
+    for kept in (MutualInformationAttention(config())(index, none), ranked(3)(index, ids, mask, none)):
+        assert kept.dense(3).shape == (2, 0, 3)
+        assert kept.context(torch.ones(2, 3, 5)).shape == (2, 0, 5)
+
+
 def test_the_context_is_the_weighted_sum_of_the_token_vectors_with_its_gradients():
     ids, mask = documents([3, 1, 3, 3, 2, 9, 4], [8, 8, 1])
     part, hidden = ranked(3), torch.randn(2, 7, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
