@@ -219,10 +219,8 @@ def test_a_patient_in_two_splits_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.real_data
-def test_the_demos_real_tables_with_generated_notes(tmp_path):
-    demo = Path(__file__).parents[3] / "shared" / "data" / "mimic3-demo"
-    if not demo.is_dir():
-        pytest.skip(f"{demo} is not here")
+def test_the_demos_real_tables_with_generated_notes(tmp_path, real_data):
+    demo = real_data("mimic3-demo")
     from hf_mlc.mimic.tables import read_table
 
     columns = ("subject_id", "hadm_id")

@@ -23,11 +23,8 @@ from tests.mimic.generated import LISTS, write_lists
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["full", "50"])
-def test_camls_own_lists_have_the_published_sizes(name):
-    folder = Path(__file__).parents[3] / "shared" / "data" / "caml-mimic-ids"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not here")
-    lists = read_caml_lists(folder, name)
+def test_camls_own_lists_have_the_published_sizes(name, real_data):
+    lists = read_caml_lists(real_data("caml-mimic-ids"), name)
     assert {split: len(ids) for split, ids in lists.items()} == {split: PUBLISHED[name][split] for split in lists}
 
 
