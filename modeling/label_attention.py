@@ -43,6 +43,11 @@ EAGER_SCORES = 2**20
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
+def exporting() -> bool:
+    """Whether a graph is made that will be run elsewhere, for any sizes of batch and document."""
+    return _is_exporting() or torch.onnx.is_in_onnx_export()
+
+
 def label_attention(
     query_LD: Tensor,
     keys_BTD: Tensor,
@@ -133,7 +138,7 @@ def label_attention_weights(
 
 
 def _choose_implementation(query_LD: Tensor, keys_BTD: Tensor, values_BTE: Tensor) -> str:
-    if _is_exporting() or torch.onnx.is_in_onnx_export() or torch.jit.is_tracing():
+    if exporting() or torch.jit.is_tracing():
         return "eager"
     if keys_BTD.device.type != "cpu" or keys_BTD.shape[2] == values_BTE.shape[2]:
         return "sdpa"

@@ -25,16 +25,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from .label_attention import exporting
+
 
 # cells of the largest tensor of one block of labels: 16 MB in float32
 BLOCK_CELLS = 2**22
-# torch 2.6 can't tell an export from a compilation
-_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-
-
-def _exporting() -> bool:
-    """Whether a graph is made that will be run elsewhere, for any sizes of batch and document."""
-    return _is_exporting() or torch.onnx.is_in_onnx_export()
 
 
 class TokenIndex(NamedTuple):
@@ -77,7 +72,7 @@ class TokenIndex(NamedTuple):
         counts_BlK = self.counts.gather(1, flat).view(shape_BlK)
         ends_BlK = counts_BlK.cumsum(dim=2, dtype=torch.int32)
         slots_k = torch.arange(k, device=flat.device, dtype=torch.int32)
-        if _exporting():  # ONNX has no binary search
+        if exporting():  # ONNX has no binary search
             columns_Blk = (ends_BlK[..., None] <= slots_k).sum(dim=2)
         else:
             columns_Blk = torch.searchsorted(ends_BlK, slots_k.expand(*shape_BlK[:2], k).contiguous(), right=True)
@@ -105,7 +100,7 @@ class KeptTokens(NamedTuple):
         """The weighted sum of the token vectors, `(B, L, D)`, in float32; gradients reach weights and vectors."""
         batch_size, num_tokens, width = hidden_BTD.shape
         values = hidden_BTD.to(self.weights.dtype)
-        if _exporting():
+        if exporting():
             gathered = values[:, None].expand(-1, self.places.shape[1], -1, -1)
             gathered = gathered.gather(2, self.places[..., None].expand(-1, -1, -1, width))
             return (gathered * self.weights[..., None]).sum(dim=2)
@@ -146,7 +141,7 @@ class MutualInformationAttention(nn.Module):
         """The kept tokens of the labels in `rows`."""
         tokens_LK, values_LK = self.tokens[rows], self.values[rows]
         batch_size, width = index.order.shape[0], max(1, tokens_LK.shape[1])
-        step = len(tokens_LK) if _exporting() else max(1, BLOCK_CELLS // (batch_size * width))
+        step = len(tokens_LK) if exporting() else max(1, BLOCK_CELLS // (batch_size * width))
         blocks = [
             self._block(index, tokens_LK[start : start + step], values_LK[start : start + step])
             for start in range(0, max(1, len(tokens_LK)), step)  # of no labels, one empty block
@@ -196,11 +191,16 @@ class RankedAttention(nn.Module):
             token_factors_BTR = F.embedding(input_ids_BT, self.token_factors).float()
             token_bias_BT = self.token_bias[input_ids_BT].float()
             cells = input_ids_BT.shape[0] * max(candidates[0].shape[1], self.top_k * token_factors_BTR.shape[2])
-            step = len(label_factors_LR) if _exporting() else max(1, BLOCK_CELLS // max(1, cells))
+            places_BU = candidates[0]
+            factors_BUR = token_factors_BTR.detach().gather(
+                1, places_BU[..., None].expand(-1, -1, token_factors_BTR.shape[2])
+            )
+            bias_B1U = token_bias_BT.detach().gather(1, places_BU)[:, None]
+            step = len(label_factors_LR) if exporting() else max(1, BLOCK_CELLS // max(1, cells))
             blocks = []
             for start in range(0, max(1, len(label_factors_LR)), step):  # of no labels, one empty block
                 factors_lR = label_factors_LR[start : start + step].float()
-                places_Blk, found_Blk = self._choose(token_factors_BTR, token_bias_BT, factors_lR, candidates, index)
+                places_Blk, found_Blk = self._choose(factors_BUR, bias_B1U, factors_lR, candidates, index)
                 inputs = (token_factors_BTR, token_bias_BT, factors_lR, places_Blk, found_Blk)
                 # the factors of the kept tokens, R numbers a weight, are gathered again in the backward pass
                 recompute = torch.is_grad_enabled() and not torch.compiler.is_compiling()
@@ -227,14 +227,13 @@ class RankedAttention(nn.Module):
         return places_BU, torch.where(exists_BU, input_ids_BT.gather(1, places_BU), no_token), exists_BU
 
     @torch.no_grad()
-    def _choose(self, token_factors_BTR, token_bias_BT, factors_lR, candidates, index):
+    def _choose(self, factors_BUR, bias_B1U, factors_lR, candidates, index):
         """The places that the labels of one block keep, `(B, l, k)`, and which of them exist."""
-        places_BU, tokens_BU, exists_BU = candidates
-        factors_BUR = token_factors_BTR.gather(1, places_BU[..., None].expand(-1, -1, token_factors_BTR.shape[2]))
-        scores_BlU = factors_lR @ factors_BUR.transpose(1, 2) + token_bias_BT.gather(1, places_BU)[:, None]
+        _, tokens_BU, exists_BU = candidates
+        scores_BlU = factors_lR @ factors_BUR.transpose(1, 2) + bias_B1U
         scores_BlU.masked_fill_(~exists_BU[:, None], float("-inf"))
         number = self.top_k
-        if _exporting():  # whether a document has so many tokens is known only when the graph is run
+        if exporting():  # whether a document has so many tokens is known only when the graph is run
             scores_BlU = F.pad(scores_BlU, (0, number), value=float("-inf"))
             tokens_BU = F.pad(tokens_BU, (0, number), value=index.counts.shape[1] - 1)
         best_Blk = scores_BlU.topk(min(number, scores_BlU.shape[2]), dim=2).indices

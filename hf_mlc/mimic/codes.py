@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hf_mlc.errors import UserError
-from hf_mlc.mimic.tables import read_table, whole_number
+from hf_mlc.mimic.tables import admission_of, read_table, whole_number
 
 
 DIAGNOSIS, PROCEDURE = "diagnosis", "procedure"
@@ -67,17 +67,7 @@ class CodeTable:
     def admission(self, hadm: str, subject: str, *, file: Path, row: int) -> int:
         """Counts a record and returns its hadm_id; `UserError` where the admission was another patient's before."""
         self.rows += 1
-        hadm_id = whole_number(hadm, file=file, row=row, field="hadm_id")
-        subject_id = whole_number(subject, file=file, row=row, field="subject_id")
-        if self.subject_of.setdefault(hadm_id, subject_id) != subject_id:
-            raise UserError(
-                f"admission {hadm_id} of patient {subject_id}, and of {self.subject_of[hadm_id]} in an earlier row",
-                file=file,
-                row=row,
-                field="subject_id",
-                accepted="one patient an admission",
-            )
-        return hadm_id
+        return admission_of(hadm, subject, self.subject_of, file=file, row=row)
 
     def add(self, hadm_id: int, code: Code) -> None:
         """One more code of an admission."""

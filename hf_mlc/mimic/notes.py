@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hf_mlc.errors import UserError
 from hf_mlc.mimic.cleaning import cleaned
-from hf_mlc.mimic.tables import read_table, whole_number
+from hf_mlc.mimic.tables import admission_of, read_table, whole_number
 
 
 ORDERS = ("reports_first", "file")
@@ -96,17 +95,6 @@ class NoteStore:
         self.kept += 1
         self.addenda += is_addendum
 
-    def check_subject(self, hadm_id: int, subject_id: int, *, file: Path, row: int) -> None:
-        """`UserError` where an admission was another patient's before."""
-        if self.subject_of.setdefault(hadm_id, subject_id) != subject_id:
-            raise UserError(
-                f"admission {hadm_id} of patient {subject_id}, and of {self.subject_of[hadm_id]} in an earlier row",
-                file=file,
-                row=row,
-                field="subject_id",
-                accepted="one patient an admission",
-            )
-
     def ordered(self, hadm_id: int, order: str = "reports_first") -> list[Note]:
         """An admission's notes: reports before addenda and each by time, or as they stand in the table."""
         notes = self.of_admission[hadm_id]
@@ -140,9 +128,7 @@ def read_mimic3_notes(file: Path, store: NoteStore) -> None:
         if not hadm.strip():
             store.without_admission += 1
             continue
-        hadm_id = whole_number(hadm, file=file, row=row, field="hadm_id")
-        subject_id = whole_number(subject, file=file, row=row, field="subject_id")
-        store.check_subject(hadm_id, subject_id, file=file, row=row)
+        hadm_id = admission_of(hadm, subject, store.subject_of, file=file, row=row)
         store.marked_as_error += (is_error or "").strip() not in ("", "0")
         store.empty += not text.strip()
         is_addendum = description.strip().lower() == "addendum"
@@ -161,9 +147,7 @@ def read_mimic4_notes(file: Path, store: NoteStore) -> None:
         if not hadm.strip():
             store.without_admission += 1
             continue
-        hadm_id = whole_number(hadm, file=file, row=row, field="hadm_id")
-        subject_id = whole_number(subject, file=file, row=row, field="subject_id")
-        store.check_subject(hadm_id, subject_id, file=file, row=row)
+        hadm_id = admission_of(hadm, subject, store.subject_of, file=file, row=row)
         if not text.strip():
             store.empty += 1
             continue

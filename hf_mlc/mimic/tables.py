@@ -101,6 +101,21 @@ def whole_number(value: str, *, file: Path, row: int, field: str) -> int:
     return int(digits)
 
 
+def admission_of(hadm: str, subject: str, subject_of: dict[int, int], *, file: Path, row: int) -> int:
+    """A record's hadm_id, whose patient is noted in `subject_of`; `UserError` where it was another's in an earlier row."""
+    hadm_id = whole_number(hadm, file=file, row=row, field="hadm_id")
+    subject_id = whole_number(subject, file=file, row=row, field="subject_id")
+    if subject_of.setdefault(hadm_id, subject_id) != subject_id:
+        raise UserError(
+            f"admission {hadm_id} of patient {subject_id}, and of {subject_of[hadm_id]} in an earlier row",
+            file=file,
+            row=row,
+            field="subject_id",
+            accepted="one patient an admission",
+        )
+    return hadm_id
+
+
 def _opened(file: Path) -> io.TextIOBase:
     try:
         raw = gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb")  # noqa: SIM115
