@@ -67,9 +67,9 @@ class PlantConfig(MultiLabelConfig):
             by what the kept values are divided: the sum of the label's best values, `"label"`, so that the attention
             tells how much of the label's evidence is there; their own sum, `"document"`; or nothing, `"none"`, as
             in the authors' code.
-        mutual_information_gain (`float`, *optional*):
-            given, the sum of a label's kept values is added to its logit as well, so many times at first and then as
-            training says. It ranks rare labels better; not in the paper.
+        planted_readout (`float`, *optional*):
+            given, each label also reads the tokens of its list directly, a linear model of their tf-idf weights planted
+            with so many times their mutual information and trained from there (`planted_readout.py`; not in the paper).
         rank_size (`int`, *optional*, defaults to 200): width of the ranker's factors.
         ranked_topk (`int`, *optional*, defaults to 8): places that a label keeps of the ranked attention.
         ranked_tokens (`str`, *optional*, defaults to `"read"`):
@@ -87,6 +87,9 @@ class PlantConfig(MultiLabelConfig):
             `"xcube"`: planted attention and state in the arithmetic of the authors' code (`xcube_decoder`), densely; to
             compare with it, not for use. `mutual_information_scale` is then `"none"`, whatever it says.
         planting_fingerprint (`dict`, *optional*): of which rows and which tokenizer the planted statistics are.
+        sampled_labels (`int`, *optional*):
+            A training step scores the labels of its documents and so many drawn from the others, each counted for all
+            that it stands for (`label_sampling.py`); all of them if not given. Predictions are always of all labels.
         attention_block_size (`int`, *optional*):
             Labels attended to at once on CPU; chosen from the sizes if not given. Results don't depend on it.
         attention_implementation (`str`, *optional*, defaults to `"auto"`):
@@ -127,7 +130,7 @@ class PlantConfig(MultiLabelConfig):
     stored_tokens: int = 256
     mutual_information_topk: int = 5
     mutual_information_scale: Literal["label", "document", "none"] = "label"
-    mutual_information_gain: float | int | None = None
+    planted_readout: float | int | None = None
     rank_size: int = 200
     ranked_topk: int = 8
     ranked_tokens: Literal["read", "expected"] = "read"
@@ -139,6 +142,7 @@ class PlantConfig(MultiLabelConfig):
     state_gradient_chunks: int = 0
     compat: Literal["none", "xcube"] = "none"
     planting_fingerprint: dict[str, Any] | None = None
+    sampled_labels: int | None = None
     attention_block_size: int | None = None
     attention_implementation: Literal["auto", "eager", "blocks", "sdpa"] = "auto"
     pad_token_id: int | None = 0
@@ -209,7 +213,7 @@ class PlantConfig(MultiLabelConfig):
 
     def _check_compat(self):
         """What the authors' code has not got."""
-        usual = {"planting": "attention", "mutual_information_gain": None, "state_gradient_chunks": 0}
+        usual = {"planting": "attention", "planted_readout": None, "state_gradient_chunks": 0}
         for name, value in usual.items():
             if getattr(self, name) != value:
                 raise ValueError(f"`compat='xcube'` needs `{name}` to be {value!r}, found {getattr(self, name)!r}")
@@ -222,7 +226,7 @@ class PlantConfig(MultiLabelConfig):
         """Sizes that the chosen encoder can be built with, and probabilities that are some."""
         sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
         sizes += ("embedding_size", "recurrent_size", "max_position_embeddings", "conv_kernel_size")
-        for name in (*sizes, "attention_block_size", "bptt_length", "backbone_chunk_length"):
+        for name in (*sizes, "sampled_labels", "attention_block_size", "bptt_length", "backbone_chunk_length"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be 1 or more, found {value}")

@@ -39,6 +39,9 @@ MIN_BLOCK_LABELS = 64
 # Up to this many scores (B * L * T) the plain form is as fast as the blocks.
 EAGER_SCORES = 2**20
 
+# Labels of one head under autocast on a CPU: four of the kernel's blocks. A quarter of it took twice the time.
+HALF_PRECISION_LABELS = 1024
+
 # torch 2.6 cannot tell an export from a compilation; there both take the plain form.
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
@@ -61,8 +64,8 @@ def label_attention(
     """Attends from every label to the tokens of every document, without ever holding all the scores.
 
     The scores, their softmax and all sums are computed in float32 (float64 where an input is float64), whatever the
-    dtype of the inputs and under autocast too; only `"sdpa"` on an accelerator multiplies in the half precision of its
-    inputs or of autocast, with sums and softmax in float32 inside torch's kernel.
+    dtype of the inputs; only `"sdpa"` multiplies in half precision, that of autocast and, on an accelerator, that of its
+    inputs, with sums and softmax in float32 inside torch's kernel.
 
     Args:
         query_LD (`torch.Tensor` of shape `(num_labels, width)`):
@@ -189,13 +192,18 @@ def _sdpa_attention(
 ) -> Tensor:
     on_cpu = keys_BTD.device.type == "cpu"
     batch_size, num_labels = keys_BTD.shape[0], query_LD.shape[0]
-    if on_cpu:
-        # In half precision torch's CPU kernel would round the gradient of the keys after every block of labels.
+    is_half = on_cpu and torch.is_autocast_enabled("cpu")
+    if is_half:
+        dtype = torch.get_autocast_dtype("cpu")
+    elif on_cpu:
         dtype = _compute_dtype(query_LD, keys_BTD, values_BTE)
     else:
         dtype = torch.promote_types(torch.promote_types(query_LD.dtype, keys_BTD.dtype), values_BTE.dtype)
     # The labels are dealt out to heads that all read the same keys; every document has the same queries.
     heads = _num_heads(batch_size) if on_cpu else 1
+    if is_half:
+        # torch's CPU kernel rounds the gradient of the keys after every block of labels: a head shall have few of them
+        heads = max(heads, -(-num_labels // HALF_PRECISION_LABELS))
     query_HlD = torch.nn.functional.pad(query_LD.to(dtype), (0, 0, 0, -num_labels % heads)).unflatten(0, (heads, -1))
     with _full_precision(keys_BTD) if on_cpu else contextlib.nullcontext():
         context_BHlE = torch.nn.functional.scaled_dot_product_attention(

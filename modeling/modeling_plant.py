@@ -14,9 +14,11 @@ from transformers import initialization as init
 
 from .configuration_plant import PlantConfig
 from .expected_tokens import ExpectedTokens
+from .label_sampling import draw_labels, ids_of_labels
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 from .plant_decoder import PlantLabelDecoder
 from .planted_attention import MutualInformationAttention, RankedAttention
+from .planted_readout import PlantedReadout
 from .text_encoder import EncoderOutput, build_text_encoder, take_tokens, tokens_first
 from .xcube_decoder import XcubeLabelDecoder
 
@@ -48,8 +50,6 @@ class PlantPreTrainedModel(MultiLabelPreTrainedModel):
                 init.normal_(module.query, std=0.05)
             if module.mix is not None:
                 init.ones_(module.mix)
-            if module.gain is not None:
-                init.constant_(module.gain, self.config.mutual_information_gain)
             bound = self.config.hidden_size**-0.5
             init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
@@ -60,6 +60,10 @@ class PlantPreTrainedModel(MultiLabelPreTrainedModel):
         elif isinstance(module, MutualInformationAttention):
             init.constant_(module.tokens, -1)
             init.zeros_(module.values)
+        elif isinstance(module, PlantedReadout):
+            init.constant_(module.tokens, -1)
+            init.ones_(module.idf)
+            init.zeros_(module.weight)
         elif isinstance(module, RankedAttention):
             init.normal_(module.token_factors, std=module.token_factors.shape[1] ** -0.25)  # scores of deviation 1
             init.normal_(module.label_factors, std=module.label_factors.shape[1] ** -0.25)
@@ -101,7 +105,7 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
     @property
     def planted_parameters(self) -> tuple[str, ...]:
         """How the names of the parameters begin that come with knowledge of their own and should change slowly."""
-        return () if self.decoder.ranked is None else ("decoder.ranked.",)
+        return tuple(f"decoder.{part}." for part in ("ranked", "readout") if getattr(self.decoder, part) is not None)
 
     @property
     def reads_token_ids(self) -> bool:
@@ -176,11 +180,24 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
-        logits_BL = self._decode(self.dropout(encoded.last_hidden_state), mask_BT, input_ids)
-        loss = self.compute_loss(logits_BL, labels=labels, label_ids=label_ids, num_items_in_batch=num_items_in_batch)
+        rows, candidate_ids, column_weights = slice(None), None, None
+        if self.training and config.sampled_labels is not None and (labels is not None or label_ids is not None):
+            present = ids_of_labels(labels) if label_ids is None else label_ids
+            rows, column_weights = draw_labels(present, config.num_labels, config.sampled_labels)
+            candidate_ids = rows.expand(len(mask_BT), -1)
+        logits_BL = self._decode(self.dropout(encoded.last_hidden_state), mask_BT, input_ids, rows)
+        loss = self.compute_loss(
+            logits_BL,
+            labels=labels,
+            label_ids=label_ids,
+            candidate_ids=candidate_ids,
+            column_weights=column_weights,
+            num_items_in_batch=num_items_in_batch,
+        )
         output = MultiLabelOutput(
             loss=loss,
             logits=logits_BL,
+            candidate_ids=candidate_ids,
             hidden_states=encoded.hidden_states if output_hidden_states else None,
             attentions=encoded.attentions if output_attentions else None,
         )
@@ -288,8 +305,8 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
         The read-out is linear, so a logit is the sum over tokens of `a_lt (w_l . h_t)`, plus the bias: exactly, without
         gradients ("direct logit attribution", Elhage et al., "A Mathematical Framework for Transformer Circuits",
-        2021). With `mutual_information_gain`, what a token's counted value adds is in its share. What the encoder moved into `h_t` from other tokens counts for token t; what a stateful decoder read
-        before its window is no token's.
+        2021). With `planted_readout`, what a token adds there is in its share. What the encoder moved into `h_t` from
+        other tokens counts for token t; what a stateful decoder read before its window is no token's.
         """
         read = self._read(chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids)
         return self.decoder.contributions(*read)

@@ -79,6 +79,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         labels: torch.Tensor | None = None,
         label_ids: torch.Tensor | None = None,
         candidate_ids: torch.Tensor | None = None,
+        column_weights: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | None:
         """The configured loss, or `None` without targets.
@@ -89,6 +90,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
                 multi-hot targets of any dtype; -100 marks a cell whose answer is unknown.
             label_ids (`torch.LongTensor` of shape `(B, P)`, *optional*): the same as ids, padded with -100.
             candidate_ids (`torch.LongTensor` of shape `(B, S)`, *optional*): the columns' labels, for a shortlist.
+            column_weights (`torch.Tensor` of shape `(S,)`, *optional*): how many labels each column stands for; 1.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): documents in the whole optimiser step.
 
         Raises:
@@ -133,7 +135,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
                 logits_BS, targets_BS, pos_weight_S=pos_weight_S, label_smoothing=config.label_smoothing
             )
         return reduce_cells(
-            cells_BS,
+            cells_BS if column_weights is None else cells_BS * column_weights,
             known_BS,
             num_labels=config.num_labels if config.loss_reduction == "mean" else None,
             num_items_in_batch=num_items_in_batch,

@@ -9,6 +9,7 @@ from torch import nn
 from .configuration_plant import PlantConfig
 from .label_attention import label_attention, label_attention_weights
 from .planted_attention import KeptTokens, MutualInformationAttention, RankedAttention, TokenIndex
+from .planted_readout import PlantedReadout
 
 
 class PlantLabelDecoder(nn.Module):
@@ -31,15 +32,14 @@ class PlantLabelDecoder(nn.Module):
         num_attentions = sum(part is not None for part in (self.query, self.mutual_information, self.ranked))
         has_mix = planted and config.attention_mix == "learned"
         self.mix = nn.Parameter(torch.empty(num_attentions)) if has_mix else None
-        has_gain = self.mutual_information is not None and config.mutual_information_gain is not None
-        self.gain = nn.Parameter(torch.empty(config.num_labels)) if has_gain else None
+        self.readout = PlantedReadout(config) if planted and config.planted_readout is not None else None
         self.weight = nn.Parameter(torch.empty(shape_LD))  # w, "boost" in the authors' code
         self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
 
     @property
     def is_planted(self) -> bool:
         """Whether token ids are needed, beside token vectors."""
-        return self.mutual_information is not None or self.ranked is not None
+        return any(part is not None for part in (self.mutual_information, self.ranked, self.readout))
 
     def forward(
         self,
@@ -68,18 +68,20 @@ class PlantLabelDecoder(nn.Module):
                 block_size=self.attention_block_size,
             )
             contexts.append(learned_BLD)
-        bias_BL = self.bias[rows]
         for kept in self.planted(mask_BT, rows, input_ids_BT, ranked_ids_BT):
             contexts.append(kept.context(hidden_BTD).to(hidden_BTD.dtype))
-            if kept.values is not None and self.gain is not None:
-                bias_BL = bias_BL + self.gain[rows] * kept.values.sum(dim=2).to(hidden_BTD.dtype)
         if self.mix is not None:
             contexts = [weight * context for weight, context in zip(self.mix, contexts, strict=True)]
-        return (sum(contexts) * self.weight[rows]).sum(dim=-1) + bias_BL
+        logits_BL = (sum(contexts) * self.weight[rows]).sum(dim=-1) + self.bias[rows]
+        if self.readout is None:
+            return logits_BL
+        return logits_BL + self.readout(TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size), rows).to(
+            logits_BL.dtype
+        )
 
     def planted(self, mask_BT, rows, input_ids_BT, ranked_ids_BT=None) -> list[KeptTokens]:
         """What the planted attentions keep of the document for the labels in `rows`; empty where there are none."""
-        if not self.is_planted:
+        if self.mutual_information is None and self.ranked is None:
             return []
         index = TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size)
         kept = []
@@ -108,11 +110,10 @@ class PlantLabelDecoder(nn.Module):
         """What each token adds to the chosen labels' logits, `(B, S, T)`; their sum and the bias are the logit."""
         weights_BST = self.attention_weights(hidden_BTD, mask_BT, chosen_ids_S, input_ids_BT, ranked_ids_BT)
         shares_BST = weights_BST * (self.weight[chosen_ids_S] @ hidden_BTD.transpose(1, 2))
-        if self.gain is None:
+        if self.readout is None:
             return shares_BST
-        kept = self.mutual_information(TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size), chosen_ids_S)
-        counted_BST = kept._replace(weights=kept.values).dense(mask_BT.shape[1])
-        return shares_BST + self.gain[chosen_ids_S][:, None] * counted_BST
+        index = TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size)
+        return shares_BST + self.readout.contributions(index, chosen_ids_S, input_ids_BT, mask_BT)
 
     def state_after(self, logits_BL: torch.Tensor, top_k: int) -> torch.Tensor:
         """What a chunk read before the window hands on: the probabilities of its K best labels, 0 for all others."""

@@ -87,14 +87,10 @@ class TokenIndex(NamedTuple):
 
 
 class KeptTokens(NamedTuple):
-    """What is left of an attention after inattention: places and weights, `(B, L, k)` each; weights 0 where none is left.
-
-    `values`, `(B, L, k)`, are the kept values as they were counted, where the attention is of such.
-    """
+    """What is left of an attention after inattention: places and weights, `(B, L, k)` each; weights 0 where none is left."""
 
     places: torch.LongTensor
     weights: torch.FloatTensor
-    values: torch.FloatTensor | None = None
 
     def context(self, hidden_BTD: torch.Tensor) -> torch.FloatTensor:
         """The weighted sum of the token vectors, `(B, L, D)`, in float32; gradients reach weights and vectors."""
@@ -153,12 +149,11 @@ class MutualInformationAttention(nn.Module):
         tokens_BlK = tokens_lK.expand(index.order.shape[0], -1, -1)
         places_Blk, columns_Blk, found_Blk = index.keep(tokens_BlK, self.top_k)
         weights_Blk = values_lK.float().expand_as(tokens_BlK).gather(2, columns_Blk) * found_Blk
-        kept_values_Blk = weights_Blk
         if self.scale == "label":
             weights_Blk = weights_Blk / values_lK[:, : self.top_k].float().sum(dim=1).clamp(min=1e-12)[:, None]
         elif self.scale == "document":
             weights_Blk = weights_Blk / weights_Blk.sum(dim=2, keepdim=True).clamp(min=1e-12)
-        return KeptTokens(places_Blk, weights_Blk, kept_values_Blk)
+        return KeptTokens(places_Blk, weights_Blk)
 
 
 class RankedAttention(nn.Module):

@@ -18,9 +18,10 @@ _STATISTICS = {"planting_kind", "planting_smoothing", "planting_positive_only", 
 _STATISTICS |= {"planting_control", "stored_tokens"}
 _RANKING_STAGE = {"pretrain_epochs", "pretrain_learning_rate", "pretrain_labels"}
 _SWITCHES = {"learned_attention", "mutual_information_attention", "ranked_attention", "attention_mix"}
-_MUTUAL_INFORMATION = {"mutual_information_topk", "mutual_information_scale", "mutual_information_gain"}
-_RANKED = {"ranker_loss", "ranker_epochs", "ranker_learning_rate", "planting_freeze", "planted_learning_rate_scale"}
-_RANKED |= {"rank_size", "ranked_topk", "ranked_tokens"}
+_SWITCHES |= {"planted_readout"}
+_MUTUAL_INFORMATION = {"mutual_information_topk", "mutual_information_scale"}
+_RANKED = {"ranker_loss", "ranker_epochs", "ranker_learning_rate", "rank_size", "ranked_topk", "ranked_tokens"}
+_TRAINED = {"planting_freeze", "planted_learning_rate_scale"}
 
 
 @dataclass
@@ -40,7 +41,7 @@ class PlantingArguments:
         default=1, metadata={"help": "Training documents a token must be in to be planted."}
     )
     planting_freeze: bool = field(
-        default=False, metadata={"help": "The planted ranker stays as it is planted while the rest is trained."}
+        default=False, metadata={"help": "The planted ranker and read-out stay as they are planted while the rest is trained."}
     )
     planting_cache: str | None = field(
         default=None,
@@ -94,7 +95,8 @@ def without_effect(given: Iterable[str], config: MultiLabelConfig | None) -> lis
         used = _STATISTICS | _SWITCHES
         used |= _MUTUAL_INFORMATION if config.mutual_information_attention else set()
         used |= _RANKED if config.ranked_attention else set()
-    known = _STATISTICS | _RANKING_STAGE | _SWITCHES | _MUTUAL_INFORMATION | _RANKED
+        used |= _TRAINED if config.ranked_attention or config.planted_readout is not None else set()
+    known = _STATISTICS | _RANKING_STAGE | _SWITCHES | _MUTUAL_INFORMATION | _RANKED | _TRAINED
     return sorted(set(given) & (known - used))
 
 

@@ -78,7 +78,9 @@ def plant(
     rows = rows.with_format(None)
     generator_state = torch.get_rng_state()
     try:
-        store, ranker, ranker_facts, spared = _seeds(config, rows, tokenizer, args, seed, device, progress)
+        presence = count_tokens(rows["input_ids"], config.vocab_size, tokenizer.all_special_ids)
+        labels = count_labels(rows["label_ids"], config.num_labels)
+        store, ranker, ranker_facts, spared = _seeds(config, presence, labels, args, seed, device, progress)
         facts = {
             "kind": args.planting_kind,
             "control": args.planting_control,
@@ -102,8 +104,8 @@ def plant(
             )
         else:
             facts["ranker"] = ranker_facts
-            if model.decoder.mutual_information is not None and args.planting_control != "idf":
-                put_store(model, store)
+            if args.planting_control != "idf":
+                put_store(model, store, presence.sum(axis=0))
             if ranker is not None:
                 put_ranker(model, ranker)
     finally:
@@ -115,17 +117,28 @@ def plant(
 
 
 def freeze_planted(model: PlantForMultiLabelClassification) -> None:
-    """Keeps the planted ranker as it is: its parameters get no gradients."""
-    if model.decoder.ranked is not None:
-        model.decoder.ranked.requires_grad_(False)
+    """Keeps the planted ranker and read-out as they are: their parameters get no gradients."""
+    for part in (model.decoder.ranked, model.decoder.readout):
+        if part is not None:
+            part.requires_grad_(False)
 
 
 @torch.no_grad()
-def put_store(model: PlantForMultiLabelClassification, store: TokenLabelStore) -> None:
-    """Writes the lists of mutual information into the model."""
-    part = model.decoder.mutual_information
-    part.tokens.copy_(torch.from_numpy(store.token_ids))
-    part.values.copy_(torch.from_numpy(store.values))
+def put_store(model: PlantForMultiLabelClassification, store: TokenLabelStore, token_counts: np.ndarray) -> None:
+    """Writes the lists of mutual information into the parts of the model that read them.
+
+    Args:
+        store ([`TokenLabelStore`]): the lists.
+        token_counts (`np.ndarray` of shape `(V,)`): in how many of the counted documents each token is.
+    """
+    tokens, values = torch.from_numpy(store.token_ids), torch.from_numpy(store.values)
+    if (part := model.decoder.mutual_information) is not None:
+        part.tokens.copy_(tokens)
+        part.values.copy_(values)
+    if (part := model.decoder.readout) is not None:
+        part.tokens.copy_(tokens)
+        part.weight.copy_(model.config.planted_readout * values)
+        part.idf.copy_(torch.from_numpy(1 + np.log((1 + store.num_documents) / (1 + token_counts))))
 
 
 @torch.no_grad()
@@ -136,13 +149,11 @@ def put_ranker(model: PlantForMultiLabelClassification, ranker: TokenLabelRanker
 
 
 def _seeds(
-    config, rows, tokenizer, args, seed, device, progress
+    config, presence, labels, args, seed, device, progress
 ) -> tuple[TokenLabelStore, TokenLabelRanker | None, dict[str, Any] | None, dict[str, float] | None]:
-    """The statistics, and the ranker where one is planted with its facts: of the rows, or from the cache with the seconds
+    """The statistics, and the ranker where one is planted with its facts: of the counts, or from the cache with the seconds
     that making them once cost."""
     ranks = config.planting == "attention" and config.ranked_attention and args.planting_control != "random_ranker"
-    presence = count_tokens(rows["input_ids"], config.vocab_size, tokenizer.all_special_ids)
-    labels = count_labels(rows["label_ids"], config.num_labels)
     file, stopwatch = None, Stopwatch()
     if args.planting_cache is not None:
         names = ("vocab_size", "num_labels", "stored_tokens", "rank_size")

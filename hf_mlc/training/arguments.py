@@ -106,6 +106,8 @@ class MultiLabelTrainingArguments(TrainingArguments):
             raise UserError(f"found {self.unfreeze_epochs}", field="unfreeze_epochs", accepted="numbers of epochs")
         if self.metric_for_best_model is None and self.load_best_model_at_end:
             self.metric_for_best_model = f"tuned_{self.threshold_metric}"
+        if (self.bf16 or self.bf16_full_eval) and not torch.accelerator.is_available():
+            self.use_cpu = True  # transformers refuses half precision without an accelerator unless it is told so
         super().__post_init__()
         launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # set by `accelerate launch` and nothing else
         if self.cpu_threads is None and launched and self.device.type == "cpu":

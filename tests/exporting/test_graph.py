@@ -29,7 +29,7 @@ ENCODERS = {
 }
 PLANTED = {
     "planted": {"mutual_information_topk": 2, "ranked_topk": 3},
-    "planted-window": {"window": 4, "attention_mix": "learned", "mutual_information_gain": 2.0, "ranked_topk": 20},
+    "planted-window": {"window": 4, "attention_mix": "learned", "planted_readout": 2.0, "ranked_topk": 20},
     "planted-expected": {"ranked_tokens": "expected", "ranked_topk": 3},
 }
 

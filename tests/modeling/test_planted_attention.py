@@ -150,23 +150,6 @@ def test_a_document_without_tokens_is_given_no_weight():
     weights.sum().backward()  # and no gradient that isn't a number
 
 
-def test_the_gain_adds_what_was_counted_to_the_logit():
-    torch.manual_seed(0)
-    plain = PlantForMultiLabelClassification(config(ranked_attention=False, mutual_information_topk=2)).eval()
-    lists(plain.decoder.mutual_information, {0: {5: 0.5, 3: 0.25, 2: 0.125}, 1: {9: 0.5}})
-    fields = {"ranked_attention": False, "mutual_information_topk": 2, "mutual_information_gain": 4.0}
-    gained = PlantForMultiLabelClassification(config(**fields)).eval()
-    gained.load_state_dict({**plain.state_dict(), "decoder.gain": gained.decoder.gain.data})
-    ids = torch.tensor([[2, 3, 5, 4]])
-    with torch.no_grad():
-        difference = gained(ids).logits - plain(ids).logits
-    torch.testing.assert_close(difference, torch.tensor([[4 * (0.5 + 0.25), 0.0, 0.0, 0.0]]))
-    with torch.no_grad():
-        more = gained.token_contributions(torch.arange(L), ids) - plain.token_contributions(torch.arange(L), ids)
-    torch.testing.assert_close(more[0, 0], torch.tensor([0.0, 4 * 0.25, 4 * 0.5, 0.0]))
-    assert more[0, 1:].abs().max() < 1e-6
-
-
 @pytest.mark.parametrize("ask", ["token_weights", "token_contributions", "label_logits", "predict_topk"])
 def test_word_vectors_alone_are_refused_in_one_line(ask):
     model, vectors = PlantForMultiLabelClassification(config()).eval(), torch.randn(1, 3, 8)

@@ -187,7 +187,7 @@ def test_it_is_saved_and_opened_again(tmp_path):
     ("fields", "message"),
     [
         ({"planting": "none"}, "needs `planting` to be 'attention', found 'none'"),
-        ({"mutual_information_gain": 1.0}, "needs `mutual_information_gain` to be None"),
+        ({"planted_readout": 1.0}, "needs `planted_readout` to be None"),
         ({"window": 3, "stateful": True, "state_gradient_chunks": 1}, "needs `state_gradient_chunks` to be 0"),
     ],
 )
