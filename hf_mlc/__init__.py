@@ -7,7 +7,9 @@ from hf_mlc.inference import load_model, predict_texts
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.configuration_plant import PlantConfig
+from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelOutput
 from hf_mlc.modeling.pipeline_multi_label import MultiLabelClassificationPipeline
 from hf_mlc.thresholds import tune_thresholds
@@ -29,6 +31,8 @@ __all__ = [
     "MultiLabelTrainingArguments",
     "PlantConfig",
     "PlantForMultiLabelClassification",
+    "SgmConfig",
+    "SgmForMultiLabelClassification",
     "UserError",
     "__version__",
     "load_model",

@@ -14,17 +14,22 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_mlc.data.collating import MultiLabelCollator
 from hf_mlc.errors import UserError
+from hf_mlc.modeling.configuration_ensemble import EnsembleConfig
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
+from hf_mlc.modeling.configuration_sgm import SgmConfig
+from hf_mlc.modeling.modeling_ensemble import EnsembleForMultiLabelClassification
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.pipeline_multi_label import TASK, MultiLabelClassificationPipeline
+from hf_mlc.modeling.pipeline_multi_label_images import IMAGE_TASK, MultiLabelImageClassificationPipeline
 from hf_mlc.training.trainer import MultiLabelTrainer
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One row: the classes that a `model_type` stands for, and which input it reads."""
+    """One row: the classes that a `model_type` stands for, which input it reads, and whether `train` makes one."""
 
     config: type[MultiLabelConfig]
     model: type[MultiLabelPreTrainedModel]
@@ -32,10 +37,13 @@ class Architecture:
     trainer: type[MultiLabelTrainer] = MultiLabelTrainer
     processor: type = transformers.PreTrainedTokenizerFast
     input: str = "text"
+    trained: bool = True
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "plant": Architecture(PlantConfig, PlantForMultiLabelClassification),
+    "sgm": Architecture(SgmConfig, SgmForMultiLabelClassification),
+    "ensemble": Architecture(EnsembleConfig, EnsembleForMultiLabelClassification, trained=False),
 }
 
 
@@ -47,10 +55,14 @@ def register() -> None:
         for auto_class in architecture.model.auto_classes:
             getattr(transformers, auto_class).register(architecture.config, architecture.model, exist_ok=True)
         architecture.model.register_for_auto_class("AutoModel")
-    if TASK not in PIPELINE_REGISTRY.supported_tasks:
-        PIPELINE_REGISTRY.register_pipeline(
-            TASK, pipeline_class=MultiLabelClassificationPipeline, pt_model=transformers.AutoModel, type="text"
-        )
+    for task, pipeline_class, kind in (
+        (TASK, MultiLabelClassificationPipeline, "text"),
+        (IMAGE_TASK, MultiLabelImageClassificationPipeline, "image"),
+    ):
+        if task not in PIPELINE_REGISTRY.supported_tasks:
+            PIPELINE_REGISTRY.register_pipeline(
+                task, pipeline_class=pipeline_class, pt_model=transformers.AutoModel, type=kind
+            )
     MultiLabelPreTrainedModel.publisher = _publish
     MultiLabelConfig.pipelines_are_registered = True  # so that `pipeline` takes ours, not the copy beside the weights
 

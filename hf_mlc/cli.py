@@ -13,6 +13,7 @@ VERBS = {
     "train": "train a model from a recipe and a data set",
     "evaluate": "measure a trained model on a split",
     "predict": "label texts from a file or standard input",
+    "ensemble": "put several trained models together into one",
     "explain": "show the words that a label was given for",
     "card": "write a model's card from its recipe and its results",
     "publish": "put a trained model on the Hub",
@@ -20,6 +21,8 @@ VERBS = {
     "space": "write a Gradio app for a model",
     "compare": "run a paper's claim: our model, its ablations and other systems",
     "prepare-mimic": "make data sets of MIMIC's tables",
+    "prepare-coco": "make a data set of pictures with COCO's annotations",
+    "prepare-yelp": "make a data set of Yelp's reviews and businesses",
     "prepare-xmc": "make a data set of the extreme-classification repository's files",
 }
 

@@ -1,4 +1,4 @@
-"""A trained model as its user meets it: load a folder or a Hub id, score texts, name the labels.
+"""A trained model as its user meets it: load a folder or a Hub id, score texts or pictures, name the labels.
 
 Shape legend: N texts, B texts of one batch, L labels, S scored columns (L, or a shortlist's length), K top labels.
 """
@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BaseImageProcessor, PreTrainedTokenizerBase
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.errors import UserError
 from hf_mlc.hub_reading import download_model, hub_problem, local_folder
+from hf_mlc.images.processing import load_image_processor, pixels_of, reads_images
 from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.answers import choose_labels, written_answer
@@ -34,11 +35,22 @@ MAX_CELLS = 2**25
 
 @dataclass
 class LoadedModel:
-    """A model with what belongs to it: `model`, `tokenizer`, `label_space`."""
+    """A model with what belongs to it: `model`, `label_space`, and the `tokenizer`, or of pictures the `image_processor`."""
 
     model: MultiLabelPreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase | None
     label_space: LabelSpace
+    image_processor: BaseImageProcessor | None = None
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether it labels pictures and not texts."""
+        return self.image_processor is not None
+
+    @property
+    def processor(self) -> PreTrainedTokenizerBase | BaseImageProcessor:
+        """What is saved with the model."""
+        return self.tokenizer if self.image_processor is None else self.image_processor
 
 
 def load_model(
@@ -58,7 +70,7 @@ def load_model(
     Raises:
         `UserError`: no such folder, repository or revision, a revision of a folder, no right to read it, no connection, a model that isn't one
             of ours, no weights in safetensors, weights cut short or of other shapes, a file of label names that is
-            missing or doesn't fit, no tokenizer.
+            missing or doesn't fit, no tokenizer, of pictures no image processor.
     """
     folder = local_folder(name_or_path, revision=revision) or download_model(name_or_path, revision=revision)
     if not _has_weights(folder) and (folder / "model.onnx").exists():
@@ -72,9 +84,20 @@ def load_model(
     config = config_of(folder, name_or_path)
     label_space = label_space_of(config, folder, name_or_path)
     model = _model_of(config, folder, name_or_path)
-    tokenizer = load_tokenizer(folder, shown_as=name_or_path, field="model")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if reads_images(config):
+        image_processor = load_image_processor(folder, shown_as=name_or_path, field="model")
+        return LoadedModel(model.to(device).eval(), None, label_space, image_processor)
+    tokenizer = load_tokenizer(folder, shown_as=name_or_path, field="model")
     return LoadedModel(model.to(device).eval(), tokenizer, label_space)
+
+
+def check_reads_texts(loaded: LoadedModel, what: str) -> None:
+    """`UserError` for a model of pictures where `what` is of texts only."""
+    if loaded.reads_images:
+        raise UserError(
+            f"the model reads pictures, and {what} is of texts", field="model", accepted="a model of texts"
+        )
 
 
 def load_tokenizer(
@@ -189,11 +212,14 @@ class ScoredBatch(NamedTuple):
         scores_BS (`torch.Tensor` of shape `(B, S)`): probabilities, float32, on CPU.
         candidate_ids_BS (`torch.LongTensor` of shape `(B, S)`, *optional*):
             the columns' labels, negative for padding; `None` where the columns are all labels.
+        chosen_BS (`torch.BoolTensor` of shape `(B, S)`, *optional*):
+            the sets of a model that decides on sets as a whole; `None` where thresholds decide.
     """
 
     places: list[int]
     scores_BS: torch.Tensor
     candidate_ids_BS: torch.Tensor | None
+    chosen_BS: torch.Tensor | None = None
 
 
 def scored_batches(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 32) -> Iterator[ScoredBatch]:
@@ -201,15 +227,17 @@ def scored_batches(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int
 
     Args:
         loaded (`LoadedModel`): from `load_model`.
-        texts (`Sequence[str]`): the texts; those of like length share a batch.
+        texts (`Sequence[str]`): the texts, those of like length sharing a batch; of a model of pictures, files, or what else
+            [`~hf_mlc.images.opening.open_image`] opens.
         batch_size (`int`, *optional*, defaults to 32): texts a forward pass; fewer where L is very large.
     """
-    for places, batch in _batches(loaded, texts, batch_size):
+    for places, batch in encoded_batches(loaded, texts, batch_size):
         with torch.inference_mode():
             output = loaded.model(**batch)
             candidate_ids_BS = None if output.candidate_ids is None else output.candidate_ids.cpu()
             scores_BS = output.logits.float().sigmoid().cpu()
-        yield ScoredBatch(places, scores_BS, candidate_ids_BS)
+            chosen_BS = None if output.chosen is None else output.chosen.cpu()
+        yield ScoredBatch(places, scores_BS, candidate_ids_BS, chosen_BS)
 
 
 def score_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 32) -> torch.Tensor:
@@ -219,7 +247,7 @@ def score_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 
     """
     num_labels = loaded.model.config.num_labels
     scores_NL = torch.zeros(len(texts), num_labels)
-    for places, scores_BS, candidate_ids_BS in scored_batches(loaded, texts, batch_size=batch_size):
+    for places, scores_BS, candidate_ids_BS, _ in scored_batches(loaded, texts, batch_size=batch_size):
         if candidate_ids_BS is None:
             scores_NL[places] = scores_BS
         else:
@@ -260,9 +288,10 @@ def predict_texts(
         `UserError`: `explain` with a model or a tokenizer that can't tell.
     """
     if explain is not None:
+        check_reads_texts(loaded, "the evidence of words")
         _check_explainable(loaded)
     answers: list[list[dict[str, Any]]] = [[] for _ in texts]
-    for places, batch in _batches(loaded, texts, batch_size, with_offsets=explain is not None):
+    for places, batch in encoded_batches(loaded, texts, batch_size, with_offsets=explain is not None):
         offsets_BT, weights_BKT = batch.pop("offset_mapping", None), None
         with torch.inference_mode():
             ids_BK, scores_BK = choose_labels(loaded.model, batch, top_k=top_k, thresholds=threshold)
@@ -279,6 +308,63 @@ def predict_texts(
     yield from answers
 
 
+def predict_images(
+    loaded: LoadedModel,
+    images: Sequence[Any],
+    *,
+    top_k: int | None = None,
+    threshold: float | None = None,
+    batch_size: int = 32,
+) -> Iterator[list[dict[str, Any]]]:
+    """As [`predict_texts`], for pictures.
+
+    Args:
+        loaded (`LoadedModel`): from `load_model`; a model of pictures.
+        images (`list`): files, or what else [`~hf_mlc.images.opening.open_image`] opens.
+        top_k, threshold, batch_size: see [`predict_texts`].
+
+    Raises:
+        `UserError`: the model reads texts; a picture that can't be opened.
+    """
+    if not loaded.reads_images:
+        raise UserError("the model reads texts, not pictures", field="model", accepted="a model of pictures")
+    yield from predict_texts(loaded, images, top_k=top_k, threshold=threshold, batch_size=batch_size)
+
+
+def sequences_of_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 32) -> list[list[str]]:
+    """The labels of each text in the order in which the model wrote them, in the order of the texts.
+
+    They are the most probable label set that the search found (all its orders counted), in the most probable of its orders:
+    the very labels that `predict_texts` gives without arguments where the model's `decision` is "sequence".
+
+    Args:
+        loaded (`LoadedModel`): from `load_model`.
+        texts (`Sequence[str]`): the texts.
+        batch_size (`int`, *optional*, defaults to 32): texts a forward pass.
+
+    Raises:
+        `UserError`: a model that doesn't write label sequences.
+    """
+    check_writes_sequences(loaded)
+    sequences: list[list[str]] = [[] for _ in texts]
+    for places, batch in encoded_batches(loaded, texts, batch_size):
+        with torch.inference_mode():
+            found = loaded.model.label_sequences(batch)
+        for place, ids in zip(places, found, strict=True):
+            sequences[place] = loaded.label_space.decode(ids)
+    return sequences
+
+
+def check_writes_sequences(loaded: LoadedModel) -> None:
+    """`UserError` for a model that doesn't write label sequences."""
+    if not hasattr(loaded.model, "label_sequences"):
+        raise UserError(
+            f"a model of the kind '{loaded.model.config.model_type}' doesn't write its labels one after the other",
+            field="sequences",
+            accepted="a model of the kind 'sgm'",
+        )
+
+
 def _check_explainable(loaded: LoadedModel) -> None:
     if not loaded.model.has_token_weights:
         raise UserError(
@@ -289,14 +375,20 @@ def _check_explainable(loaded: LoadedModel) -> None:
         raise UserError("a slow tokenizer, which doesn't tell where its tokens stand", field="explain")
 
 
-def _batches(
+def encoded_batches(
     loaded: LoadedModel, texts: Sequence[str], batch_size: int, *, with_offsets: bool = False
 ) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
-    """Positions and tokens of texts of like length, so many that their scores stay within `MAX_CELLS`."""
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    """Positions and tokens of texts of like length, or pixels of pictures, so many that scores stay within `MAX_CELLS`."""
+    order = list(range(len(texts)))
+    if not loaded.reads_images:
+        order.sort(key=lambda place: len(texts[place]))
     batch_size = max(1, min(batch_size, MAX_CELLS // loaded.model.config.num_labels))
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
+        if loaded.reads_images:
+            pixels_BCHW = pixels_of(loaded.image_processor, [texts[place] for place in places])
+            yield places, {"pixel_values": pixels_BCHW.to(loaded.model.device)}
+            continue
         yield places, encode_texts(loaded, [texts[place] for place in places], with_offsets=with_offsets)
 
 

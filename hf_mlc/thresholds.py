@@ -288,6 +288,11 @@ class ThresholdTuner:
         return _Fitted(common, own_L, store.num_true_L)
 
 
+def value_of(metrics: dict[str, float], name: str) -> float:
+    """A metric that thresholds can be tuned for, out of computed metrics; some are means of others (`PARTS`)."""
+    return float(np.mean([metrics[part] for part in PARTS.get(name, (name,))]))
+
+
 @dataclass
 class _Fitted:
     """What the choices are made of: the common threshold for each `min_labels`, each label's own (NaN where it has
@@ -340,7 +345,7 @@ class _Tally:
             "f1_samples": self.f1_sum / (ONE * self.num_documents),
             "subset_accuracy": self.exact_sum / self.num_documents,
         }
-        return float(np.mean([values[part] for part in PARTS.get(metric, (metric,))]))
+        return value_of(values, metric)
 
 
 def _check_arguments(kind: str, metric: str, shrinkage: float | str, num_folds: int) -> None:

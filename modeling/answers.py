@@ -30,7 +30,8 @@ def choose_labels(
         top_k (`int`, *optional*): the k best, whatever their scores; no row of all scores is made for them where the
             architecture can do without. Beside thresholds, at most k of those that reach them.
         thresholds (`float` or `torch.Tensor` of shape `(L,)`, *optional*): every label from this score on. Without it
-            and `top_k`, the tuned thresholds and the smallest label set of the model's configuration.
+            and `top_k`, the model's own decision: the tuned thresholds and the smallest label set of its configuration, or
+            the sets that it chose as a whole (`MultiLabelOutput.chosen`).
 
     Returns:
         `(ids, scores)` of shape `(B, K)`; shorter answers are padded with negative ids.
@@ -39,12 +40,7 @@ def choose_labels(
         return model.predict_topk(batch, k=top_k)
     output = model(**batch)
     scores_BS = output.logits.float().sigmoid()
-    chosen_BS = model.decide(
-        scores_BS,
-        thresholds=thresholds,
-        min_labels=None if thresholds is None else 0,
-        candidate_ids=output.candidate_ids,
-    )
+    chosen_BS = model.decide_output(output, thresholds=thresholds, min_labels=None if thresholds is None else 0)
     return ranked_labels(scores_BS, chosen_BS, top_k=top_k, candidate_ids_BS=output.candidate_ids)
 
 

@@ -3,15 +3,12 @@
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
-from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import AutoConfig, PreTrainedConfig
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from .backbone_config import TEXT_BACKBONE_SIZES, backbone_config, check_text_backbone
 from .configuration_multi_label import MultiLabelConfig
 
 
-# what every backbone must tell about itself
-BACKBONE_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
 # fields whose default depends on the encoder; those of "awd_lstm" are ULMFiT's
 ENCODER_DEFAULTS = {"hidden_size": 256, "num_hidden_layers": 1, "word_dropout": 0.1, "embedding_dropout": 0.2}
 AWD_LSTM_DEFAULTS = {"hidden_size": 400, "num_hidden_layers": 3, "word_dropout": 0.0, "embedding_dropout": 0.05}
@@ -152,28 +149,23 @@ class PlantConfig(MultiLabelConfig):
         for name, default in (AWD_LSTM_DEFAULTS if self.encoder == "awd_lstm" else ENCODER_DEFAULTS).items():
             if getattr(self, name) is None:
                 setattr(self, name, default)
-        if isinstance(self.text_config, dict):
-            settings = dict(self.text_config)
-            model_type = settings.pop("model_type", "bert")
-            if model_type not in CONFIG_MAPPING:
-                raise _refusal(f"`text_config` names the unknown model_type '{model_type}'")
-            self.text_config = CONFIG_MAPPING[model_type](**settings)
-        elif self.text_config is None and self.encoder == "transformer":
-            self.text_config = CONFIG_MAPPING["bert"](
-                vocab_size=self.vocab_size,
-                hidden_size=self.hidden_size,
-                num_hidden_layers=self.num_hidden_layers,
-                num_attention_heads=self.num_attention_heads,
-                intermediate_size=self.intermediate_size,
-                max_position_embeddings=self.max_position_embeddings,
-                hidden_dropout_prob=self.hidden_dropout,
-                pad_token_id=self.pad_token_id,
-            )
+        if self.text_config is None and self.encoder == "transformer":
+            self.text_config = {
+                "vocab_size": self.vocab_size,
+                "hidden_size": self.hidden_size,
+                "num_hidden_layers": self.num_hidden_layers,
+                "num_attention_heads": self.num_attention_heads,
+                "intermediate_size": self.intermediate_size,
+                "max_position_embeddings": self.max_position_embeddings,
+                "hidden_dropout_prob": self.hidden_dropout,
+                "pad_token_id": self.pad_token_id,
+            }
+        self.text_config = backbone_config(self.text_config, field="text_config", default="bert")
         if self.text_config is not None:
             # one truth: the sizes that others read off this configuration are the backbone's
             self.encoder = "transformer"
-            _check_backbone(self.text_config)
-            for name in BACKBONE_SIZES:
+            check_text_backbone(self.text_config)
+            for name in TEXT_BACKBONE_SIZES:
                 setattr(self, name, getattr(self.text_config, name))
             if getattr(self.text_config, "pad_token_id", None) is not None:
                 self.pad_token_id = self.text_config.pad_token_id
@@ -262,21 +254,6 @@ def _check_chunks(length: int | None, overlap: int) -> None:
         raise ValueError(
             f"`backbone_chunk_overlap` must be from 0 to half of `backbone_chunk_length`, found {overlap} and {length}"
         )
-
-
-def _check_backbone(text_config: PreTrainedConfig) -> None:
-    """Refuses what can't encode a text token by token."""
-    model_type = text_config.model_type
-    if text_config.is_encoder_decoder:
-        raise _refusal(f"`text_config` must be an encoder, found the encoder-decoder '{model_type}'")
-    missing = [name for name in BACKBONE_SIZES if not hasattr(text_config, name)]
-    if missing:
-        raise _refusal(f"`text_config` must be a transformer over text, found '{model_type}' without {missing[0]}")
-
-
-def _refusal(problem: str) -> StrictDataclassClassValidationError:
-    """What a failed `validate_encoder` raises, for what can't wait until then."""
-    return StrictDataclassClassValidationError("validate_encoder", ValueError(problem))
 
 
 __all__ = ["PlantConfig"]

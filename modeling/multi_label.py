@@ -25,6 +25,7 @@ from .losses import (
     targets_of_candidates,
 )
 from .pipeline_multi_label import CUSTOM_PIPELINES  # the import also makes transformers send the file along
+from .pipeline_multi_label_images import IMAGE_CUSTOM_PIPELINES
 
 
 @dataclass
@@ -37,6 +38,8 @@ class MultiLabelOutput(ModelOutput):
         logits (`torch.FloatTensor` of shape `(B, L)`, or `(B, S)` where only a shortlist was scored):
             scores before the sigmoid.
         candidate_ids (`torch.LongTensor` of shape `(B, S)`, *optional*): the label of each column of a shortlist.
+        chosen (`torch.BoolTensor`, shaped as `logits`, *optional*):
+            the label sets themselves, of an architecture that decides on sets as a whole; thresholds give others.
         hidden_states (`tuple(torch.FloatTensor)`, *optional*, returned with `output_hidden_states=True`):
             the encoder's input embeddings and the output of each of its layers, `(B, T, D)` each.
         attentions (`tuple(torch.FloatTensor)`, *optional*, returned with `output_attentions=True`):
@@ -46,6 +49,7 @@ class MultiLabelOutput(ModelOutput):
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     candidate_ids: torch.LongTensor | None = None
+    chosen: torch.BoolTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
@@ -182,6 +186,34 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             candidate_ids_BS=candidate_ids,
         )
 
+    @property
+    def decides_on_sets(self) -> bool:
+        """Whether the model chooses label sets as a whole (`MultiLabelOutput.chosen`) where nobody gives thresholds."""
+        return getattr(self.config, "decision", "thresholds") != "thresholds"
+
+    def decide_output(
+        self,
+        output: MultiLabelOutput,
+        *,
+        thresholds: float | list[float] | torch.Tensor | None = None,
+        min_labels: int | None = None,
+    ) -> torch.BoolTensor:
+        """Which columns of an output are predicted: the sets that the model chose itself, or else by thresholds (`decide`).
+
+        Args:
+            output (`MultiLabelOutput`): of `forward`.
+            thresholds (`float`, `list[float]` or `torch.Tensor`, *optional*): given, they decide.
+            min_labels (`int`, *optional*): the smallest set beside thresholds; the configuration's if not given.
+        """
+        if output.chosen is not None and thresholds is None:
+            return output.chosen
+        return self.decide(
+            output.logits.float().sigmoid(),
+            thresholds=thresholds,
+            min_labels=min_labels,
+            candidate_ids=output.candidate_ids,
+        )
+
     @torch.no_grad()
     def predict_topk(self, batch: dict[str, torch.Tensor], k: int = 5) -> tuple[torch.LongTensor, torch.FloatTensor]:
         """The `k` best labels of each document.
@@ -245,6 +277,18 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         """
         return self(**inputs).logits[:, chosen_ids_S]
 
+    def path_inputs(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What `label_logits` is to be given besides, so that it is smooth on the way from one text to another; an
+        architecture that makes choices on the way to its scores defines this.
+
+        Args:
+            inputs (`torch.Tensor`): what `forward` takes, without targets; one text.
+
+        Returns:
+            `dict[str, torch.Tensor]`: of one row each; nothing here.
+        """
+        return {}
+
     @property
     def reads_token_ids(self) -> bool:
         """Whether `input_ids` are needed even where word vectors are given, as `inputs_embeds`."""
@@ -292,7 +336,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         return self.publisher(repo_id, **kwargs)
 
     def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
-        """As `PreTrainedModel.save_pretrained`, with every Auto class in `auto_map` and the pipeline of texts.
+        """As `PreTrainedModel.save_pretrained`, with every Auto class in `auto_map` and the pipeline of texts or pictures.
 
         A class carries one `_auto_class` and transformers would write that one key only; the model's folder, with the
         code beside the weights, must open by `AutoModel`, by the task's class and by `pipeline` alike.
@@ -306,6 +350,8 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             }
             if "text" in self.input_modalities:
                 self.config.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
+            elif "image" in self.input_modalities:
+                self.config.custom_pipelines = copy.deepcopy(IMAGE_CUSTOM_PIPELINES)
         hub_arguments = ("repo_id", "commit_message", "private", "token", "revision", "create_pr")
         given = {name: kwargs.pop(name) for name in hub_arguments if push_to_hub and name in kwargs}
         super().save_pretrained(save_directory, **kwargs)

@@ -57,17 +57,22 @@ class MultiLabelClassificationPipeline(Pipeline):
     _load_video_processor = False
     _load_feature_extractor = False
     _load_tokenizer = True
+    _needed = ("tokenizer", "tokenizer")  # what turns inputs into tensors: the argument, and its name in an error
 
-    def __init__(self, model, tokenizer=None, **kwargs):
+    def __init__(self, model, **kwargs):
         if not hasattr(model, "predict_topk"):
             raise ValueError(
                 f'the pipeline "{TASK}" is for the models of hf_mlc, found {type(model).__name__}; '
                 'of other models, pipeline("text-classification", model=..., top_k=None) gives all scores'
             )
-        if tokenizer is None:
-            raise ValueError("the pipeline needs the model's tokenizer, found none")
+        argument, name = self._needed
+        reads = "pixel_values" if argument == "image_processor" else "input_ids"
+        if getattr(model, "main_input_name", reads) != reads:
+            raise ValueError(f"this pipeline is of models that read `{reads}`, found one of `{model.main_input_name}`")
+        if kwargs.get(argument) is None:
+            raise ValueError(f"the pipeline needs the model's {name}, found none")
         _check_count("batch_size", kwargs.get("batch_size"))
-        super().__init__(model=model, tokenizer=tokenizer, **kwargs)
+        super().__init__(model=model, **kwargs)
         self.model.eval()  # a model that comes from training would answer with dropout
 
     def __call__(self, inputs, *, batch_size: int | None = None, num_workers: int | None = None, **arguments):

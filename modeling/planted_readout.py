@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from .label_attention import exporting
 from .planted_attention import TokenIndex
+from .tfidf_path import tfidf_vectors
 
 
 SCALE = 10.0
@@ -72,6 +73,4 @@ class PlantedReadout(nn.Module):
     @torch.no_grad()
     def _features(self, index: TokenIndex) -> torch.FloatTensor:
         """The documents' tf-idf vectors, `(B, V + 1)`, of length 1; the last column, no token, is 0."""
-        counts_BV = index.counts.float()
-        weights_BV = torch.where(counts_BV > 0, 1 + counts_BV.clamp(min=1).log(), 0) * F.pad(self.idf.float(), (0, 1))
-        return weights_BV / weights_BV.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return tfidf_vectors(index.counts, F.pad(self.idf, (0, 1)))

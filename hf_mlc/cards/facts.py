@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hf_mlc.run_facts import weights_fingerprint
 logger = logging.get_logger(__name__)
 
 RESULTS, METRICS, BASELINE, EXAMPLES = "results.json", "metrics.json", "baseline.json", "examples.json"
+STEPS = "attention_steps.json"
 RECIPE = "recipe.yaml"
 
 
@@ -40,6 +41,7 @@ class CardFacts:
         evaluation (`dict`): what `evaluate` wrote, or what training measured itself; empty if nothing did.
         baseline (`dict`): what `benchmarks/tfidf.py` wrote; empty if nothing did.
         examples (`dict[str, str]`): an extract a label, where they may be shown.
+        steps (`dict`): where the steps of one document's label sequence looked, where texts may be shown; empty if unknown.
     """
 
     model_folder: Path
@@ -53,6 +55,7 @@ class CardFacts:
     evaluation: dict[str, Any]
     baseline: dict[str, Any]
     examples: dict[str, str]
+    steps: dict[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -91,6 +94,7 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
     name = repo_id.partition("/")[2] or repo_id if repo_id else (card_folder or model_folder).resolve().name
     results = _results(_found(RESULTS, model_folder, card_folder))
     examples = _json(_found(EXAMPLES, card_folder, model_folder)) if words.show_examples else {}
+    steps = _steps(_found(STEPS, card_folder, model_folder), model_folder) if words.show_examples else {}
     facts = CardFacts(
         model_folder=model_folder,
         card_folder=card_folder,
@@ -103,6 +107,7 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
         evaluation=read_evaluation(model_folder, card_folder, len(label_space)) or _of_training(results),
         baseline=_baseline(_found(BASELINE, card_folder, model_folder)),
         examples=examples.get("examples", {}),
+        steps=steps,
     )
     _check_that_all_are_of_one_model(facts)
     return facts
@@ -185,6 +190,22 @@ def _baseline(file: Path | None) -> dict[str, Any]:
     if baseline and not (_part(baseline, "test") and {"system", "threshold_metric"} <= set(baseline)):
         raise UserError("is not what benchmarks/tfidf.py writes", file=file, accepted="that")
     return baseline
+
+
+def _steps(file: Path | None, model_folder: Path) -> dict[str, Any]:
+    content = _json(file)
+    if not content:
+        return {}
+    steps, words = content.get("steps"), content.get("words")
+    whole = isinstance(steps, list) and isinstance(words, list) and steps and words
+    if not (whole and all(len(step.get("weights", ())) == len(words) for step in steps)):
+        raise UserError("is not what card writes", file=file, accepted="what card --dataset_name writes")
+    own = weights_fingerprint(str(model_folder))
+    if own is not None and content.get("weights") not in (None, own):
+        raise UserError(
+            "was made with other weights than the model's", file=file, accepted="what card writes for this model"
+        )
+    return content
 
 
 def _of_training(results: dict[str, Any]) -> dict[str, Any]:

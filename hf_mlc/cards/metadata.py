@@ -10,17 +10,19 @@ from huggingface_hub import EvalResult, ModelCardData
 from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.metric_names import HUB_METRICS, metric_name
+from hf_mlc.images.processing import reads_images
 
 
 # the Hub refuses a data set's type that doesn't look like an id
 _ID = re.compile(r"[\w-]+(/[\w.-]+)?")
-PIPELINE_TAGS = {"text": "text-classification"}
+PIPELINE_TAGS = {"text": "text-classification", "image": "image-classification"}
 
 
 def card_data(facts: CardFacts) -> ModelCardData:
     """The metadata of a card; what is unknown is left out."""
     words, dataset = facts.words, facts.words.dataset
-    task = PIPELINE_TAGS.get(ARCHITECTURES[facts.config.model_type].input)
+    read = "image" if reads_images(facts.config) else ARCHITECTURES[facts.config.model_type].input
+    task = PIPELINE_TAGS.get(read)
     tags = ["hf_mlc", facts.config.model_type, "multi-label-classification", *words.tags]
     results = eval_results(facts, task=task)
     families = {result.metric_type for result in results}
@@ -89,8 +91,13 @@ def eval_results(facts: CardFacts, *, task: str | None) -> list[EvalResult]:
 
 
 def threshold_rule(facts: CardFacts) -> dict[str, Any]:
-    """How labels were chosen when the metrics were taken, in a few keys."""
+    """How labels were chosen when the metrics were taken, in a few keys; of a model that decides on sets no threshold."""
     used = facts.evaluation.get("decision")
+    sets = used.get("sets", "thresholds") if used else getattr(facts.config, "decision", "thresholds")
+    if sets != "thresholds":
+        search = facts.results.get("search")
+        tuned = {"search_tuned_on": "validation", "search_tuned_for": search["metric"]} if search else {}
+        return {"decision": sets, "min_labels": facts.config.min_labels, **tuned}
     thresholds = used["thresholds"] if used else facts.config.thresholds
     rule: dict[str, Any] = {"threshold": "one a label" if isinstance(thresholds, (list, dict)) else thresholds}
     rule["min_labels"] = used["min_labels"] if used else facts.config.min_labels

@@ -40,4 +40,20 @@ PAPERS: dict[str, Paper] = {
   url           = {https://arxiv.org/abs/2410.23066}
 }""",
     ),
+    "sgm": Paper(
+        title="SGM: Sequence Generation Model for Multi-label Classification",
+        url="https://arxiv.org/abs/1806.04822",
+        holds=(
+            "This model holds the paper's frame: an encoder, and a recurrent decoder with attention that writes the labels one "
+            "after another and never one twice."
+        ),
+        bibtex="""@inproceedings{yang2018sgm,
+  title     = {{SGM}: Sequence Generation Model for Multi-label Classification},
+  author    = {Yang, Pengcheng and Sun, Xu and Li, Wei and Ma, Shuming and Wu, Wei and Wang, Houfeng},
+  booktitle = {Proceedings of the 27th International Conference on Computational Linguistics},
+  pages     = {3915--3926},
+  year      = {2018},
+  url       = {https://arxiv.org/abs/1806.04822}
+}""",
+    ),
 }

@@ -1,4 +1,5 @@
-"""The card's plots, PNG files beside it: the precision-recall curve, and scores by how often a label was trained on."""
+"""The card's plots, PNG files beside it: the precision-recall curve, scores by how often a label was trained on, and, of a
+model that writes label sequences, where its steps looked in one document."""
 
 from __future__ import annotations
 
@@ -11,9 +12,12 @@ from hf_mlc.metrics.buckets import BUCKETS
 
 
 CURVE_FILE, FREQUENCY_FILE = "precision_recall.png", "f1_by_frequency.png"
+STEPS_FILE = "attention_by_step.png"
+PLOTS = (CURVE_FILE, FREQUENCY_FILE, STEPS_FILE)
 # the first and the second of the colour-blind safe palette of Okabe & Ito (2008) that are far apart in lightness too
 OURS, THEIRS = "#0072B2", "#D55E00"
 SIZE, DOTS_PER_INCH = (6.4, 4.2), 150
+LEAST_SHARE = 0.05  # of a step's attention that is worth a number in the picture
 
 
 def draw_plots(facts: CardFacts) -> dict[str, bytes]:
@@ -23,7 +27,7 @@ def draw_plots(facts: CardFacts) -> dict[str, bytes]:
         `UserError`: matplotlib is not installed.
     """
     drawn = {}
-    for name, draw in ((CURVE_FILE, _precision_recall), (FREQUENCY_FILE, _by_frequency)):
+    for name, draw in zip(PLOTS, (_precision_recall, _by_frequency, _by_step), strict=True):
         figure = draw(facts)
         if figure is not None:
             image = io.BytesIO()
@@ -117,6 +121,44 @@ def _by_frequency(facts: CardFacts) -> Any | None:
     axes.set(ylim=(-0.03, 1.03), xlabel="training documents of the label", ylabel="F1")
     _add_legend(figure)
     return figure
+
+
+def _by_step(facts: CardFacts) -> Any | None:
+    if not facts.steps:
+        return None
+    figure, axes = _axes()
+    from matplotlib.colors import PowerNorm
+
+    words, gaps, steps = facts.steps["words"], facts.steps["gaps"], facts.steps["steps"]
+    figure.set_size_inches(SIZE[0], 1.2 + 0.22 * len(words))
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    shares = [[step["weights"][place] for step in steps] for place in range(len(words))]
+    # all shares to one scale, on which a step that looks at one word is dark there and one that looks around is pale;
+    # of square roots, since steps spread over tens of words
+    axes.imshow(shares, aspect="auto", cmap="Blues", norm=PowerNorm(0.5, vmin=0.0, vmax=1.0), interpolation="nearest")
+    for row, values in enumerate(shares):
+        for column, share in enumerate(values):
+            if share >= LEAST_SHARE:
+                colour = "white" if share > 0.4 else "black"
+                axes.text(column, row, f"{share:.2f}".lstrip("0"), ha="center", va="center", fontsize=7, color=colour)
+    marks = {True: "", False: " ✗", None: ""}
+    names = ["(end)" if step["label"] is None else _short(step["label"]) + marks[step["true"]] for step in steps]
+    axes.set_xticks(range(len(steps)), [f"{place}. {name}" for place, name in enumerate(names, start=1)])
+    axes.tick_params(axis="x", top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    axes.set_yticks(
+        range(len(words)), [("… " if gap else "") + _short(word) for word, gap in zip(words, gaps, strict=True)]
+    )
+    axes.tick_params(axis="y", length=0, labelsize=8)
+    for label in axes.get_xticklabels():
+        label.set(rotation=30, ha="left", fontsize=8)
+    return figure
+
+
+def _short(name: str, most: int = 28) -> str:
+    """A word or a name with room for it beside the plot, in which matplotlib sees no formula."""
+    name = " ".join(name.split())
+    return _plain(name if len(name) <= most else name[: most - 1] + "…")
 
 
 def _add_legend(figure: Any) -> None:

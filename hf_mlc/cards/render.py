@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import yaml
 
-from hf_mlc.cards import making, sentences, tables
+from hf_mlc.cards import attention_steps, making, sentences, tables
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import escaped, fenced, prose
 from hf_mlc.cards.merge import BEGIN, END, metadata_record
@@ -64,6 +64,9 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         printed=None if printed is None else fenced(printed),
         evaluation=bool(facts.metrics),
         plots=list(plots),
+        sequences=tables.sequence_table(facts),
+        sequence_intro=sentences.sequence_intro(facts),
+        steps_caption=attention_steps.steps_caption(facts) if facts.steps else None,
         label_intro=sentences.label_intro(facts, left_out=labels_left_out),
         labels=label_table,
         labels_left_out=labels_left_out,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import code, escaped
 from hf_mlc.cards.metadata import threshold_rule
@@ -26,6 +28,8 @@ def measured_on(facts: CardFacts) -> str:
 def rule_sentence(facts: CardFacts) -> str:
     """How labels are chosen from scores."""
     rule, used = threshold_rule(facts), facts.evaluation.get("decision")
+    if "decision" in rule:
+        return _sets_sentence(facts, rule)
     if isinstance(rule["threshold"], str):
         text = "A label is predicted where its score reaches its own threshold"
     else:
@@ -39,6 +43,24 @@ def rule_sentence(facts: CardFacts) -> str:
             text += " with the scores of a first model, before this one was trained on them as well"
     elif used and not used["tuned"]:
         text += "; a threshold given by hand, not the tuned one"
+    return text + "."
+
+
+def _sets_sentence(facts: CardFacts, rule: dict[str, Any]) -> str:
+    """How a model of label sequences decides on sets."""
+    text = "A document gets the label set that the search found most probable, all the orders of its labels together"
+    if rule["decision"] == "expected_f1":
+        text = "A document gets that of the label sets found by the search whose expected F1 is highest"
+    if rule["min_labels"]:
+        text += f", of at least {counted(rule['min_labels'], 'label')}"
+    search = facts.results.get("search")
+    if search:
+        text += (
+            f"; {search['end_bias']:g} is taken off the logit of ending, tuned for {code(search['metric'])} on "
+            f"{search['num_documents']:,} validation documents"
+        )
+        if facts.results.get("refit"):
+            text += " with a first model, before this one was trained on them as well"
     return text + "."
 
 
@@ -81,6 +103,9 @@ def curve_caption(facts: CardFacts) -> str:
         "The dot is the tuned decision rule"
     )
     rule = threshold_rule(facts)
+    if "decision" in rule:
+        text = text.replace("The dot is the tuned decision rule", "The dot is the model's own choice of sets")
+        return f"{text}; since it decides on sets as a whole, it need not lie on the curve."
     beside = [
         *(["every label has a threshold of its own"] if isinstance(rule["threshold"], str) else []),
         *([f"a document gets at least {counted(rule['min_labels'], 'label')}"] if rule["min_labels"] else []),
@@ -116,6 +141,26 @@ def frequency_caption(facts: CardFacts) -> str:
         text += f" Dots: single labels with a {split} document"
         listed, num_labels = len(measured["name"]), len(facts.label_space)
         text += f", of the {listed:,} with most training documents." if listed < num_labels else "."
+    return text
+
+
+def sequence_intro(facts: CardFacts) -> str | None:
+    """What the sequences are compared with, and over how many documents."""
+    measured = facts.evaluation.get("sequences")
+    if not measured:
+        return None
+    known = measured["facts"]
+    text = (
+        "The model writes the labels of a document one after another. "
+        f"Reference order: {escaped(known['reference_order'])}."
+    )
+    if "kendall_tau_b" in measured["metrics"]:
+        text += f" {counted(known['with_two_common_labels'], 'document')} of {known['documents']:,} have the two given true "
+        text += "labels that an order needs."
+    if "deletion_labels" in known:
+        text += (
+            f" Deletion: {counted(known['deletion_labels'], 'label')} of {known['deletion_documents']:,} documents."
+        )
     return text
 
 

@@ -12,6 +12,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.errors import UserError
+from hf_mlc.images.processing import reads_images
 
 
 # where a card's author gave no text that may be shown
@@ -24,6 +25,15 @@ text = {text}
 for answer in classifier(text):
     print(f"{{answer['score']:.3f}}  {{answer['label']}}")
 """
+_IMAGE_CODE = """import hf_mlc  # registers the architectures and the pipeline
+from PIL import Image
+from transformers import pipeline
+
+classifier = pipeline("multi-label-image-classification", model={model_id})
+picture = Image.new("RGB", (224, 224), "steelblue")  # or the name of a file: "photo.jpg"
+for answer in classifier(picture):
+    print(f"{{answer['score']:.3f}}  {{answer['label']}}")
+"""
 
 
 def usage_snippet(facts: CardFacts, *, model_id: str | None = None) -> str:
@@ -33,6 +43,8 @@ def usage_snippet(facts: CardFacts, *, model_id: str | None = None) -> str:
         facts (`CardFacts`): of the model.
         model_id (`str`, *optional*): what stands for the model; its id.
     """
+    if reads_images(facts.config):
+        return _IMAGE_CODE.format(model_id=_literal(model_id or facts.model_id))
     text = " ".join((facts.words.widget[0]["text"] if facts.words.widget else PLAIN_TEXT).split())
     lines = textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
     if len(lines) > 1:

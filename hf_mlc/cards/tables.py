@@ -20,6 +20,7 @@ from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.planting.arguments import PlantingArguments
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.lora import LoraArguments
+from hf_mlc.word_vectors.arguments import WordVectorArguments
 
 
 MOST_LABELS = 100  # rows of the label table; the others are counted below it
@@ -29,7 +30,27 @@ HEADLINE = (
 )  # fmt: skip
 BUCKET_METRICS = ("f1_micro", "f1_macro_present", "precision_micro", "recall_micro", "r@5")
 # fields of a configuration that training fills in
-_FOUND_IN_TRAINING = {"thresholds", "min_labels", "max_position_embeddings", "text_config"}
+_FOUND_IN_TRAINING = {
+    "thresholds", "min_labels", "max_position_embeddings", "text_config", "backbone_config", "vision_config",
+    "label_ranks", "label_parents", "label_exclusions",
+}  # fmt: skip
+# of label sequences; `hf_mlc.metrics.sequences` defines them
+_SEQUENCE_METRICS = {
+    "sequence_cardinality": "labels that the model gives a document, on average",
+    "true_cardinality": "labels that a document has",
+    "unseen_sets": "share of the documents given a label set that no training document has",
+    "unseen_sets_true": "share of the documents that have such a set",
+    "coverage": "share of the true labels that are given; the measures of order are about these",
+    "position_deviation": "places between where a label stands and where it is due; lower is better",
+    "position_deviation_normalised": "the same by the most that it could be",
+    "kendall_tau_b": "agreement of the order with the reference: 1 the same, -1 the reverse",
+    "exact_order": "share of the documents with two given true labels or more in which these are in order",
+    "exact_sequence": "share of the documents whose labels and their order are exactly right",
+    "deletion_drop@1": "score that a given label loses with the word that its step looked at most",
+    "random_drop@1": "score that it loses with a word drawn at random",
+    "deletion_drop@5": "score that it loses with the five words that its step looked at most",
+    "random_drop@5": "score that it loses with five words drawn at random",
+}
 # said elsewhere in the card
 _NOT_SHOWN = {
     "model_type",
@@ -87,6 +108,24 @@ def bucket_table(facts: CardFacts) -> str | None:
         ]
         rows.append([escaped(bucket), f"{inside:,}", *cells])
     return table(head, rows, numbers=range(1, len(head)))
+
+
+def sequence_table(facts: CardFacts) -> str | None:
+    """What was measured of label sequences; `None` for a model that writes none."""
+    measured = (facts.evaluation.get("sequences") or {}).get("metrics", {})
+    rows = [
+        [code(name), f"{measured[name]:.3f}", meaning]
+        for name, meaning in _SEQUENCE_METRICS.items()
+        if name in measured
+    ]
+    by_step = [name for name in measured if name.startswith("attention_entropy_share@")]
+    rows += [[code(name), f"{measured[name]:.3f}", _entropy_meaning(name.partition("@")[2])] for name in by_step]
+    return table(["measure", "this model", "what it says"], rows, numbers=[1]) if rows else None
+
+
+def _entropy_meaning(step: str) -> str:
+    which = "that ends the sequence" if step == "end" else f"that gives label {step}"
+    return f"how evenly the step {which} looks at the text: 0 one token, 1 all alike"
 
 
 def ahead(facts: CardFacts, names: Sequence[str] = HEADLINE) -> dict[str, list[str]]:
@@ -155,6 +194,7 @@ def changed_arguments(recipe: dict[str, Any] | None, config: MultiLabelConfig) -
         PlantingArguments,
         LanguageModelArguments,
         LoraArguments,
+        WordVectorArguments,
         MultiLabelTrainingArguments,
     ):
         for item in dataclasses.fields(owner):

@@ -8,7 +8,7 @@ from transformers.utils import logging
 
 from hf_mlc.cards.facts import read_facts
 from hf_mlc.cards.merge import merge_card
-from hf_mlc.cards.plots import CURVE_FILE, FREQUENCY_FILE, draw_plots
+from hf_mlc.cards.plots import PLOTS, draw_plots
 from hf_mlc.cards.render import check_installed, render_card
 from hf_mlc.cards.snippet import printed_by_snippet
 from hf_mlc.errors import UserError
@@ -30,7 +30,7 @@ def write_card(
     ([`merge_card`]).
 
     Every number comes from a file: config.json and results.json (`train`), metrics.json (`evaluate`), baseline.json
-    (`benchmarks/tfidf.py`), examples.json (`card --dataset_name`), card.yaml (by hand). All but config.json may be
+    (`benchmarks/tfidf.py`), examples.json and attention_steps.json (`card --dataset_name`), card.yaml (by hand). All but config.json may be
     missing; what is unknown becomes an HTML comment.
 
     Args:
@@ -64,7 +64,7 @@ def write_card(
         logger.warning(f"The card has no plots: {error}")
         plots = {}
     text = merge_card(own_text, render_card(facts, printed=printed, plots=plots))
-    for name in (CURVE_FILE, FREQUENCY_FILE):
+    for name in PLOTS:
         if name in plots:
             with written_whole(output.parent / name, binary=True) as stream:
                 stream.write(plots[name])

@@ -6,17 +6,22 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datasets import DatasetDict
 from huggingface_hub.utils import validate_repo_id
 
 from hf_mlc.cards import check_installed, write_card
+from hf_mlc.cards.attention_steps import attention_steps
 from hf_mlc.cards.examples import label_examples
-from hf_mlc.cards.facts import EXAMPLES, read_facts
+from hf_mlc.cards.facts import EXAMPLES, STEPS, read_facts
 from hf_mlc.cards.tables import listed_labels
 from hf_mlc.commands.parsing import parse_arguments
-from hf_mlc.commands.running import check_output_file, write_json
+from hf_mlc.commands.running import check_output_file, say, write_json
 from hf_mlc.data import Columns, fingerprint, load_splits
+from hf_mlc.data.training_rows import results_of, rows_of_training
 from hf_mlc.errors import UserError
-from hf_mlc.inference import load_model
+from hf_mlc.inference import LoadedModel, check_reads_texts, load_model
+from hf_mlc.run_facts import weights_fingerprint
+from hf_mlc.sequence_report import writes_sequences
 
 
 @dataclass
@@ -76,13 +81,37 @@ def _write_examples(args: CardArguments, card_folder: Path) -> None:
             "show_examples is not true", file=card_folder / "card.yaml", field="show_examples",
             accepted="true where texts may be published, or no --dataset_name",
         )  # fmt: skip
-    rows = load_splits(
+    rows, loaded = _load(args, ["train"])["train"], load_model(args.model)
+    check_reads_texts(loaded, "an extract a label")
+    names = facts.label_space.decode(listed_labels(facts.label_space).tolist())
+    examples = label_examples(loaded, rows["text"][:], rows["labels"][:], names)
+    write_json(card_folder / EXAMPLES, {"split": "train", "fingerprint": fingerprint(rows), "examples": examples})
+    if writes_sequences(loaded.model):
+        _write_steps(args, card_folder, loaded)
+
+
+def _write_steps(args: CardArguments, card_folder: Path, loaded: LoadedModel) -> None:
+    """Where the steps of one validation document looked, for the card's picture."""
+    file = card_folder / STEPS
+    file.unlink(missing_ok=True)  # of an earlier model, perhaps
+    splits = rows_of_training(results_of(args.model), lambda splits: _load(args, splits), loaded.label_space)
+    if splits is None:
+        say(
+            "no picture of attention by step: the data set doesn't hold the rows that the model was trained and tuned on"
+        )
+        return
+    rows = splits["validation"]
+    steps = attention_steps(loaded, rows["text"][:], rows["labels"][:], rows["id"][:])
+    if steps:
+        found = {"weights": weights_fingerprint(args.model), "split": "validation", "fingerprint": fingerprint(rows)}
+        write_json(file, found | steps)
+
+
+def _load(args: CardArguments, splits: list[str]) -> DatasetDict:
+    return load_splits(
         args.dataset_name,
         config_name=args.dataset_config_name,
         revision=args.dataset_revision,
         columns=Columns(text=args.text_column, labels=args.labels_column, labels_separator=args.labels_separator),
-        splits=["train"],
-    )["train"]
-    names = facts.label_space.decode(listed_labels(facts.label_space).tolist())
-    examples = label_examples(load_model(args.model), rows["text"][:], rows["labels"][:], names)
-    write_json(card_folder / EXAMPLES, {"split": "train", "fingerprint": fingerprint(rows), "examples": examples})
+        splits=splits,
+    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.commands.running import check_output_file, say
-from hf_mlc.comparing.claim import ROOT, find_claim
+from hf_mlc.comparing.claim import ROOT, ClaimData, find_claim
 from hf_mlc.comparing.data import SPLITS
 from hf_mlc.errors import UserError
 
@@ -51,6 +51,19 @@ class CompareArguments:
     environments: str | None = field(
         default=None, metadata={"help": "Folder for virtual environments of outside systems; below ~/.cache."}
     )
+    encoder_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder or Hub id of the pretrained encoder for arms that start from one; without it they don't run."
+        },
+    )
+    measured_dataset: str | None = field(
+        default=None, metadata={"help": "Folder of another data set, whose test split is measured instead."}
+    )
+    label_map: str | None = field(
+        default=None,
+        metadata={"help": "JSON file: the measured rows' label names and those that training calls them."},
+    )
     models_dir: str | None = field(default=None, metadata={"help": "Keep the trained models in this folder."})
     resamples: int = field(default=2000, metadata={"help": "Of the bootstrap."})
     report_only: bool = field(default=False, metadata={"help": "Print the tables of what is there; run nothing."})
@@ -77,6 +90,21 @@ class CompareArguments:
         """Where the data sets lie."""
         return Path(self.data_dir or os.environ.get("HF_MLC_DATA") or ROOT / "../shared/data").resolve()
 
+    def measured_elsewhere(self, data: ClaimData) -> ClaimData:
+        """The data set with another one's rows, or another one's labels, to measure; its name then says so."""
+        if self.measured_dataset is None and self.label_map is None:
+            return data
+        changes, name = {}, data.name
+        if self.measured_dataset is not None:
+            if not Path(self.measured_dataset).is_dir():
+                raise UserError("no such folder", file=self.measured_dataset, field="measured_dataset")
+            changes["measured_folder"] = str(Path(self.measured_dataset).resolve())
+            name += f"-on-{Path(self.measured_dataset).resolve().name}"
+        if self.label_map is not None:
+            changes["label_map"] = str(Path(self.label_map).resolve())
+            name += "-mapped"
+        return replace(data, name=name, **changes)
+
     def environments_folder(self) -> Path:
         """Where environments of outside systems are made."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -91,6 +119,7 @@ def main(arguments: list[str]) -> None:
         raise UserError("no claim", field="NAME", accepted="a claim's name before the arguments, as in: compare plant")
     claim = find_claim(arguments[0])
     data = claim.datasets[0] if args.dataset is None else claim.data(args.dataset)
+    data = args.measured_elsewhere(data)
     if args.output is None:
         raise UserError("none given", field="output", accepted="a file called *.jsonl")
     from hf_mlc.comparing.report import report  # torch and scipy take seconds to load
@@ -103,7 +132,7 @@ def main(arguments: list[str]) -> None:
     plan = Plan(
         claim=claim,
         data=data,
-        arms=claim.chosen_arms(data, names),
+        arms=claim.chosen_arms(data, names, encoder=args.encoder_path is not None),
         seeds=list(range(args.first_seed, args.first_seed + args.seeds)),
         train_sizes=args.sizes() or list(data.train_sizes) or [None],
         split=args.split,
@@ -112,6 +141,7 @@ def main(arguments: list[str]) -> None:
         train_settings=data.train_settings() if args.recipe is None else read_recipe(args.recipe),
         environments=args.environments_folder().resolve(),
         models_dir=Path(args.models_dir).resolve() if args.models_dir else None,
+        encoder=args.encoder_path,
     )
 
     def command(arm: str, seed: int, train_size: int | None) -> str:
@@ -119,7 +149,8 @@ def main(arguments: list[str]) -> None:
         words += ["--seeds", "1", "--first_seed", str(seed)]
         words += ["--train_sizes", "all" if train_size is None else str(train_size)]
         words += ["--split", args.split] if args.split != "test" else []
-        words += ["--recipe", args.recipe] if args.recipe else []
+        for name in ("recipe", "encoder_path", "measured_dataset", "label_map"):
+            words += [f"--{name}", getattr(args, name)] if getattr(args, name) else []
         return shlex.join([*words, "--output", output.name])
 
     lines, failures = (lines_there(plan), []) if args.report_only else run_all(plan, command=command)

@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset, DatasetDict
 from tqdm.auto import tqdm
 
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
 from hf_mlc.commands.running import check_output_file, say, write_json
 from hf_mlc.data import Columns, fingerprint, load_splits
 from hf_mlc.data.loading import SPLITS
+from hf_mlc.data.training_rows import label_sets, results_of, rows_of_training
 from hf_mlc.errors import UserError
-from hf_mlc.inference import load_model, scored_batches
+from hf_mlc.inference import LoadedModel, load_model, scored_batches
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.run_facts import Stopwatch, peak_memory, versions, weights_fingerprint
+from hf_mlc.sequence_report import measure_sequences, writes_sequences
 
 
 TEXTS_AT_ONCE = 1024  # documents that are sorted by length together
@@ -38,6 +41,10 @@ class EvaluateArguments:
     dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of a Hub data set."})
     dataset_revision: str | None = field(default=None, metadata={"help": "The data set's branch, tag or commit."})
     text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
+    image_column: str = field(default="image", metadata={"help": "Column of the picture, of a model of pictures."})
+    image_folder: str | None = field(
+        default=None, metadata={"help": "What pictures' names are relative to; the data's folder if not given."}
+    )
     labels_column: str = field(default="labels", metadata={"help": "Column of the labels."})
     labels_separator: str | None = field(default=None, metadata={"help": "What separates labels in a string."})
     threshold: float | None = field(default=None, metadata={"help": "In place of the tuned thresholds."})
@@ -45,11 +52,15 @@ class EvaluateArguments:
     batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
     strict: bool = field(default=False, metadata={"help": "Fail on a label that the model doesn't know."})
     score_budget_mb: int = field(default=512, metadata={"help": "Memory for the scores of exact curves."})
+    deletion_documents: int = field(
+        default=32,
+        metadata={"help": "Of a model that writes label sequences: texts from which words are deleted; 0 for none."},
+    )
 
     def __post_init__(self):
         check_probability(threshold=self.threshold)
         check_at_least(1, batch_size=self.batch_size, ranking_ks=min(self.ranking_ks))
-        check_at_least(0, score_budget_mb=self.score_budget_mb)
+        check_at_least(0, score_budget_mb=self.score_budget_mb, deletion_documents=self.deletion_documents)
         if self.split not in SPLITS:
             raise UserError(f"found '{self.split}'", field="split", accepted=", ".join(SPLITS))
         if self.output is not None:
@@ -61,17 +72,8 @@ def main(arguments: list[str]) -> None:
     (args,), _, _ = parse_arguments(EvaluateArguments, arguments)
     stopwatch = Stopwatch()
     loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
-    rows = load_splits(
-        args.dataset_name,
-        config_name=args.dataset_config_name,
-        revision=args.dataset_revision,
-        columns=Columns(
-            text=args.text_column,
-            labels=args.labels_column,
-            labels_separator=args.labels_separator,
-        ),
-        splits=[args.split],
-    )[args.split]
+    rows = _load(args, loaded, [args.split])[args.split]
+    content = "image" if loaded.reads_images else "text"
 
     space, config = loaded.label_space, loaded.model.config
     metrics = MultiLabelMetrics(
@@ -83,7 +85,9 @@ def main(arguments: list[str]) -> None:
         min_labels=config.min_labels if args.threshold is None else 0,
         score_budget_mb=args.score_budget_mb,
     )
-    unknown = 0
+    sets = getattr(config, "decision", "thresholds") if args.threshold is None else "thresholds"
+    unknown, true_ids = 0, []
+    writes = writes_sequences(loaded.model)
     with tqdm(total=len(rows), desc=f"Scoring {args.split}", unit=" documents") as bar:
         for start in range(0, len(rows), TEXTS_AT_ONCE):
             part = rows[start : start + TEXTS_AT_ONCE]
@@ -95,12 +99,16 @@ def main(arguments: list[str]) -> None:
                     ids, missed = space.encode_known(names)
                     known.append(ids)
                     unknown += missed
+            true_ids += known if writes else []
             label_ids = torch.nn.utils.rnn.pad_sequence(
                 [torch.from_numpy(ids) for ids in known], batch_first=True, padding_value=-100
             )
-            for batch in scored_batches(loaded, part["text"], batch_size=args.batch_size):
+            for batch in scored_batches(loaded, part[content], batch_size=args.batch_size):
                 metrics.update(
-                    batch.scores_BS, label_ids=label_ids[batch.places], candidate_ids=batch.candidate_ids_BS
+                    batch.scores_BS,
+                    label_ids=label_ids[batch.places],
+                    candidate_ids=batch.candidate_ids_BS,
+                    chosen=batch.chosen_BS if args.threshold is None else None,
                 )
                 bar.update(len(batch.places))
     result = metrics.compute()
@@ -108,6 +116,9 @@ def main(arguments: list[str]) -> None:
         say(f"{name:<28}{value:.4f}")
     if unknown:
         say(f"{unknown} labels of {args.split} are unknown to the model and were skipped")
+    sequences = None
+    if writes:
+        sequences = _measured_sequences(args, loaded, rows, true_ids)
     if args.output:
         labels, listed = label_scores(metrics, space)
         write_json(
@@ -120,12 +131,14 @@ def main(arguments: list[str]) -> None:
                     "thresholds": _thresholds(metrics.thresholds),
                     "min_labels": metrics.min_labels,
                     "tuned": args.threshold is None,
+                    **({"sets": sets} if sets != "thresholds" else {}),
                 },
                 "split": args.split,
                 "documents": len(rows),
                 "unknown_labels_skipped": unknown,
                 "fingerprint": fingerprint(rows),
                 "metrics": result,
+                **({} if sequences is None else {"sequences": sequences}),
                 "facts": metrics.facts() | {"labels_listed": listed},
                 "curve": metrics.curve(CURVE_POINTS),
                 "labels": labels,
@@ -134,6 +147,44 @@ def main(arguments: list[str]) -> None:
                 "versions": versions(),
             },
         )
+
+
+def _load(args: EvaluateArguments, loaded: LoadedModel, splits: list[str]) -> DatasetDict:
+    return load_splits(
+        args.dataset_name,
+        config_name=args.dataset_config_name,
+        revision=args.dataset_revision,
+        columns=Columns(
+            text=args.text_column,
+            labels=args.labels_column,
+            labels_separator=args.labels_separator,
+            image=args.image_column if loaded.reads_images else None,
+            image_folder=args.image_folder,
+        ),
+        splits=splits,
+    )
+
+
+def _measured_sequences(
+    args: EvaluateArguments, loaded: LoadedModel, rows: Dataset, true_ids: list[np.ndarray]
+) -> dict[str, Any]:
+    """The metrics of the label sequences, printed."""
+    results = results_of(args.model, revision=args.revision)
+    training = rows_of_training(results, lambda splits: _load(args, loaded, splits), loaded.label_space)
+    found = measure_sequences(
+        loaded,
+        rows["image" if loaded.reads_images else "text"][:],
+        [ids.tolist() for ids in true_ids],
+        training_sets=None if training is None else label_sets(results, training, loaded.label_space),
+        batch_size=args.batch_size,
+        deletion_documents=args.deletion_documents,
+    )
+    say(f"label sequences (reference order: {found['facts']['reference_order']})")
+    for name, value in found["metrics"].items():
+        say(f"{name:<32}{value:.4f}")
+    if training is None:
+        say("unseen sets are not counted: the data set doesn't hold the rows that the model was trained on")
+    return found
 
 
 def label_scores(

@@ -20,7 +20,7 @@ from hf_mlc.explaining import METHODS, Explanation, explain_labels, to_html, to_
 from hf_mlc.explaining.gradients import STEPS
 from hf_mlc.explaining.methods import BASELINES
 from hf_mlc.files import written_whole
-from hf_mlc.inference import load_model
+from hf_mlc.inference import check_reads_texts, load_model
 
 
 FORMATS = (".jsonl", ".html", ".png")
@@ -63,6 +63,7 @@ def main(arguments: list[str]) -> None:
     """Explains by `arguments`; an answer in JSON Lines has the row's `id` and its `explanations`."""
     (args,), _, _ = parse_arguments(ExplainArguments, arguments)
     loaded = load_model(args.model, revision=args.revision)
+    check_reads_texts(loaded, "the evidence of words")
     loaded.label_space.encode(args.label)  # an unknown one is found out before anything is read
     columns = Columns(text=args.text_column, labels=None)
     rows = _rows_of_stdin(columns) if args.input == "-" else iterate_rows(args.input, columns)

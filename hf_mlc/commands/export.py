@@ -9,7 +9,7 @@ from hf_mlc.commands.running import check_output_folder, say
 from hf_mlc.exporting.folder import export_onnx
 from hf_mlc.exporting.graph import check_installed, check_opset
 from hf_mlc.files import check_new_folder
-from hf_mlc.inference import load_model
+from hf_mlc.inference import check_reads_texts, load_model
 
 
 MEGABYTE = 1e6
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> None:
     """Exports by `arguments` and says what it came to."""
     (args,), _, _ = parse_arguments(ExportArguments, arguments)
     loaded = load_model(args.model, revision=args.revision, device="cpu")
+    check_reads_texts(loaded, "an export")
     report = export_onnx(loaded, args.output, int8=args.int8, opset=args.opset)
     kind = f"{report.tables} int8 tables" if args.int8 else "float32"
     say(f"torch  {report.torch_bytes / MEGABYTE:10.2f} MB")

@@ -1,4 +1,4 @@
-"""`predict`: texts in, labels with scores out, as JSON Lines; "-" is standard input or output."""
+"""`predict`: texts or pictures in, labels with scores out, as JSON Lines; "-" is standard input or output."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
@@ -18,11 +19,12 @@ from hf_mlc.data.reading import check_file, decoded_line, json_row
 from hf_mlc.data.rows import RowForm, checked_row
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
-from hf_mlc.inference import load_model, predict_texts
+from hf_mlc.images.opening import check_image, pictures_in
+from hf_mlc.inference import check_writes_sequences, load_model, predict_texts, sequences_of_texts
 from hf_mlc.run_facts import Stopwatch
 
 
-STDIN = RowForm(file="standard input")
+STDIN = RowForm(file="standard input", folder=Path())
 EVIDENCE_WORDS = 5
 
 
@@ -31,14 +33,27 @@ class PredictArguments:
     """Arguments of `predict`."""
 
     model: str = field(metadata={"help": "A trained model's folder or Hub id."})
-    input: str = field(default="-", metadata={"help": "JSON Lines, CSV or Parquet; - reads JSON Lines from stdin."})
+    input: str = field(
+        default="-",
+        metadata={
+            "help": "JSON Lines, CSV or Parquet, or a picture, or a folder of pictures; - reads JSON Lines from stdin."
+        },
+    )
     output: str = field(default="-", metadata={"help": "JSON Lines; - writes to stdout."})
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
     text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
+    image_column: str = field(default="image", metadata={"help": "Column of the picture, of a model of pictures."})
+    image_folder: str | None = field(
+        default=None, metadata={"help": "What pictures' names are relative to; the input's folder if not given."}
+    )
     top_k: int | None = field(default=None, metadata={"help": "The k best labels; default: the tuned thresholds."})
     threshold: float | None = field(default=None, metadata={"help": "Every label from this score on."})
     explain: bool = field(
         default=False, metadata={"help": "Give each label the five words that it was read from, with their places."}
+    )
+    sequences: bool = field(
+        default=False,
+        metadata={"help": "Of a model that writes label sequences: its labels in the order in which it wrote them."},
     )
     batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
     pool_size: int = field(default=1024, metadata={"help": "Documents sorted by length together."})
@@ -46,32 +61,51 @@ class PredictArguments:
     def __post_init__(self):
         check_probability(threshold=self.threshold)
         check_at_least(1, top_k=self.top_k, batch_size=self.batch_size, pool_size=self.pool_size)
-        if self.input != "-":
+        if self.input != "-" and pictures_in(self.input) is None:
             check_file(self.input)
         if self.output != "-":
             check_output_file(self.output)
 
 
 def main(arguments: list[str]) -> None:
-    """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first, with `--explain` explained."""
+    """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first, with `--explain` explained.
+
+    With `--sequences` it also has its `sequence`: the most probable label set in the order in which it was written.
+    """
     (args,), _, _ = parse_arguments(PredictArguments, arguments)
-    columns = Columns(text=args.text_column, labels=None)
     loaded = load_model(args.model, revision=args.revision, allow_onnx=not args.explain)
+    pictures = None if args.input == "-" else pictures_in(args.input)
+    columns, content = Columns(text=args.text_column, labels=None), "text"
+    if loaded.reads_images:
+        columns, content = Columns(image=args.image_column, image_folder=args.image_folder, labels=None), "image"
+    elif pictures is not None:
+        raise UserError("is of pictures, and the model reads texts", file=args.input, field="input", accepted="texts")
+    if args.sequences:
+        check_writes_sequences(loaded)
     stopwatch, documents = Stopwatch(), 0
     with contextlib.ExitStack() as stack:
         output = sys.stdout if args.output == "-" else stack.enter_context(written_whole(args.output))
-        pools = _pools_of_stdin(args.pool_size, columns) if args.input == "-" else _pools_of_file(args, columns)
+        if pictures is not None:
+            pools = _pools_of_pictures(args, pictures)
+        else:
+            pools = _pools_of_stdin(args.pool_size, columns) if args.input == "-" else _pools_of_file(args, columns)
         for rows in pools:
             answers = predict_texts(
                 loaded,
-                [row["text"] for row in rows],
+                [row[content] for row in rows],
                 top_k=args.top_k,
                 threshold=args.threshold,
                 explain=EVIDENCE_WORDS if args.explain else None,
                 batch_size=args.batch_size,
             )
-            for row, labels in zip(rows, answers, strict=True):
-                output.write(json.dumps({"id": row["id"], "labels": labels}, ensure_ascii=False) + "\n")
+            sequences = [None] * len(rows)
+            if args.sequences:
+                sequences = sequences_of_texts(loaded, [row[content] for row in rows], batch_size=args.batch_size)
+            for row, labels, sequence in zip(rows, answers, sequences, strict=True):
+                answer = {"id": row["id"], "labels": labels}
+                if sequence is not None:
+                    answer["sequence"] = sequence
+                output.write(json.dumps(answer, ensure_ascii=False) + "\n")
             output.flush()
             documents += len(rows)
     seconds = stopwatch.read()["seconds"]
@@ -87,6 +121,14 @@ def _pools_of_file(args: PredictArguments, columns: Columns) -> Iterator[list[di
             pool = []
     if pool:
         yield pool
+
+
+def _pools_of_pictures(args: PredictArguments, pictures: list[Path]) -> Iterator[list[dict[str, Any]]]:
+    """Files of pictures, each named by its own name."""
+    for file in pictures:
+        check_image(str(file))
+    for start in range(0, len(pictures), args.pool_size):
+        yield [{"id": file.name, "image": str(file)} for file in pictures[start : start + args.pool_size]]
 
 
 def _pools_of_stdin(pool_size: int, columns: Columns) -> Iterator[list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ from hf_mlc.auto import ARCHITECTURES, architecture_of
 from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.commands.running import say, write_json
-from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.commands.train_arguments import TRAINED, DataArguments, ModelArguments
 from hf_mlc.commands.train_encoder import EncoderPreparation
 from hf_mlc.commands.train_folder import (
     RUN_FILE,
@@ -25,6 +25,7 @@ from hf_mlc.commands.train_folder import (
     facts_of_splits,
     prepare_output,
 )
+from hf_mlc.commands.train_images import ImageArguments, PictureStep
 from hf_mlc.data import (
     DataReport,
     add_validation_split,
@@ -36,6 +37,7 @@ from hf_mlc.data import (
 )
 from hf_mlc.errors import UserError
 from hf_mlc.inference import LoadedModel, load_model, load_tokenizer
+from hf_mlc.label_orders import fill_label_ranks
 from hf_mlc.label_storage import store_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.language_modeling import LanguageModelArguments
@@ -49,34 +51,53 @@ from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.lora import LoraArguments
 from hf_mlc.training.refitting import REFIT_FOLDER, check_refit, refit
 from hf_mlc.training.results import RESULTS_FILE, run_results
+from hf_mlc.word_vectors.arguments import WordVectorArguments
+from hf_mlc.word_vectors.lsa import fill_for_training
+from hf_mlc.word_vectors.step import WORD_VECTORS_FILE, WordVectorStep
 
 
 # of a trained model's configuration: what no weight depends on
 CHANGEABLE = {
     "loss", "loss_reduction", "label_smoothing", "focal_gamma", "asymmetric_gamma_positive", "asymmetric_gamma_negative",
-    "asymmetric_clip", "thresholds", "min_labels",
+    "asymmetric_clip", "thresholds", "min_labels", "decision", "scores", "num_beams", "max_labels", "end_bias",
+    "rescoring_weight", "label_parents", "label_exclusions", "sequence_loss", "alignment", "ocd_sample_rate",
+    "set_bce_weight",
 }  # fmt: skip
 
 
 def main(arguments: list[str]) -> None:
     """Trains by `arguments` (`--config recipe.yaml`, then anything on top)."""
     stopwatch = Stopwatch()
-    (model_args, data_args, *encoder_args, planting_args, args), settings, given = parse_arguments(
-        (
-            ModelArguments,
-            DataArguments,
-            LanguageModelArguments,
-            LoraArguments,
-            PlantingArguments,
-            MultiLabelTrainingArguments,
-        ),
-        arguments,
-        config_classes=[row.config for row in ARCHITECTURES.values()],
+    (model_args, data_args, image_args, *encoder_args, vector_args, planting_args, args), settings, given = (
+        parse_arguments(
+            (
+                ModelArguments,
+                DataArguments,
+                ImageArguments,
+                LanguageModelArguments,
+                LoraArguments,
+                WordVectorArguments,
+                PlantingArguments,
+                MultiLabelTrainingArguments,
+            ),
+            arguments,
+            config_classes=[row.config for row in ARCHITECTURES.values() if row.trained],
+        )
     )
     if data_args.refit:
         check_refit(args)
     preparation = EncoderPreparation(*encoder_args, model_args, data_args, args)
-    settings = preparation.settings(settings)
+    word_vectors = WordVectorStep(
+        vector_args,
+        model_type=model_args.model_type,
+        others={
+            "model_name_or_path": model_args.model_name_or_path,
+            "text_encoder": model_args.text_encoder,
+            "language_model_epochs": preparation.stage is not None,
+        },
+        args=args,
+    )
+    settings = word_vectors.settings(preparation.settings(settings))
     main_process = args.process_index == 0
     tell = say if main_process else (lambda text: None)
     output = Path(args.output_dir)
@@ -86,8 +107,10 @@ def main(arguments: list[str]) -> None:
     set_seed(args.seed)
 
     base = load_model(model_args.model_name_or_path, device="cpu") if model_args.model_name_or_path else None
+    _check_trained(model_args.model_type if base is None else base.model.config.model_type, model_args)
+    pictures = PictureStep(image_args, settings, given, base)
     with args.main_process_first(desc="reading the data"):
-        splits = _load(data_args, skip=["test"])
+        splits = _load(data_args, pictures, skip=["test"])
         if "train" not in splits:
             raise UserError("no training rows", field="dataset_name", accepted="a data set with a training split")
         splits, label_space, lines = _label_space_and_validation(splits, data_args, args.seed, base)
@@ -95,18 +118,39 @@ def main(arguments: list[str]) -> None:
     identity = {"arguments": comparable(given), "data": facts_of_data(splits, label_space, data_args)}
     checkpoint = checkpoint_to_resume(output, args, identity)
 
-    tokenizer = _tokenizer(model_args, data_args, splits["train"], base, checkpoint)
+    tokenizer = (  # of pictures, the image processor in its place
+        pictures.processor(checkpoint)
+        if pictures.wanted
+        else _tokenizer(model_args, data_args, splits["train"], base, checkpoint)
+    )
     with args.main_process_first(desc="tokenising"):
-        encoded = _tokenized(splits, tokenizer, label_space, data_args, report)
+        encoded = _tokenized(splits, tokenizer, label_space, data_args, pictures, report)
     for line in [str(report), *lines]:
         tell(line)
-    model = _model(model_args, settings, base, tokenizer, label_space, data_args.max_length)
+    model = _model(model_args, settings, base, tokenizer, label_space, data_args, pictures)
     tell(f"{type(model).__name__}: {num_parameters(model):,} parameters, {len(label_space)} labels")
     unread = without_effect(given, model.config if base is None else None)
     if unread:
         tell(f"without effect here: {', '.join(unread)}")
-    preparation.begin(model, tokenizer, texts_of(splits["train"]), tell)
-    planted = None
+    preparation.begin(model, tokenizer, pictures.texts(splits["train"]), tell)
+
+    def begin_word_vectors(new_model: MultiLabelPreTrainedModel, *, is_resumed: bool = False) -> None:
+        if vector_args.word_vectors is None:
+            return
+        word_vectors.begin(
+            new_model,
+            tokenizer,
+            pictures.token_ids(encoded["train"]),
+            pictures.texts(splits["train"]),
+            tell,
+            text_column=data_args.text_column,
+            is_resumed=is_resumed,
+        )
+
+    begin_word_vectors(model, is_resumed=checkpoint is not None)
+    planted, tfidf = None, None
+    if base is None and checkpoint is None:
+        tfidf = fill_for_training(model, pictures.token_ids(encoded["train"]), args)
     if base is None:  # a trained model has been planted, or is not to be
         planted = plant_for_training(
             model,
@@ -125,7 +169,9 @@ def main(arguments: list[str]) -> None:
         label_space=label_space,
         train_dataset=encoded["train"],
         eval_dataset=encoded["validation"],
-        data_collator=architecture.collator(
+        data_collator=pictures.collator(tokenizer, len(label_space), data_args)
+        if pictures.wanted
+        else architecture.collator(
             tokenizer,
             len(label_space),
             targets=data_args.targets,
@@ -140,6 +186,10 @@ def main(arguments: list[str]) -> None:
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     cost = {**training.read(), "resumed": checkpoint is not None}
     preparation.end()
+    search = trainer.tune_search()
+    if search is not None:
+        weight = "" if search.rescoring_weight is None else f", rescoring weight {search.rescoring_weight:g}"
+        tell(f"search from validation: end bias {search.end_bias:g}{weight} ({search.metric} {search.value:.4f})")
     choice = trainer.tune_thresholds()
     if choice is not None:
         shown = f"{choice.thresholds:.3f}" if isinstance(choice.thresholds, float) else "one a label"
@@ -154,10 +204,12 @@ def main(arguments: list[str]) -> None:
         if base is not None:
             base = load_model(model_args.model_name_or_path, device="cpu")
         set_seed(args.seed)
-        model = _model(model_args, settings, base, tokenizer, label_space, data_args.max_length)
-        preparation.begin(model, tokenizer, texts_of(splits["train"]), tell)
+        model = _model(model_args, settings, base, tokenizer, label_space, data_args, pictures)
+        preparation.begin(model, tokenizer, pictures.texts(splits["train"]), tell)
+        begin_word_vectors(model)
         if base is None:
             both = [concatenate_datasets([parts["train"], parts["validation"]]) for parts in (splits, encoded)]
+            tfidf = fill_for_training(model, pictures.token_ids(both[1]), args)
             planted = plant_for_training(model, *both, tokenizer, planting_args, args)
         trainer, refit_facts = refit(trainer, model, label_space, [encoded["train"], encoded["validation"]])
         preparation.end()
@@ -167,8 +219,9 @@ def main(arguments: list[str]) -> None:
     data_facts = identity["data"]
     if args.do_predict:
         with args.main_process_first(desc="reading the test split"):
-            test_split = _load(data_args, only="test")
-            encoded_test = _tokenized(test_split, tokenizer, label_space, data_args, check_splits(test_split))
+            test_split = _load(data_args, pictures, only="test")
+            test_report = check_splits(test_split)
+            encoded_test = _tokenized(test_split, tokenizer, label_space, data_args, pictures, test_report)
         trainer.evaluate_test(encoded_test["test"])
         for key, facts in facts_of_splits(test_split).items():
             data_facts[key] = {**data_facts[key], **facts}
@@ -182,13 +235,16 @@ def main(arguments: list[str]) -> None:
         "recipe": identity["arguments"],
         "data": data_facts,
         "language_model": preparation.facts,
+        "word_vectors": word_vectors.facts,
+        "tfidf_path": tfidf,
         "planting": planted,
         "refit": refit_facts,
         "test": run_results(trainer)["test"],
     }
     write_json(output / RESULTS_FILE, results)
     shutil.rmtree(output / REFIT_FOLDER, ignore_errors=True)
-    (output / PLANTING_FILE).unlink(missing_ok=True)
+    for name in (PLANTING_FILE, WORD_VECTORS_FILE):
+        (output / name).unlink(missing_ok=True)
     validation = "validation, before the second training" if data_args.refit else "validation"
     measured = {validation: results["validation"], "test": results["test"]}
     tell(metrics_table({split: metrics for split, metrics in measured.items() if metrics}))
@@ -199,7 +255,17 @@ def main(arguments: list[str]) -> None:
         tell(f"published as {trainer.hub_model_id}")
 
 
-def _load(data_args: DataArguments, *, skip: Sequence[str] = (), only: str | None = None) -> DatasetDict:
+def _check_trained(model_type: str, model_args: ModelArguments) -> None:
+    """`UserError` for an architecture that is put together of trained models."""
+    if model_type in ARCHITECTURES and not ARCHITECTURES[model_type].trained:
+        field = "model_type" if model_args.model_name_or_path is None else "model_name_or_path"
+        accepted = f"one of {', '.join(TRAINED)}; of trained models, hf-mlc {model_type} makes one"
+        raise UserError(f"a model of the type '{model_type}' isn't trained", field=field, accepted=accepted)
+
+
+def _load(
+    data_args: DataArguments, pictures: PictureStep, *, skip: Sequence[str] = (), only: str | None = None
+) -> DatasetDict:
     most = {"train": data_args.max_train_samples, "validation": data_args.max_eval_samples}
     return load_splits(
         data_args.dataset_name,
@@ -208,7 +274,7 @@ def _load(data_args: DataArguments, *, skip: Sequence[str] = (), only: str | Non
         train_file=data_args.train_file,
         validation_file=data_args.validation_file,
         test_file=data_args.test_file,
-        columns=data_args.columns(),
+        columns=pictures.columns(data_args.columns()),
         splits=None if only is None else [only],
         skip=skip,
         max_samples={split: number for split, number in most.items() if number is not None},
@@ -220,8 +286,11 @@ def _tokenized(
     tokenizer: PreTrainedTokenizerBase,
     label_space: LabelSpace,
     data_args: DataArguments,
+    pictures: PictureStep,
     report: DataReport,
 ) -> DatasetDict:
+    if pictures.wanted:
+        return pictures.encoded(splits, label_space, report)
     return tokenize_splits(
         splits,
         tokenizer,
@@ -291,7 +360,8 @@ def _model(
     base: LoadedModel | None,
     tokenizer: PreTrainedTokenizerBase,
     label_space: LabelSpace,
-    max_length: int,
+    data_args: DataArguments,
+    pictures: PictureStep,
 ) -> MultiLabelPreTrainedModel:
     """The trained model to go on from, or a new one of the asked architecture; the label space is in its configuration."""
     if base is not None:
@@ -308,7 +378,7 @@ def _model(
     unknown = set(settings) - set(config_names(architecture.config))
     if unknown:
         raise UserError(f"{model_args.model_type} has no argument '{min(unknown)}'", field=min(unknown))
-    settings = {"max_position_embeddings": max_length, **settings}
+    settings = pictures.settings({"max_position_embeddings": data_args.max_length, **settings})
     if model_args.text_encoder is not None:
         try:
             settings["text_config"] = AutoConfig.from_pretrained(
@@ -321,14 +391,15 @@ def _model(
                 field="text_encoder",
                 accepted="a Hub id or a folder, of one of transformers' own kinds",
             ) from None
-    config = architecture.config(
-        vocab_size=len(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-        unk_token_id=tokenizer.unk_token_id,
-        num_labels=len(label_space),
-        **settings,
-    )
+    if not pictures.wanted:
+        settings |= {
+            "vocab_size": len(tokenizer),
+            "pad_token_id": tokenizer.pad_token_id,
+            "unk_token_id": tokenizer.unk_token_id,
+        }
+    config = architecture.config(num_labels=len(label_space), **settings)
     store_label_space(config, label_space)
+    fill_label_ranks(config, label_space, order_is_given=data_args.label_file is not None)
     try:
         model = architecture.model(config)
     except ValueError as error:  # sizes that only the built encoder can tell
@@ -336,4 +407,5 @@ def _model(
     model.set_training_statistics(torch.from_numpy(label_space.counts), label_space.num_documents)
     if model_args.text_encoder is not None:
         load_pretrained_encoder(model.encoder, model_args.text_encoder, revision=model_args.text_encoder_revision)
+    pictures.load_weights(model)
     return model

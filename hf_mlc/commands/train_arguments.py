@@ -9,6 +9,9 @@ from hf_mlc.data import Columns
 from hf_mlc.errors import UserError
 
 
+TRAINED = [name for name, row in ARCHITECTURES.items() if row.trained]
+
+
 @dataclass
 class DataArguments:
     """Where the rows come from and how they are read."""
@@ -68,7 +71,7 @@ class DataArguments:
 class ModelArguments:
     """Which model; every field of its configuration is an argument too (`--hidden_size 300`)."""
 
-    model_type: str = field(default="plant", metadata={"help": f"One of {', '.join(ARCHITECTURES)}."})
+    model_type: str = field(default="plant", metadata={"help": f"One of {', '.join(TRAINED)}."})
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "Go on from a trained model of this package, with its tokenizer and labels."}
     )

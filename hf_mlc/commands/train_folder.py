@@ -22,6 +22,7 @@ from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.refitting import REFIT_FOLDER
 from hf_mlc.training.results import RESULTS_FILE
 from hf_mlc.training.trainer import last_complete_checkpoint
+from hf_mlc.word_vectors.step import WORD_VECTORS_FILE
 
 
 RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
@@ -34,7 +35,7 @@ def prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
     if args.overwrite_output:
         for folder in [*output.glob("checkpoint-*"), output / REFIT_FOLDER, output / LANGUAGE_MODEL_FOLDER]:
             shutil.rmtree(folder, ignore_errors=True)
-        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE, PLANTING_FILE):
+        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE, PLANTING_FILE, WORD_VECTORS_FILE):
             (output / name).unlink(missing_ok=True)
     if (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:
         raise UserError(

@@ -29,6 +29,9 @@ class Arm:
         runner (`str`): what fits it, a key of `hf_mlc.comparing.arms.RUNNERS`.
         settings (`dict`, *optional*): of the runner. Of `"train"`: arguments of `train`, on top of the data set's recipe.
         by_default (`bool`, *optional*, defaults to `True`): whether it runs where no arms are asked for.
+        group (`str`, *optional*): heading of the table's part that it stands in; such arms are kept apart.
+        with_encoder (`bool`, *optional*, defaults to `False`): starts from the pretrained encoder of `--encoder_path`;
+            without that path it does not run.
     """
 
     name: str
@@ -36,6 +39,65 @@ class Arm:
     runner: str = "train"
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     by_default: bool = True
+    group: str = ""
+    with_encoder: bool = False
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence of a claim, printed with whether it holds and where it does not.
+
+    It says that an arm is above *all* the others in *all* end points; so it holds where every interval is clear of 0, and no
+    correction for the number of comparisons is called for.
+
+    Args:
+        about (`str`): the sentence without its subject: "above ...".
+        ours (`tuple[str]`): arms that it is said of, each by itself.
+        others (`tuple[str]`): arms that each must be above.
+        end_points (`tuple[str]`): metrics.
+    """
+
+    about: str
+    ours: tuple[str, ...]
+    others: tuple[str, ...]
+    end_points: tuple[str, ...]
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The differences that decide it."""
+        return tuple((one, other) for one in self.ours for other in self.others)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Numbers that an arm's means over the seeds must pass, all at once.
+
+    Args:
+        about (`str`): what they are.
+        ours (`tuple[str]`): arms that are held against them, each by itself.
+        values (`dict[str, float]`): a number a metric.
+        dataset (`str`): of which they are.
+    """
+
+    about: str
+    ours: tuple[str, ...]
+    values: Mapping[str, float] = field(hash=False)
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Dates:
+    """Training on what was written early, measuring what was written late.
+
+    Args:
+        column (`str`): of the date, written as `26-FEB-1987 15:01:01.79` or `1987-02-26`.
+        train_until (`str`): last day of training and validation rows, `YYYY-MM-DD`.
+        measured_from (`str`): first day of the measured rows.
+    """
+
+    column: str
+    train_until: str
+    measured_from: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +116,12 @@ class ClaimData:
         settings (`dict`, *optional*): arguments of `train` on top of the recipe, or without one.
         arm_settings (`dict`, *optional*): by the arm's name, settings that it has on this data set alone.
         arms (`tuple[str]`, *optional*): which arms run by default here, instead of the claim's.
+        dates ([`Dates`], *optional*): which rows are trained on and measured, by their dates.
+        measured_folder (`str`, *optional*): another data set, whose test split is measured instead.
+        label_map (`str`, *optional*): JSON file with the measured rows' label names and those that training calls them, `null`
+            for a label to leave out; other names stay as they are.
+
+    With any of the last three the evaluation is on the labels that both sides have.
     """
 
     name: str
@@ -67,6 +135,14 @@ class ClaimData:
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     arm_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     arms: tuple[str, ...] | None = None
+    dates: Dates | None = None
+    measured_folder: str | None = None
+    label_map: str | None = None
+
+    @property
+    def is_across(self) -> bool:
+        """Whether what is measured comes from elsewhere than what is trained on."""
+        return bool(self.dates or self.measured_folder or self.label_map)
 
     def train_settings(self) -> dict[str, Any]:
         """The recipe's arguments with those of this data set on top."""
@@ -87,6 +163,8 @@ class Claim:
         differences (`tuple[tuple[str, str]]`): pairs of arms, first less second, printed with their intervals.
         own_data (`ClaimData`): settings and end points for a folder of the user's.
         must_be_ahead (`dict`, *optional*): by arm, the arms that it has to be ahead of, every one, for the claim to hold.
+        statements (`tuple[Statement]`, *optional*): sentences to print, with which of them hold.
+        bars (`tuple[Bars]`, *optional*): numbers to pass.
     """
 
     name: str
@@ -95,6 +173,8 @@ class Claim:
     differences: tuple[tuple[str, str], ...]
     own_data: ClaimData
     must_be_ahead: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    statements: tuple[Statement, ...] = ()
+    bars: tuple[Bars, ...] = ()
 
     def arm(self, name: str) -> Arm:
         """The arm of this name; `UserError` if there is none."""
@@ -106,13 +186,24 @@ class Claim:
             return replace(self.own_data, name=Path(name).resolve().name, folder=str(Path(name).resolve()))
         return _named(name, self.datasets, "dataset", "a folder's path")
 
-    def chosen_arms(self, data: ClaimData, names: list[str] | None) -> list[Arm]:
-        """The arms asked for, each once, or those that run by default."""
+    def chosen_arms(self, data: ClaimData, names: list[str] | None, *, encoder: bool = False) -> list[Arm]:
+        """The arms asked for, each once, or those that run by default.
+
+        Args:
+            data, names: of the comparison.
+            encoder (`bool`, *optional*, defaults to `False`): whether a pretrained encoder was given: arms that start from
+                one run by default only then.
+
+        Raises:
+            `UserError`: an arm that there isn't.
+        """
         if names:
             return [self.arm(name) for name in dict.fromkeys(names)]
         if data.arms is not None:
-            return [self.arm(name) for name in data.arms]
-        return [arm for arm in self.arms if arm.by_default]
+            arms = [self.arm(name) for name in data.arms]
+        else:
+            arms = [arm for arm in self.arms if arm.by_default]
+        return [arm for arm in arms if encoder or not arm.with_encoder]
 
 
 def find_claim(name: str) -> Claim:

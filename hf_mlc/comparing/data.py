@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import datasets
 import numpy as np
 
-from hf_mlc.comparing.claim import ClaimData
+from hf_mlc.comparing.claim import ROOT, ClaimData, Dates
+from hf_mlc.comparing.lines import settings_hash
 from hf_mlc.data import Columns, add_validation_split, fingerprint, load_splits
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
@@ -18,6 +20,7 @@ from hf_mlc.labels import LabelSpace
 
 
 SPLITS = ("test", "validation", "unused")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 MOST_UNUSED = 2000  # rows that the draw left, to choose a recipe on
 
 
@@ -34,6 +37,10 @@ class Rows:
         text_column (`list[str]`): columns of its text.
         fingerprints (`dict[str, str]`): of the training and the validation rows.
         num_train (`int`): training rows.
+        across (`bool`, *optional*, defaults to `False`): the measured rows come from elsewhere, and the labels that both sides
+            have are evaluated.
+        label_map (`dict`, *optional*): what training calls the measured rows' labels; `None` for one to leave out.
+        date_column, measured_from (`str`, *optional*): only rows from this day on are measured.
     """
 
     train: str
@@ -44,6 +51,10 @@ class Rows:
     text_column: list[str]
     fingerprints: dict[str, str]
     num_train: int
+    across: bool = False
+    label_map: dict[str, str | None] | None = None
+    date_column: str | None = None
+    measured_from: str | None = None
 
     def read(self, split: str) -> datasets.Dataset:
         """The rows of `"train"` or `"validation"`."""
@@ -51,10 +62,28 @@ class Rows:
 
     def read_measured(self) -> datasets.Dataset:
         """The rows that are measured. Call it once, at the end."""
-        columns = Columns(text=self.text_column)
+        rows = self._load_measured(self.text_column)
+        if self.measured_from is None:
+            return rows
+        days = _days(self._load_measured([self.date_column]), file=self.measured, field=self.date_column)
+        return rows.select([place for place, day in enumerate(days) if day >= self.measured_from])
+
+    def _load_measured(self, text_column: list[str]) -> datasets.Dataset:
+        columns = Columns(text=text_column)
         if Path(self.measured).is_dir():
             return load_splits(self.measured, columns=columns, splits=["test"])["test"]
         return load_splits(test_file=self.measured, columns=columns, splits=["test"])["test"]
+
+    def known_labels(self, label_lists: list[list[str]], space: LabelSpace) -> tuple[list[np.ndarray], list[int]]:
+        """The measured rows' labels as ids of the training labels, and how many of each row's are none of these."""
+        names = self.label_map or {}
+        known, unknown = [], []
+        for labels in label_lists:
+            called = [names.get(str(label), label) for label in labels] if names else labels
+            ids, number = space.encode_known([label for label in called if label is not None])
+            known.append(ids)
+            unknown.append(number)
+        return known, unknown
 
     def label_space(self) -> LabelSpace:
         """The labels, with the counts of the training rows."""
@@ -78,6 +107,8 @@ def prepare_rows(
     """
     skip = ["test"] if train_size is None else ["test", "validation"]
     splits = load_splits(source, columns=Columns(text=list(data.text_column)), skip=skip)
+    if data.dates is not None:
+        splits = _written_until(splits, data.dates, source, skip)
     space = LabelSpace.from_label_lists(splits["train"]["labels"], file=source)
     unused = None
     if train_size is not None:
@@ -100,6 +131,15 @@ def prepare_rows(
             for row in rows:
                 stream.write(json.dumps({**row, "labels": [str(label) for label in row["labels"]]}) + "\n")
     space.save(folder / "labels.json")
+    label_map = None if data.label_map is None else read_label_map(ROOT / data.label_map, space)
+    fingerprints = {name: fingerprint(splits[name]) for name in ("train", "validation")}
+    if data.is_across:  # what is measured is part of what a run is
+        dates = None if data.dates is None else vars(data.dates)
+        fingerprints["across"] = settings_hash(label_map, dates, data.measured_folder)
+    if split == "test" and data.measured_folder is not None:
+        source = source.parent / data.measured_folder
+        if not source.is_dir():
+            raise UserError("no such folder", file=source, field="measured_dataset")
     return Rows(
         train=str(folder / "train.jsonl"),
         validation=str(folder / "validation.jsonl"),
@@ -107,9 +147,62 @@ def prepare_rows(
         measured=str(source if split == "test" else folder / f"{split}.jsonl"),
         split=split,
         text_column=list(data.text_column) if split == "test" else ["text"],
-        fingerprints={name: fingerprint(splits[name]) for name in ("train", "validation")},
+        fingerprints=fingerprints,
         num_train=len(splits["train"]),
+        across=data.is_across,
+        label_map=label_map,
+        date_column=data.dates.column if data.dates and split == "test" else None,
+        measured_from=data.dates.measured_from if data.dates and split == "test" else None,
     )
+
+
+def read_label_map(path: Path, space: LabelSpace) -> dict[str, str | None]:
+    """What training calls the labels of other data.
+
+    Raises:
+        `UserError`: no JSON object of names or nulls, or a name that no training label has.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"can't be read ({error})", file=path, field="label_map") from None
+    accepted = 'a JSON object, {"name in the measured rows": "name in the training rows" or null}'
+    if not isinstance(content, dict) or not all(value is None or isinstance(value, str) for value in content.values()):
+        raise UserError("no names", file=path, field="label_map", accepted=accepted)
+    for name, called in content.items():
+        if called is not None and called not in space.names:
+            raise UserError(
+                f"'{name}' is mapped to '{called}'", file=path, field="label_map", accepted="training labels"
+            )
+    return content
+
+
+def _written_until(splits: datasets.DatasetDict, dates: Dates, source: Path, skip: list[str]) -> datasets.DatasetDict:
+    """Training and validation rows of the first days."""
+    written = load_splits(source, columns=Columns(text=[dates.column]), skip=skip)
+    chosen = {}
+    for name, rows in splits.items():
+        days = _days(written[name], file=source, field=dates.column)
+        chosen[name] = rows.select([place for place, day in enumerate(days) if day <= dates.train_until])
+    if not len(chosen["train"]):
+        raise UserError("no row so early", file=source, field="train_until", accepted=f"a day from {min(days)} on")
+    return datasets.DatasetDict(chosen)
+
+
+def _days(rows: datasets.Dataset, *, file, field: str) -> list[str]:
+    """The days of the rows, `YYYY-MM-DD`, so that their order is that of the alphabet."""
+    days = []
+    for row, written in enumerate(rows["text"], start=1):
+        english = re.match(r"\s*(\d{1,2})-([A-Za-z]{3})-(\d{4})\b", written)
+        numbers = re.match(r"\s*(\d{4}-\d{2}-\d{2})", written)
+        if english and english[2].upper() in MONTHS:
+            days.append(f"{english[3]}-{MONTHS.index(english[2].upper()) + 1:02d}-{int(english[1]):02d}")
+        elif numbers:
+            days.append(numbers[1])
+        else:
+            accepted = "26-FEB-1987 or 1987-02-26, a time of day behind it or not"
+            raise UserError(f"found '{written[:30]}'", file=file, row=row, field=field, accepted=accepted)
+    return days
 
 
 def rows_as_json(rows: Rows) -> dict[str, Any]:

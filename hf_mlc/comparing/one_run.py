@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import datasets
+import numpy as np
 import torch
 from transformers import set_seed
 
@@ -21,8 +23,10 @@ from hf_mlc.comparing.data import Rows
 from hf_mlc.comparing.scores import ScoreCollector
 from hf_mlc.comparing.tuning import padded
 from hf_mlc.data import fingerprint
+from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.modeling.decision import apply_thresholds
 from hf_mlc.run_facts import Stopwatch, peak_memory, versions
 
 
@@ -62,31 +66,86 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
     """Scores the measured rows; keeps the scores and returns the metrics."""
     space: LabelSpace = job.rows.label_space()
     rows = job.rows.read_measured()
-    known = [space.encode_known(labels) for labels in rows["labels"]]
-    true_ids = [ids for ids, _ in known]
-    targets, texts = padded(true_ids), rows["text"][:]
+    true_ids, unknown = job.rows.known_labels(rows["labels"], space)
     rule = {"thresholds": fitted.thresholds, "min_labels": fitted.min_labels}
+    counts_L, columns, facts = space.counts, None, {}
+    if job.rows.across:
+        columns, rows, true_ids, facts = shared_labels(rows, true_ids, unknown, space)
+        counts_L = counts_L[columns]
+        if not isinstance(rule["thresholds"], float):
+            rule["thresholds"] = np.asarray(rule["thresholds"])[columns].tolist()
+    targets, texts = padded(true_ids), rows["text"][:]
     metrics = MultiLabelMetrics(
-        len(space), train_counts=space.counts, num_train_documents=space.num_documents, ks=RANKING_KS, **rule
+        len(counts_L), train_counts=counts_L, num_train_documents=space.num_documents, ks=RANKING_KS, **rule
     )
-    collector = ScoreCollector(len(rows), len(space), **rule)
+    collector = ScoreCollector(len(rows), len(counts_L), **rule)
     seconds, clock = 0.0, time.perf_counter()
-    for places, scores_BS, candidate_ids_BS in fitted.score(texts):
+    for places, scores_BS, candidate_ids_BS, *rest in fitted.score(texts):
         seconds += time.perf_counter() - clock
-        scores_BS = torch.as_tensor(scores_BS)
-        metrics.update(scores_BS, label_ids=targets[places], candidate_ids=candidate_ids_BS)
-        collector.add(places, scores_BS, candidate_ids_BS)
+        scores_BS, chosen_BS = torch.as_tensor(scores_BS), rest[0] if rest else None
+        if columns is not None:
+            if candidate_ids_BS is not None:
+                raise UserError("shortlists of labels", field="arms", accepted="arms that score every label")
+            scores_BS, chosen_BS = scores_BS[:, columns], None if chosen_BS is None else chosen_BS[:, columns]
+            if chosen_BS is not None and fitted.min_labels:  # the fallback that thresholds have
+                left_BS = apply_thresholds(scores_BS, 1.0, min_labels=fitted.min_labels)
+                chosen_BS = torch.where(chosen_BS.any(dim=1, keepdim=True), chosen_BS, left_BS)
+        metrics.update(scores_BS, label_ids=targets[places], candidate_ids=candidate_ids_BS, chosen=chosen_BS)
+        collector.add(places, scores_BS, candidate_ids_BS, chosen_BS)
         clock = time.perf_counter()
     if fitted.predict_seconds is not None:
         seconds = fitted.predict_seconds()
-    collector.done(true_ids, space.counts).save(scores_file)
+    collector.done(true_ids, counts_L).save(scores_file)
     return {
         "metrics": {name: round(value, 6) for name, value in metrics.compute().items()},
         "documents": len(rows),
-        "unknown_labels": sum(number for _, number in known),
+        "unknown_labels": sum(unknown),
+        **facts,
         "fingerprint": fingerprint(rows),
         "predict_ms": round(1000 * seconds / len(rows), 4),
     }
+
+
+def shared_labels(
+    rows: datasets.Dataset, true_ids: list[np.ndarray], unknown: list[int], space: LabelSpace
+) -> tuple[np.ndarray, datasets.Dataset, list[np.ndarray], dict[str, int]]:
+    """What is left of rows from elsewhere: the labels that both sides have, and the documents with one of these.
+
+    A document all of whose labels are strange to the training rows has no right answer among the shared ones; it is left
+    out, and counted. One without any label stays.
+
+    Args:
+        rows (`datasets.Dataset`): the measured rows.
+        true_ids (`list[np.ndarray]`): their labels as ids of the training labels.
+        unknown (`list[int]`): how many labels of each row are none of these.
+        space ([`~hf_mlc.labels.LabelSpace`]): the training labels; of those, the ones without a training row are not shared.
+
+    Returns:
+        The ids of the shared labels, the rows, their labels as places among the shared ones, and the facts of it.
+
+    Raises:
+        `UserError`: no shared label.
+    """
+    trained_L, found_L = space.counts > 0, np.zeros(len(space), bool)
+    found_L[np.concatenate([*true_ids, np.zeros(0, np.int64)]).astype(np.int64)] = True
+    columns = np.flatnonzero(trained_L & found_L)
+    if not len(columns):
+        raise UserError("no label of the measured rows is one of the training rows", field="label_map")
+    place_L = np.full(len(space), -1)
+    place_L[columns] = np.arange(len(columns))
+    shared = [place_L[ids][place_L[ids] >= 0] for ids in true_ids]
+    kept = [
+        row
+        for row, (ids, all_ids, number) in enumerate(zip(shared, true_ids, unknown, strict=True))
+        if len(ids) or not (len(all_ids) or number)
+    ]
+    facts = {
+        "shared_labels": len(columns),
+        "trained_labels": int(trained_L.sum()),
+        "measured_labels": len({label for labels in rows["labels"] for label in labels}),
+        "left_out_documents": len(rows) - len(kept),
+    }
+    return columns, rows.select(kept), [shared[row] for row in kept], facts
 
 
 def _shown(thresholds) -> float | str:

@@ -31,7 +31,7 @@ def report(
     for size in sizes:
         of_size = [line for line in lines if line["train_size"] == size]
         title = f"{data.name}: {of_size[0]['documents']:,} {of_size[0]['split']} documents"
-        parts.append(title + (f", {size} training documents" if size is not None else ""))
+        parts.append(title + (f", {size} training documents" if size is not None else "") + _surviving(of_size))
         parts.append(means_table(claim, of_size, [*data.end_points, *data.shown]))
         rows = list(differences(claim, data, of_size, scores, num_resamples))
         gains[size] = rows
@@ -42,13 +42,30 @@ def report(
                 if _rows_by_seed(of_size)
                 else verdict(claim, data, rows)
             )
+        parts.append(statements(claim, rows))
+        parts.append(bars(claim, data, of_size))
     if len(sizes) > 1:
         parts.append(gain_ends(gains, data.end_points))
     return "\n\n".join(part for part in parts if part)
 
 
+def _surviving(lines: Sequence[dict[str, Any]]) -> str:
+    """Of data from elsewhere: how many labels both sides have, by seed where seeds differ."""
+    found = dict.fromkeys(
+        (line["shared_labels"], line["trained_labels"], line["measured_labels"], line["left_out_documents"])
+        for line in lines
+        if "shared_labels" in line
+    )
+    return "".join(
+        f"\n{shared} labels survive, of {trained} that were trained and {measured} in the measured rows; documents without any "
+        f"of them: {left_out}, left out"
+        for shared, trained, measured, left_out in found
+    )
+
+
 def means_table(claim: Claim, lines: Sequence[dict[str, Any]], metrics: Sequence[str]) -> str:
-    """One line an arm, in the claim's order: mean and standard deviation over seeds, then seconds and megabytes."""
+    """One line an arm, in the claim's order: mean and standard deviation over seeds, then seconds and megabytes. Arms of
+    a group stand together under its name, after those without one."""
     order = [arm.name for arm in claim.arms]
     by_arm = {name: [line for line in lines if line["arm"] == name] for name in order}
     by_arm = {name: found for name, found in by_arm.items() if found}
@@ -56,7 +73,12 @@ def means_table(claim: Claim, lines: Sequence[dict[str, Any]], metrics: Sequence
     columns = [max(16, len(metric) + 2) for metric in metrics]
     head = "".join(f"{metric:>{column}}" for metric, column in zip(metrics, columns, strict=True))
     rows = [f"{'arm':<{width}}seeds{head}{'train s':>10}{'ms/doc':>9}{'MB':>8}"]
-    for name, found in by_arm.items():
+    groups = list(dict.fromkeys(["", *(claim.arm(name).group for name in by_arm)]))
+    above = ""
+    for name, found in sorted(by_arm.items(), key=lambda item: groups.index(claim.arm(item[0]).group)):
+        if claim.arm(name).group != above:
+            above = claim.arm(name).group
+            rows.append(f"-- {above}")
         cells = ""
         for metric, column in zip(metrics, columns, strict=True):
             values = [line["metrics"][metric] for line in found if metric in line["metrics"]]
@@ -161,6 +183,56 @@ def verdict(claim: Claim, data: ClaimData, rows: Sequence[tuple[str, str, dict]]
             (held if clear else not_held).append(metric)
         said = [f"in {', '.join(held)}"] * bool(held) + [f"not in {', '.join(not_held)}"] * bool(not_held)
         sentences.append(f"{arm} is ahead of {' and '.join(others)}, intervals clear of 0: {'; '.join(said)}")
+    return "\n".join(sentences)
+
+
+def statements(claim: Claim, rows: Sequence[tuple[str, str, dict]]) -> str:
+    """Each statement of the claim, of each of its arms that was run: whether it holds, and where it does not, why.
+
+    It holds where the arm is above all the others in all end points, every interval clear of 0. It is open where another was
+    not run.
+    """
+    found = {(first, second): values for first, second, values in rows}
+    run = {arm for pair in found for arm in pair}
+    sentences = []
+    for statement in claim.statements:
+        for arm in statement.ours:
+            if arm not in run:
+                continue
+            missing = [other for other in statement.others if (arm, other) not in found]
+            failing = []
+            for other in statement.others:
+                for metric in statement.end_points:
+                    value = found.get((arm, other), {}).get(metric)
+                    if (arm, other) in found and not (isinstance(value, Interval) and value.low > 0):
+                        failing.append(f"{metric} less {other}'s {_shown(value).strip()}")
+            answer = "DOES NOT HOLD" if failing else "OPEN" if missing else "HOLDS"
+            reasons = ["; ".join(failing)] * bool(failing) + [f"not run: {', '.join(missing)}"] * bool(missing)
+            sentences.append(
+                f"{arm} {statement.about}, in {' and '.join(statement.end_points)}: {answer}"
+                + (f" ({'; '.join(reasons)})" if reasons else "")
+            )
+    return "\n".join(sentences)
+
+
+def bars(claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]]) -> str:
+    """The means of the arms beside the numbers that they are to pass at once; of an arm that was not run nothing."""
+    sentences = []
+    for bar in claim.bars:
+        if bar.dataset != data.name:
+            continue
+        for arm in bar.ours:
+            of_arm = [line for line in lines if line["arm"] == arm]
+            if not of_arm:
+                continue
+            means = {metric: statistics.mean(line["metrics"][metric] for line in of_arm) for metric in bar.values}
+            passed = all(means[metric] > least for metric, least in bar.values.items())
+            shown = ", ".join(
+                f"{metric} {means[metric]:.4f} ({'above' if means[metric] > least else 'not above'} {least:g})"
+                for metric, least in bar.values.items()
+            )
+            seeds = f"mean of {len(of_arm)} seeds" if len(of_arm) > 1 else "one seed"
+            sentences.append(f"{arm}, {bar.about}: {'HOLDS' if passed else 'DOES NOT HOLD'}: {shown}, {seeds}")
     return "\n".join(sentences)
 
 

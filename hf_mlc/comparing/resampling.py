@@ -14,7 +14,7 @@ import torch
 
 from hf_mlc.comparing.scores import RunScores
 from hf_mlc.errors import UserError
-from hf_mlc.metrics import ranking
+from hf_mlc.metrics import counting, ranking
 from hf_mlc.metrics.buckets import BUCKETS
 
 
@@ -25,6 +25,8 @@ METRICS = (
     "precision_micro",
     "recall_micro",
     "ap_macro",
+    "subset_accuracy",
+    "f1_samples",
     "p@k",
     "r@k",
     "ndcg@k",
@@ -62,6 +64,8 @@ class ResampledMetrics:
         kind, _, rest = name.partition("@")
         if kind in ("p", "r", "ndcg") and rest.isdigit() and 1 <= int(rest) <= RANKS:
             return self._ranked(kind, int(rest), weights_RN)
+        if kind in ("subset_accuracy", "f1_samples") and not rest:
+            return self._by_document(kind, weights_RN)
         if kind in METRICS and rest in ("", *BUCKETS):
             least, most = BUCKETS[rest] if rest else (0, np.inf)
             inside_L = (self.scores.train_counts >= least) & (self.scores.train_counts <= most)
@@ -100,6 +104,14 @@ class ResampledMetrics:
         defined_N = ~np.isnan(value_N)
         weights_RN = weights_RN[:, defined_N].astype(np.float64)
         return _ratio(weights_RN @ value_N[defined_N], weights_RN.sum(axis=1), empty=np.nan)
+
+    def _by_document(self, kind: str, weights_RN: np.ndarray) -> np.ndarray:
+        """A mean over documents of what the predicted label set is worth."""
+        hits_N, chosen_N = (np.asarray(pairs.sum(axis=1)).ravel() for pairs in (self.hit_NL, self.chosen_NL))
+        function = counting.exact_match if kind == "subset_accuracy" else counting.f1_per_document
+        value_N = np.asarray(function(hits_N, chosen_N, self.num_true_N), np.float64)
+        weights_RN = weights_RN.astype(np.float64)
+        return _ratio(weights_RN @ value_N, weights_RN.sum(axis=1))
 
     def _hits(self) -> np.ndarray:
         if self.scores.every_label:

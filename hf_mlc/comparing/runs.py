@@ -39,6 +39,7 @@ class Plan:
             rows goes for the others too.
         environments (`Path`): of outside systems.
         models_dir (`Path`, *optional*): where trained models are kept; they are deleted if not given.
+        encoder (`str`, *optional*): the pretrained encoder of the arms that start from one.
     """
 
     claim: Claim
@@ -52,10 +53,13 @@ class Plan:
     train_settings: dict[str, Any]
     environments: Path
     models_dir: Path | None = None
+    encoder: str | None = None
 
     def settings_of(self, arm: Arm) -> dict[str, Any]:
         """What the arm's runner is given on this data set."""
         own = {**arm.settings, **self.data.arm_settings.get(arm.name, {})}
+        if arm.with_encoder:
+            own["text_encoder"] = self.encoder
         if arm.runner in OURS:
             return {**self.train_settings, **own}
         rule = {
@@ -105,6 +109,9 @@ def run_all(plan: Plan, *, command: Callable[[str, int, int | None], str]) -> tu
         The lines of the whole comparison, old and new, and one sentence for each run that failed.
     """
     source = folder_of(plan.data, plan.data_dir)
+    for arm in plan.arms:
+        if arm.with_encoder and plan.encoder is None:
+            raise UserError(f"none given, and {arm.name} starts from one", field="encoder_path", accepted="a folder")
     kept = {key_of(line): line for line in read_lines(plan.output)}
     scores = scores_folder(plan.output)
     scores.mkdir(parents=True, exist_ok=True)

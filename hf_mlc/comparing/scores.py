@@ -81,12 +81,20 @@ class ScoreCollector:
         self.thresholds, self.min_labels = torch.as_tensor(np.asarray(thresholds, np.float32)), min_labels
         self.chosen: list[np.ndarray] = []
 
-    def add(self, places: list[int], scores_BS: torch.Tensor, candidate_ids_BS: torch.Tensor | None = None) -> None:
-        """Takes the scores of the documents at `places`; of a shortlist, a label left out has the score 0."""
+    def add(
+        self,
+        places: list[int],
+        scores_BS: torch.Tensor,
+        candidate_ids_BS: torch.Tensor | None = None,
+        chosen_BS: torch.Tensor | None = None,
+    ) -> None:
+        """Takes the scores of the documents at `places`; of a shortlist, a label left out has the score 0. `chosen_BS`: the
+        predicted sets where thresholds don't decide."""
         places = np.asarray(places)
-        chosen_BS = apply_thresholds(
-            scores_BS, self.thresholds, min_labels=self.min_labels, candidate_ids_BS=candidate_ids_BS
-        )
+        if chosen_BS is None:
+            chosen_BS = apply_thresholds(
+                scores_BS, self.thresholds, min_labels=self.min_labels, candidate_ids_BS=candidate_ids_BS
+            )
         rows, columns = chosen_BS.nonzero(as_tuple=True)
         labels = columns if candidate_ids_BS is None else candidate_ids_BS[rows, columns]
         self.chosen.append(np.stack([places[rows.numpy()], labels.numpy()]).astype(np.int32))

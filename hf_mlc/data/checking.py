@@ -30,6 +30,7 @@ class SplitCounts:
         rows_with_duplicate_labels (`int`): rows in which a label stands twice.
         duplicate_ids (`int`): rows whose id an earlier row of the split has.
         texts_also_in_train (`int`): rows whose text, if not empty, is that of a training row too.
+        pictures_also_in_train (`int`): rows whose picture is a training row's: the same file, or the same bytes.
         unknown_labels (`int`, *optional*): labels, summed over rows, that the label space lacks.
         cut_texts (`int`, *optional*): texts that were cut to the maximum length; known after tokenisation.
     """
@@ -42,6 +43,7 @@ class SplitCounts:
     rows_with_duplicate_labels: int = 0
     duplicate_ids: int = 0
     texts_also_in_train: int = 0
+    pictures_also_in_train: int = 0
     unknown_labels: int | None = None
     cut_texts: int | None = None
 
@@ -97,8 +99,9 @@ def _counted(
     occurrences: Counter[str | int] = Counter()
     ids: set[int] = set()
     number = 0
-    for batch in rows.select_columns(["id", "text", "labels"]).iter(batch_size=1000):
-        for row_id, text, labels in zip(batch["id"], batch["text"], batch["labels"], strict=True):
+    content = "text" if "text" in rows.column_names else "image"
+    for batch in rows.select_columns(["id", content, "labels"]).iter(batch_size=1000):
+        for row_id, text, labels in zip(batch["id"], batch[content], batch["labels"], strict=True):
             number += 1
             distinct = set(labels)
             occurrences.update(distinct)
@@ -111,12 +114,16 @@ def _counted(
             digest = _digest(row_id)
             counts.duplicate_ids += digest in ids
             ids.add(digest)
+            if content == "image":
+                text = text["path"] if text["bytes"] is None else hashlib.sha256(text["bytes"]).hexdigest()
             if not text.strip():
                 counts.empty_texts += 1
             elif name == "train":
                 train_texts.add(_digest(text))
-            else:
+            elif content == "text":
                 counts.texts_also_in_train += _digest(text) in train_texts
+            else:
+                counts.pictures_also_in_train += _digest(text) in train_texts
     counts.labels = len(occurrences)
     counts.mean_labels = occurrences.total() / max(counts.rows, 1)
     return counts
@@ -136,11 +143,12 @@ def _raise_and_warn(report: DataReport):
     for name, counts in report.splits.items():
         if counts.duplicate_ids:
             logger.warning(f"{name}: {counts.duplicate_ids:,} rows have the id of an earlier row")
-        if counts.texts_also_in_train:
-            logger.warning(
-                f"{name}: {counts.texts_also_in_train:,} of {counts.rows:,} texts stand in train too; "
-                "they were kept, and make the measured quality look better than it is"
-            )
+        for what, number in (("texts", counts.texts_also_in_train), ("pictures", counts.pictures_also_in_train)):
+            if number:
+                logger.warning(
+                    f"{name}: {number:,} of {counts.rows:,} {what} stand in train too; "
+                    "they were kept, and make the measured quality look better than it is"
+                )
         if counts.unknown_labels:
             logger.warning(f"{name}: {counts.unknown_labels:,} labels are not in the label space")
 

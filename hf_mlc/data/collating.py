@@ -1,4 +1,4 @@
-"""Rows to a batch of tensors. The only place where label lists become tensors.
+"""Rows of tokens to a batch of tensors.
 
 Shapes: `B` documents, `T` tokens of the longest, `L` labels, `P` labels of the document that has most.
 """
@@ -13,11 +13,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from hf_mlc.data.targets import check_form, targets_of
 from hf_mlc.errors import UserError
-
-
-# "unknown" in a multi-hot row (the loss leaves it out), "nothing here" in a list of ids
-IGNORED = -100
 
 
 @dataclass
@@ -35,16 +32,8 @@ class MultiLabelCollator:
 
     A row is a dict with `input_ids`, and optionally `attention_mask`, `token_type_ids` and other lists of numbers, one
     a token (padded with 0), or arrays of one shape in all rows (stacked). Single numbers, strings and lists of strings
-    are left out. Its targets stand under one of two keys, or under none (prediction):
-
-    | key | value | read as |
-    | --- | --- | --- |
-    | `label_ids` | list or array of integers | ids; -100 is skipped |
-    | `labels` | L values that are all 0, 1 or -100 | multi-hot; -100 = unknown, kept |
-    | `labels` | an array or list of booleans or floats | multi-hot (or soft), L values |
-    | `labels` | any other list of integers | ids |
-
-    So a list of ids that happens to be `[0, 1]` with L = 2 is read as multi-hot: rows of ids go under `label_ids`.
+    are left out. Its targets stand under `labels` or `label_ids` ([`~hf_mlc.data.targets`] has the table), or there are none
+    (prediction).
 
     Returns:
         `dict[str, torch.Tensor]`: `input_ids` and `attention_mask`, int64 `(B, T)`, T >= 1 even if all texts are
@@ -62,8 +51,7 @@ class MultiLabelCollator:
     return_ids: bool = False
 
     def __post_init__(self):
-        if self.targets not in ("labels", "label_ids"):
-            raise UserError(f"targets {self.targets!r}", field="targets", accepted="'labels' or 'label_ids'")
+        check_form(self.targets)
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         lengths = [len(feature["input_ids"]) for feature in features]
@@ -87,9 +75,7 @@ class MultiLabelCollator:
             column = self._column(name, [feature[name] for feature in features], lengths, width)
             if column is not None:
                 batch[name] = column
-        if any("labels" in feature or "label_ids" in feature for feature in features):
-            make = self._multi_hot if self.targets == "labels" else self._padded_ids
-            batch[self.targets] = make(features)
+        batch |= targets_of(features, self.num_labels, self.targets)
         if self.return_ids:
             batch["ids"] = [feature.get("id") for feature in features]
         return batch
@@ -132,63 +118,3 @@ class MultiLabelCollator:
             field=name,
             accepted="one number a token, or arrays of one shape",
         )
-
-    # -- targets
-
-    def _multi_hot(self, features: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-        labels_BL = np.zeros((len(features), self.num_labels), dtype=np.float32)
-        for i, feature in enumerate(features):
-            values, is_multi_hot = self._target_of(feature)
-            if is_multi_hot:
-                labels_BL[i] = values
-            else:
-                labels_BL[i, values] = 1.0
-        return torch.from_numpy(labels_BL)
-
-    def _padded_ids(self, features: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-        rows = []
-        for feature in features:
-            values, is_multi_hot = self._target_of(feature)
-            if is_multi_hot:
-                if not np.isin(values, (0, 1)).all():
-                    raise UserError(
-                        f"a multi-hot row with the value {values[~np.isin(values, (0, 1))][0]:g}",
-                        field="labels",
-                        accepted="0 and 1 where label_ids are made of it",
-                    )
-                values = np.flatnonzero(values)
-            rows.append(values)
-        label_ids_BP = np.full((len(rows), max(1, *map(len, rows))), IGNORED, dtype=np.int64)
-        for i, row in enumerate(rows):
-            label_ids_BP[i, : len(row)] = row
-        return torch.from_numpy(label_ids_BP)
-
-    def _target_of(self, feature: Mapping[str, Any]) -> tuple[np.ndarray, bool]:
-        """A row's targets, and whether they are multi-hot `(L,)` rather than ids."""
-        key = "label_ids" if feature.get("label_ids") is not None else "labels"
-        if feature.get(key) is None:
-            raise UserError(
-                "a row without targets among rows with", field=key, accepted="targets in all rows or in none"
-            )
-        values = np.asarray(feature[key])
-        if values.size == 0:
-            return np.zeros(0, dtype=np.int64), False
-        if key == "labels":
-            is_multi_hot = values.dtype.kind in "bf" or (
-                len(values) == self.num_labels and np.isin(values, (0, 1, IGNORED)).all()
-            )
-            if is_multi_hot:
-                if values.shape != (self.num_labels,):
-                    raise UserError(
-                        f"a multi-hot row of {len(values)} values",
-                        field=key,
-                        accepted=f"{self.num_labels} values, or integers: label ids",
-                    )
-                return values, True
-        if values.dtype.kind not in "iu":
-            raise UserError(f"label ids of type {values.dtype}", field=key, accepted="integers")
-        ids = np.unique(values[values != IGNORED]).astype(np.int64)
-        outside = ids[(ids < 0) | (ids >= self.num_labels)]
-        if len(outside):
-            raise UserError(f"label id {outside[0]}", field=key, accepted=f"0 to {self.num_labels - 1}")
-        return ids, False

@@ -1,7 +1,7 @@
 """A data set from the Hub or from local files, as a `DatasetDict` of `train` / `validation` / `test`.
 
 Every split has the columns `id` (string), `text` (string) and `labels` (a list of strings, or of int64 where the data
-holds ids). Local files are streamed row by row into an Arrow file in the cache of `datasets`, so memory does not grow
+holds ids); of pictures (`Columns(image=...)`), `image` takes the place of `text`: `{"path", "bytes"}`, undecoded. Local files are streamed row by row into an Arrow file in the cache of `datasets`, so memory does not grow
 with them, and every row is checked on the way; a file that has not changed is not read again.
 
 What is decided about rows that are not as one would wish (counts: [`~hf_mlc.data.checking.DataReport`]):
@@ -12,6 +12,7 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 | an archive or a Parquet file that is broken or cut short, an empty file, an unsupported ending | error: file |
 | a column that is not there; a text or labels that are null; a label that is no string or integer | error: file, row, field |
 | strings and integers mixed as labels | error: file, row, field |
+| a picture that is not there, is no picture, is an address on the net | error: file, row, field |
 | empty text | kept and counted; the model gets no evidence |
 | empty label set | kept and counted; a row of zeros |
 | a label twice in a row | merged when encoded; counted |
@@ -57,6 +58,8 @@ _SPLIT_NAME = {
     "test": r"test(?:ing)?",
 }
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
+# pictures stay files, or bytes, until a batch is made of them
+UNDECODED = datasets.Image(decode=False)
 # part of the cache key: raise it when the rows that come out of the same file change
 _ROWS_VERSION = 1
 
@@ -137,7 +140,7 @@ def load_splits(
 def iterate_rows(
     file: str | Path, columns: Columns | None = None, *, label_type: type | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The checked rows of one local file, one at a time: `{"id": str, "text": str, "labels": list}`.
+    """The checked rows of one local file, one at a time: `{"id": str, "text": str, "labels": list}` ([`checked_row`]).
 
     Args:
         file (`str` or `Path`): JSON Lines, CSV or Parquet, plain or gzipped.
@@ -155,6 +158,7 @@ def iterate_rows(
         is_csv=format_of(file) == "csv",
         class_names=class_names_of(file, columns.labels),
         label_type=label_type,
+        folder=Path(file).parent,
     )
     for number, raw in read_raw_rows(file, columns):
         row = checked_row(raw, columns, form, row=number)
@@ -244,7 +248,7 @@ def _from_files(
         try:
             loaded[split] = datasets.Dataset.from_generator(
                 _rows_of_files,
-                features=_features(label_type),
+                features=_features(label_type, columns),
                 cache_dir=str(cache_dir) if cache_dir is not None else None,
                 split=datasets.NamedSplit(split),
                 # tuples: a list would be taken for shards. All of this is the key of the cache.
@@ -295,11 +299,10 @@ def _first_label_type(files: Sequence[Path], columns: Columns) -> type:
     return str
 
 
-def _features(label_type: type) -> datasets.Features:
+def _features(label_type: type, columns: Columns) -> datasets.Features:
     label = datasets.Value("int64" if label_type is int else "string")
-    return datasets.Features(
-        {"id": datasets.Value("string"), "text": datasets.Value("string"), "labels": datasets.List(label)}
-    )
+    content = {"text": datasets.Value("string")} if columns.image is None else {"image": UNDECODED}
+    return datasets.Features({"id": datasets.Value("string"), **content, "labels": datasets.List(label)})
 
 
 # -- the Hub
@@ -348,6 +351,8 @@ def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: st
         raise UserError("an empty split: no rows", file=shown_as, accepted="at least one row")
     if set(columns.required) <= set(data.column_names):  # else the message lists all that there are
         data = data.select_columns([name for name in data.column_names if name in columns.wanted])
+    if isinstance(data.features.get(columns.image), datasets.Image):
+        data = data.cast_column(columns.image, UNDECODED)
     class_names = class_names_of_features(data.features, columns.labels)
     inner = getattr(data.features.get(columns.labels), "feature", None)
     is_integer = class_names is None and "int" in str(getattr(inner, "dtype", ""))
@@ -357,7 +362,7 @@ def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: st
         batched=True,
         with_indices=True,
         remove_columns=data.column_names,
-        features=_features(int if is_integer else str),
+        features=_features(int if is_integer else str, columns),
         fn_kwargs={"columns": columns, "form": form},
         desc=f"Checking {shown_as}",
     )
@@ -370,4 +375,4 @@ def _checked_batch(
         checked_row({name: values[i] for name, values in batch.items()}, columns, form, row=index + 1)
         for i, index in enumerate(indices)
     ]
-    return {name: [row[name] for row in rows] for name in ("id", "text", "labels")}
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -1,4 +1,4 @@
-"""One row of a data set: which columns hold what, and the check that turns a raw row into `id`, `text`, `labels`.
+"""One row of a data set: which columns hold what, and the check that turns a raw row into `id`, `text` or `image`, `labels`.
 
 This is the boundary: what passes here is trusted everywhere behind it.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.errors import UserError
+from hf_mlc.images.opening import check_image
 
 
 _INT64 = 2**63
@@ -30,12 +31,18 @@ class Columns:
             may hold JSON lists (`["a", "b"]`) instead.
         id (`str`, *optional*): the document's own name. Without it a column `id` is kept if there is one, else the
             row's number counted from 1 takes its place.
+        image (`str`, *optional*): a picture's file, or what the `Image` feature of `datasets` keeps of one. Given, the rows
+            are pictures, and no text is read.
+        image_folder (`str`, *optional*): the folder that the files' names are relative to; that of the data's own file
+            if not given.
     """
 
     text: str | Sequence[str] = "text"
     labels: str | None = "labels"
     labels_separator: str | None = None
     id: str | None = None
+    image: str | None = None
+    image_folder: str | None = None
 
     def __post_init__(self):
         if not self.text_columns:
@@ -48,13 +55,18 @@ class Columns:
         return (self.text,) if isinstance(self.text, str) else tuple(self.text)
 
     @property
+    def content_columns(self) -> tuple[str, ...]:
+        """What a row is labelled by."""
+        return self.text_columns if self.image is None else (self.image,)
+
+    @property
     def id_column(self) -> str:
         return self.id or "id"
 
     @property
     def required(self) -> tuple[str, ...]:
         """The columns that must be there."""
-        return self.text_columns if self.labels is None else (*self.text_columns, self.labels)
+        return self.content_columns if self.labels is None else (*self.content_columns, self.labels)
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -71,24 +83,28 @@ class RowForm:
         is_csv (`bool`, *optional*, defaults to `False`): labels are strings to be split, and may be JSON lists.
         class_names (`tuple[str, ...]`, *optional*): names behind the integers of a `ClassLabel` column.
         label_type (`type`, *optional*): `str` or `int` once known; a label of the other type is then an error.
+        folder (`Path`, *optional*): where the files of pictures lie; without it a picture must be in the row itself.
     """
 
     file: str | Path
     is_csv: bool = False
     class_names: tuple[str, ...] | None = None
     label_type: type | None = None
+    folder: Path | None = None
 
 
 def checked_row(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> dict[str, Any]:
     """The row as `{"id": str, "text": str, "labels": list}`, or a `UserError` that names file, row and field.
 
-    Without a labels column (`columns.labels` is None) the key `labels` is not there.
+    Where the rows are pictures, `image` takes the place of `text`: `{"path": str, "bytes": bytes or None}`, the file there
+    and with the head of a picture. Without a labels column (`columns.labels` is None) the key `labels` is not there.
     Labels keep their order and their duplicates; [`~hf_mlc.labels.LabelSpace`] merges those when it encodes.
     """
-    checked = {
-        "id": _checked_id(raw, columns, form, row=row),
-        "text": "\n".join(_checked_text(raw, name, form, row=row) for name in columns.text_columns),
-    }
+    checked = {"id": _checked_id(raw, columns, form, row=row)}
+    if columns.image is None:
+        checked["text"] = "\n".join(_checked_text(raw, name, form, row=row) for name in columns.text_columns)
+    else:
+        checked["image"] = _checked_image(raw, columns, form, row=row)
     if columns.labels is not None:
         checked["labels"] = _checked_labels(raw, columns, form, row=row)
     return checked
@@ -125,6 +141,34 @@ def _checked_text(raw: Mapping[str, Any], column: str, form: RowForm, *, row: in
             f"the text is {_what(value)}", file=form.file, row=row, field=column, accepted="a string, possibly empty"
         )
     return _storable(value, form, row=row, field=column)
+
+
+def _checked_image(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> dict[str, Any]:
+    value = _value(raw, columns.image, form, row=row)
+
+    def error(
+        problem: str, accepted: str = "the name of a picture's file, or a column of the feature Image"
+    ) -> UserError:
+        return UserError(problem, file=form.file, row=row, field=columns.image, accepted=accepted)
+
+    name, content = (value.get("path"), value.get("bytes")) if isinstance(value, dict) else (value, None)
+    if content is not None and not isinstance(content, bytes):
+        raise error(f"the picture's bytes are {_what(content)}")
+    if content is None:
+        if not isinstance(name, str) or not name.strip():
+            raise error(f"the image is {_what(value)}")
+        if "://" in name:
+            raise error(f"the image is an address: {_shortened(name)}", "a file on this machine; download it first")
+        folder = Path(columns.image_folder) if columns.image_folder is not None else form.folder
+        if folder is None:
+            raise error(f"the image is a name: {_shortened(name)}")
+        # absolute, so that what is kept of the row holds from wherever it is read again
+        name = str((folder / _storable(name, form, row=row, field=columns.image)).absolute())
+        if not Path(name).is_file():
+            raise error(f"no such file: {name}", "a file, by its path from the data's own folder (or --image_folder)")
+    reference = {"path": name, "bytes": content}
+    check_image(reference, file=form.file, row=row)
+    return reference
 
 
 def _checked_labels(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> list[str] | list[int]:

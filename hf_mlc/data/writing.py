@@ -34,30 +34,47 @@ def write_data_set(
     Returns:
         Counts: rows of each split, labels, labels in training, rows without labels, labels a row.
     """
+    rows = ((split, row) for split, content in splits.items() for row in content)
+    return write_mixed_rows(folder, rows, splits=tuple(splits), label_names=label_names)
+
+
+def write_mixed_rows(
+    folder: Path,
+    rows: Iterable[tuple[str, Mapping[str, Any]]],
+    *,
+    splits: Sequence[str] = tuple(SPLIT_FILES),
+    label_names: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """As [`write_data_set`], of rows whose splits come mixed, as they do where one large file is read once.
+
+    Args:
+        folder (`Path`): is made.
+        rows (iterable of `(split, row)`): read once, one at a time.
+        splits (`list[str]`, *optional*): those that may come; all three.
+        label_names (`list[str]`, *optional*): without it the labels that occur, sorted.
+    """
     folder.mkdir(parents=True)
-    rows: dict[str, int] = {}
-    names_in: dict[str, set[str]] = {}
+    counts = dict.fromkeys(splits, 0)
+    names_in: dict[str, set[str]] = {split: set() for split in splits}
     without_labels = num_pairs = 0
-    for split, content in splits.items():
-        names: set[str] = set()
-        rows[split] = 0
-        with _gzipped(folder / SPLIT_FILES[split]) as stream:
-            for row in content:
-                stream.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-                present = set(row["labels"])
-                names |= present
-                num_pairs += len(present)
-                without_labels += not present
-                rows[split] += 1
-        if not rows[split]:
+    with contextlib.ExitStack() as stack:
+        streams = {split: stack.enter_context(_gzipped(folder / SPLIT_FILES[split])) for split in splits}
+        for split, row in rows:
+            streams[split].write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            present = set(row["labels"])
+            names_in[split] |= present
+            num_pairs += len(present)
+            without_labels += not present
+            counts[split] += 1
+    for split, count in counts.items():
+        if not count:
             (folder / SPLIT_FILES[split]).unlink()  # who reads it would take it for one that was cut short
-        names_in[split] = names
     occurring = set().union(*names_in.values())
     label_names = sorted(occurring) if label_names is None else list(label_names)
     (folder / LABELS_FILE).write_text(json.dumps(label_names, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-    total = sum(rows.values())
+    total = sum(counts.values())
     return {
-        "rows": {"all": total, **rows},
+        "rows": {"all": total, **counts},
         "labels": len(occurring),
         "labels_in_train": len(names_in.get("train", ())),
         "rows_without_labels": without_labels,

@@ -76,6 +76,38 @@ def deletion_scores(
     return DeletionScores(score_B[0] - score_B[1::2], score_B[0] - score_B[2::2])
 
 
+def deletion_drops(
+    loaded: LoadedModel,
+    explanation: Explanation,
+    rng: np.random.Generator,
+    *,
+    ks: Sequence[int] = (1, 5),
+    random_draws: int = 3,
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much of the label's score goes when its k heaviest words are deleted, and when k random ones are.
+
+    Comprehensiveness with whole numbers of words, for attention that is spread over few words of long texts.
+
+    Args:
+        loaded (`LoadedModel`): the model that was explained.
+        explanation ([`Explanation`]): of a text with at least one word.
+        rng (`np.random.Generator`): draws the random words.
+        ks (`Sequence[int]`, *optional*, defaults to `(1, 5)`): how many words; all of a text that has fewer.
+        random_draws (`int`, *optional*, defaults to 3): how many times random words are drawn; their drops are averaged.
+
+    Returns:
+        Two arrays of one number a k, in units of probability: of the heaviest words, of the random ones.
+    """
+    num_words = len(explanation.words())
+    fractions = [min(k, num_words) / num_words for k in ks]
+    ours_F = deletion_scores(loaded, explanation, fractions=fractions).comprehensiveness_F
+    random_RF = [
+        deletion_scores(loaded, explanation, weights_W=rng.random(num_words), fractions=fractions).comprehensiveness_F
+        for _ in range(random_draws)
+    ]
+    return ours_F, np.mean(random_RF, axis=0)
+
+
 def _of_tokens(offsets: Sequence[tuple[int, int]], words: Sequence[dict], rank_W: np.ndarray) -> list[int]:
     """The rank of the word that each token is part of; -1 for a token in no word."""
     ranks, number = [], 0

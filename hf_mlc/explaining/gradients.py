@@ -47,7 +47,8 @@ def integrated_gradients(
 ) -> Gradients:
     """Integrated gradients of each chosen label's logit.
 
-    The path is one of word vectors. What is looked up by token ids, as planted attention is, stays what it is on the text.
+    The path is one of word vectors. What is looked up by token ids, as planted attention is, stays what it is on the text,
+    and so do choices on the way to the scores, as a label sequence is (`path_inputs`).
 
     Args:
         model (`MultiLabelPreTrainedModel`): in evaluation mode; `forward` must take `inputs_embeds`.
@@ -67,9 +68,12 @@ def integrated_gradients(
     embedded_1TE = embed(input_ids_1T).detach()
     baseline_1TE = embed(baseline_ids_1T).detach()
 
+    chosen = model.path_inputs(input_ids=input_ids_1T, attention_mask=attention_mask_1T)
+
     def logit(embedded_BTE: torch.Tensor, mask_BT: torch.Tensor, chosen_id: int) -> torch.Tensor:
         chosen_ids_1 = torch.tensor([chosen_id], device=embedded_BTE.device)
         inputs = {"inputs_embeds": embedded_BTE, "attention_mask": mask_BT}
+        inputs |= {name: value.expand(len(embedded_BTE), -1) for name, value in chosen.items()}
         if model.reads_token_ids:
             inputs["input_ids"] = input_ids_1T.expand(len(embedded_BTE), -1)
         return model.label_logits(chosen_ids_1, **inputs)[:, 0].float()

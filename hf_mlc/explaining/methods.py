@@ -13,7 +13,7 @@ import torch
 from hf_mlc.errors import UserError
 from hf_mlc.explaining.explanation import Explanation
 from hf_mlc.explaining.gradients import STEPS, integrated_gradients
-from hf_mlc.inference import LoadedModel, encode_texts, score_texts
+from hf_mlc.inference import LoadedModel, encode_texts, score_texts, scored_batches
 
 
 METHODS = ("attention", "direct_logit_attribution", "integrated_gradients")
@@ -70,7 +70,10 @@ def explain_labels(
         raise UserError(f"found {steps}", field="steps", accepted="1 or more")
     space, config = loaded.label_space, loaded.model.config
     scores_L = score_texts(loaded, [text])[0]
-    predicted_L = loaded.model.decide(scores_L[None])[0]
+    if loaded.model.decides_on_sets:
+        predicted_L = next(scored_batches(loaded, [text])).chosen_BS[0]
+    else:
+        predicted_L = loaded.model.decide(scores_L[None])[0]
     if labels is None:
         ids = predicted_L.nonzero().squeeze(1)
         ids = ids[scores_L[ids].argsort(descending=True, stable=True)].tolist()

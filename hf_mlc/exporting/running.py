@@ -44,6 +44,7 @@ class OnnxClassifier:
     has_token_weights = False
     device = torch.device("cpu")  # where batches are wanted; the session copies them to where it runs
     decide = MultiLabelPreTrainedModel.decide
+    decide_output = MultiLabelPreTrainedModel.decide_output
     predict_topk = MultiLabelPreTrainedModel.predict_topk
 
     def __init__(self, session: onnxruntime.InferenceSession, config: MultiLabelConfig):

@@ -17,8 +17,13 @@ from hf_mlc.data.rows import Columns
 from hf_mlc.errors import UserError
 
 
-def texts_of_file(file: str | Path, *, text_column: Sequence[str] = ("text",)) -> Iterator[str]:
-    """The texts of a file: of `.txt` its lines that aren't blank, of any other form of rows its text column."""
+def texts_of_file(
+    file: str | Path, *, text_column: Sequence[str] = ("text",), field: str = "language_model_files"
+) -> Iterator[str]:
+    """The texts of a file: of `.txt` its lines that aren't blank, of any other form of rows its text column.
+
+    `field` is the argument that named it, for the error message.
+    """
     path = Path(file)
     if ".txt" not in [suffix.lower() for suffix in path.suffixes[-2:]]:
         for row in iterate_rows(path, columns=Columns(text=list(text_column), labels=None)):
@@ -32,9 +37,7 @@ def texts_of_file(file: str | Path, *, text_column: Sequence[str] = ("text",)) -
                     yield text
     except (OSError, EOFError, zlib.error) as failure:
         reason = getattr(failure, "strerror", None) or failure
-        raise UserError(
-            f"can't be read ({reason})", file=path, field="language_model_files", accepted="a readable file"
-        ) from None
+        raise UserError(f"can't be read ({reason})", file=path, field=field, accepted="a readable file") from None
 
 
 def token_ids(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, batch_size: int = 1000) -> list[np.ndarray]:
@@ -46,6 +49,12 @@ def token_ids(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, batch
     return documents
 
 
-def all_texts(train: Iterable[str], files: Sequence[str], *, text_column: Sequence[str] = ("text",)) -> Iterator[str]:
+def all_texts(
+    train: Iterable[str],
+    files: Sequence[str],
+    *,
+    text_column: Sequence[str] = ("text",),
+    field: str = "language_model_files",
+) -> Iterator[str]:
     """The training texts, then those of the files."""
-    return chain(train, *(texts_of_file(file, text_column=text_column) for file in files))
+    return chain(train, *(texts_of_file(file, text_column=text_column, field=field) for file in files))

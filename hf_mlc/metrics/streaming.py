@@ -111,7 +111,7 @@ class MultiLabelMetrics:
         else:
             self.no_curves_because = "score_budget_mb is 0"
 
-    def update(self, scores, labels=None, *, candidate_ids=None, label_ids=None) -> None:
+    def update(self, scores, labels=None, *, candidate_ids=None, label_ids=None, chosen=None) -> None:
         """Takes one batch.
 
         Args:
@@ -122,9 +122,11 @@ class MultiLabelMetrics:
                 each once in a row; negative is padding.
             label_ids (`torch.Tensor` or `np.ndarray` of shape `(B, P)`, *optional*): true labels padded with -100,
                 instead of `labels`.
+            chosen (`torch.BoolTensor`, shaped as `scores`, *optional*): the predicted sets, of a model that decides on sets
+                as a whole; the thresholds then decide nothing.
 
         Raises:
-            `UserError`: what [`~hf_mlc.metrics.batch.read_batch`] refuses.
+            `UserError`: what [`~hf_mlc.metrics.batch.read_batch`] refuses; `chosen` of another shape than the scores.
         """
         batch = read_batch(
             scores, labels, num_labels=self.num_labels, candidate_ids=candidate_ids, label_ids=label_ids
@@ -133,12 +135,20 @@ class MultiLabelMetrics:
             return
         known_BS = batch.truth_BS >= 0
         true_BS = batch.truth_BS == 1
-        chosen_BS = known_BS & apply_thresholds(
-            batch.scores_BS,
-            torch.from_numpy(self.thresholds),
-            min_labels=self.min_labels,
-            candidate_ids_BS=batch.candidate_ids_BS,
-        )
+        if chosen is None:
+            chosen_BS = apply_thresholds(
+                batch.scores_BS,
+                torch.from_numpy(self.thresholds),
+                min_labels=self.min_labels,
+                candidate_ids_BS=batch.candidate_ids_BS,
+            )
+        else:
+            chosen_BS = torch.as_tensor(chosen, device=known_BS.device).bool()
+            if chosen_BS.shape != known_BS.shape:
+                raise UserError(
+                    f"chosen of shape {tuple(chosen_BS.shape)}", accepted=f"{tuple(known_BS.shape)} as scores"
+                )
+        chosen_BS = known_BS & chosen_BS
         hit_BS = chosen_BS & true_BS
         num_true_B = batch.num_true_B
         self.num_documents += len(batch)

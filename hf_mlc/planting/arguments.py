@@ -41,7 +41,8 @@ class PlantingArguments:
         default=1, metadata={"help": "Training documents a token must be in to be planted."}
     )
     planting_freeze: bool = field(
-        default=False, metadata={"help": "The planted ranker and read-out stay as they are planted while the rest is trained."}
+        default=False,
+        metadata={"help": "The planted ranker and read-out stay as they are planted while the rest is trained."},
     )
     planting_cache: str | None = field(
         default=None,

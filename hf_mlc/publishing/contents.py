@@ -11,17 +11,16 @@ from typing import Any
 from transformers.dynamic_module_utils import get_relative_imports
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from hf_mlc.cards.facts import BASELINE, EXAMPLES, METRICS, RESULTS
-from hf_mlc.cards.plots import CURVE_FILE, FREQUENCY_FILE
+from hf_mlc.cards.facts import BASELINE, EXAMPLES, METRICS, RESULTS, STEPS
+from hf_mlc.cards.plots import PLOTS
 from hf_mlc.cards.words import CARD_FILE
 from hf_mlc.errors import UserError
 
 
 CONFIG = "config.json"
 CARD = "README.md"
-PLOTS = (CURVE_FILE, FREQUENCY_FILE)
 # what else a card is made from; read, and not published
-CARD_SOURCES = (CARD_FILE, BASELINE, EXAMPLES)
+CARD_SOURCES = (CARD_FILE, BASELINE, EXAMPLES, STEPS)
 PROCESSORS = (
     "processor_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",

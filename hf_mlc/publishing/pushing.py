@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
+from hf_mlc.images.processing import load_image_processor, reads_images
 from hf_mlc.inference import load_tokenizer
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.publishing.contents import CARD
@@ -39,7 +40,7 @@ def push_model(
     Args:
         model (`MultiLabelPreTrainedModel`): the model.
         repo_id (`str`): `owner/name`, or `name` for the user's own.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*): goes with it; if not given, the one that is where the model was
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): goes with it, of pictures the image processor; if not given, the one that is where the model was
             loaded from. Where there is none, a tokenizer that is in the repository already stays there.
         commit_message (`str`, *optional*): the commit's title.
         private (`bool`, *optional*): whether a new repository is private.
@@ -62,7 +63,8 @@ def push_model(
     if tokenizer is None and source:
         loaded_from = model.config.loaded_from  # at a revision, perhaps
         try:
-            tokenizer = load_tokenizer(loaded_from["path_or_repo_id"], revision=loaded_from.get("revision"))
+            load = load_image_processor if reads_images(model.config) else load_tokenizer
+            tokenizer = load(loaded_from["path_or_repo_id"], revision=loaded_from.get("revision"))
         except UserError as error:
             logger.warning(f"The model goes without a tokenizer: {error}")
     with staging_folder() as staged:

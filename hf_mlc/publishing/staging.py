@@ -75,7 +75,7 @@ def stage_model(
     loaded = load_model(str(folder), device="cpu")
     if not isinstance(loaded.model, MultiLabelPreTrainedModel):  # a folder that `export` wrote
         raise UserError("no weights in safetensors", file=folder, field="model", accepted="a trained model's folder")
-    _save(loaded.model, loaded.tokenizer, staged)
+    _save(loaded.model, loaded.processor, staged)
     for name in weight_files(staged):
         (staged / name).unlink()
     _copy(weight_files(folder), folder, staged)

@@ -71,7 +71,11 @@ def score(pipe, text: str) -> dict:
     answers = pipe(text, top_k=min(MAX_SCORED, config.num_labels), explain=explained)
     ids = torch.tensor([[config.label2id[answer["label"]] for answer in answers]])
     scores = torch.tensor([[answer["score"] for answer in answers]])
-    tuned = pipe.model.decide(scores, candidate_ids=ids)[0].tolist()
+    if getattr(config, "decision", "thresholds") == "thresholds":
+        tuned = pipe.model.decide(scores, candidate_ids=ids)[0].tolist()
+    else:  # a model that decides on label sets as a whole: the pipeline says on which
+        own = {answer["label"] for answer in pipe(text)}
+        tuned = [answer["label"] in own for answer in answers]
     about = (config.label_space or {}).get("descriptions") or [None] * config.num_labels
     thresholds = config.thresholds if isinstance(config.thresholds, list) else [config.thresholds] * config.num_labels
     limit = pipe.tokenizer.model_max_length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from hf_mlc.errors import UserError
 from hf_mlc.thresholds import METRICS
 
 
+# what is tried as `end_bias`, in nats off the logit of the end (`hf_mlc.training.end_bias`)
+END_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 THRESHOLD_KINDS = ("auto", "global", "per_label", "none")
 
 
@@ -31,6 +34,9 @@ class MultiLabelTrainingArguments(TrainingArguments):
             what is tuned on validation at the end: `"global"`, `"per_label"`, `"auto"` (the better by cross-validation
             inside the validation rows) or `"none"`.
         threshold_metric (`str`, *optional*, defaults to `"f1_micro"`): what the thresholds maximise.
+        end_biases (`list[float]`, *optional*, defaults to `[-1, -0.5, 0, 0.5, 1, 1.5]`):
+            of a model that writes label sequences: what is tried on validation at the end as `end_bias`; an empty list (or
+            `--end_biases` without a number) keeps the configuration's.
         early_stopping_patience (`int`, *optional*): evaluations without a better metric before training stops.
         overwrite_output (`bool`, *optional*, defaults to `False`): start anew in a folder that already holds a run.
         cpu_threads (`int`, *optional*):
@@ -66,6 +72,10 @@ class MultiLabelTrainingArguments(TrainingArguments):
     ranking_ks: list[int] = field(default_factory=lambda: [1, 3, 5], metadata={"help": "The k of ranking metrics."})
     threshold_kind: str = field(default="auto", metadata={"help": "auto, global, per_label or none."})
     threshold_metric: str = field(default="f1_micro", metadata={"help": "The metric that thresholds maximise."})
+    end_biases: list[float] = field(
+        default_factory=lambda: list(END_BIASES),
+        metadata={"help": "What is tried as end_bias of a model that writes label sequences; none keeps its own."},
+    )
     early_stopping_patience: int | None = field(
         default=None, metadata={"help": "Evaluations without a better metric before training stops."}
     )
@@ -93,6 +103,8 @@ class MultiLabelTrainingArguments(TrainingArguments):
         for name, accepted in (("threshold_kind", THRESHOLD_KINDS), ("threshold_metric", METRICS)):
             if getattr(self, name) not in accepted:
                 raise UserError(f"found '{getattr(self, name)}'", field=name, accepted=", ".join(accepted))
+        if not all(math.isfinite(bias) for bias in self.end_biases):
+            raise UserError(f"found {self.end_biases}", field="end_biases", accepted="finite numbers")
         if not self.ranking_ks or min(self.ranking_ks) < 1:
             raise UserError(f"found {self.ranking_ks}", field="ranking_ks", accepted="whole numbers from 1")
         decay = self.layer_learning_rate_decay

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from transformers import EvalPrediction
 
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
-from hf_mlc.thresholds import ThresholdTuner
+from hf_mlc.thresholds import ThresholdTuner, value_of
 
 
 class StreamingEvaluation:
     """`compute_metrics` for `batch_eval_metrics=True`: every batch is counted, then forgotten.
 
-    The logits may be those of all labels `(B, L)`, or a pair of a shortlist's logits and `candidate_ids` `(B, S)`.
+    The logits may be those of all labels `(B, L)`, or a pair of a shortlist's logits and `candidate_ids` `(B, S)`; a model
+    that decides on sets as a whole adds these, `(B, L)` or `(B, S)`, and the metrics of sets are of them.
 
     Besides the metrics at the given thresholds it reports `tuned_<metric>`, the best that one threshold can do on the same
     documents, and `tuned_threshold`, where it does so for the first of the metrics to tune. Choose checkpoints by a tuned
-    metric, on validation rows; a model whose scores are merely shifted is not a worse model.
+    metric, on validation rows; a model whose scores are merely shifted is not a worse model. Of a model that decides on sets
+    as a whole, `tuned_<metric>` is these sets' own value, and there is no `tuned_threshold`.
 
     Args:
         label_space (`LabelSpace`): names and training counts.
@@ -49,21 +53,27 @@ class StreamingEvaluation:
             min_labels=min_labels,
             score_budget_mb=score_budget_mb,
         )
-        self.target_name = target_name
+        self.target_name, self.tuned_metrics = target_name, tuple(dict.fromkeys(tuned_metrics))
+        self.is_of_sets = False
         self.tuners = [
             ThresholdTuner(len(label_space), kind="global", metric=metric, row_budget_mb=score_budget_mb)
-            for metric in dict.fromkeys(tuned_metrics)
+            for metric in self.tuned_metrics
         ]
 
     def update(self, predictions: torch.Tensor | tuple[torch.Tensor, ...], targets: torch.Tensor) -> None:
         """Counts one batch of logits against multi-hot targets `(B, L)` or label ids `(B, P)`."""
-        scores, candidate_ids = scores_of(predictions)
-        for accumulator in (self.metrics, *self.tuners):
-            accumulator.update(scores, candidate_ids=candidate_ids, **{self.target_name: targets.cpu()})
+        scores, candidate_ids, chosen = scores_of(predictions)
+        target = {self.target_name: targets.cpu()}
+        self.metrics.update(scores, candidate_ids=candidate_ids, chosen=chosen, **target)
+        self.is_of_sets = self.is_of_sets or chosen is not None
+        for tuner in () if self.is_of_sets else self.tuners:
+            tuner.update(scores, candidate_ids=candidate_ids, **target)
 
     def compute(self) -> dict[str, float]:
         """All metrics of what was counted."""
         result = self.metrics.compute()
+        if self.is_of_sets:
+            return result | {f"tuned_{name}": value_of(result, name) for name in self.tuned_metrics}
         for tuner in self.tuners:
             choice = tuner.tune()
             result[f"tuned_{tuner.metric}"] = choice.value
@@ -71,10 +81,22 @@ class StreamingEvaluation:
         return result
 
 
-def scores_of(predictions: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Probabilities and, for a shortlist, `candidate_ids`, both on the CPU, from what a model returned."""
-    logits, candidate_ids = predictions if isinstance(predictions, tuple | list) else (predictions, None)
-    return logits.float().sigmoid().cpu(), None if candidate_ids is None else candidate_ids.cpu()
+class Predictions(NamedTuple):
+    """What a model returned, on the CPU: probabilities, for a shortlist `candidate_ids`, where it decides itself the sets."""
+
+    scores: torch.Tensor
+    candidate_ids: torch.Tensor | None = None
+    chosen: torch.Tensor | None = None
+
+
+def scores_of(predictions: torch.Tensor | tuple[torch.Tensor, ...]) -> Predictions:
+    """[`Predictions`] from the tensors that transformers' Trainer keeps of an output, without their names.
+
+    The logits come first; of what follows, truth values are the sets and whole numbers the ids of a shortlist.
+    """
+    logits, *others = predictions if isinstance(predictions, tuple | list) else (predictions,)
+    named = {"chosen" if values.dtype == torch.bool else "candidate_ids": values.cpu() for values in others}
+    return Predictions(logits.float().sigmoid().cpu(), **named)
 
 
 class ComputeMetrics:

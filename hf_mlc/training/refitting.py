@@ -86,6 +86,9 @@ def refit(
     args.early_stopping_patience, args.push_to_hub, args.resume_from_checkpoint = None, False, None
     model.config.thresholds = trainer.model.config.thresholds
     model.config.min_labels = trainer.model.config.min_labels
+    if trainer.search_choice is not None:
+        model.config.end_bias = trainer.model.config.end_bias
+        model.config.rescoring_weight = trainer.model.config.rescoring_weight
     with args.main_process_first(desc="preparing the second training"):
         if args.process_index == 0:
             _prepare(Path(args.output_dir), share)

@@ -25,7 +25,7 @@ def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
     """
     args, state = trainer.args, trainer.state
     end = next((row for row in reversed(state.log_history) if "train_runtime" in row), {})
-    choice = trainer.threshold_choice
+    choice, search = trainer.threshold_choice, trainer.search_choice
     return {
         "model_type": trainer.model.config.model_type,
         "seed": args.seed,
@@ -43,6 +43,7 @@ def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
         },
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": str(args.device)},
         "versions": versions(),
+        "search": search.to_dict() if search else None,
         "thresholds": choice.to_dict() if choice else None,
         "validation": _newest(state.log_history, "eval_"),
         "test": _newest(state.log_history, "test_"),

@@ -16,6 +16,7 @@ from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.end_bias import SearchChoice, tune_search
 from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scores_of
 from hf_mlc.training.progress import HeadlineProgressCallback
 from hf_mlc.training.pushing import PushingTrainer
@@ -33,7 +34,7 @@ class MultiLabelTrainer(PushingTrainer):
     - The loss is a mean over the DOCUMENTS of an optimiser step, however they are spread over accumulation steps and
       processes; transformers counts target cells.
     - Batches of like length in an order that a resumed run repeats.
-    - [`~MultiLabelTrainer.tune_thresholds`] writes the decision rule into the model's configuration.
+    - [`~MultiLabelTrainer.tune_search`] and [`~MultiLabelTrainer.tune_thresholds`] write the decision rule into the model's configuration.
     - Layers may learn at rates of their own, and begin one after the other (`hf_mlc.training.unfreezing`).
     - A push to the Hub publishes the model with its card, and nothing else (`PushingTrainer`).
 
@@ -60,6 +61,7 @@ class MultiLabelTrainer(PushingTrainer):
             kwargs["compute_metrics"] = ComputeMetrics(self._start_evaluation)
         self.reports_tuned_threshold = True
         self.threshold_choice: ThresholdChoice | None = None
+        self.search_choice: SearchChoice | None = None
         super().__init__(model=model, args=args, **kwargs)
         # our forward takes `num_items_in_batch` and means documents by it; see `_get_num_items_in_batch`
         self.model_accepts_loss_kwargs = True
@@ -169,14 +171,30 @@ class MultiLabelTrainer(PushingTrainer):
             row_budget_mb=self.args.score_budget_mb,
             seed=self.args.seed,
         )
+        if hasattr(self.model.config, "end_bias"):
+            # of a search it is a rule: the scores that thresholds are chosen on were found under it
+            tuner.min_label_choices = (self.model.config.min_labels,)
         for predictions, targets in self.iterate_predictions(self.eval_dataset if dataset is None else dataset):
-            scores, candidate_ids = scores_of(predictions)
+            scores, candidate_ids, _ = scores_of(predictions)
             tuner.update(scores, candidate_ids=candidate_ids, **{self.target_name: targets})
         choice = tuner.tune()
         self.model.config.thresholds = choice.thresholds
         self.model.config.min_labels = choice.min_labels
         self.threshold_choice = choice
         return choice
+
+    def tune_search(self, dataset=None) -> SearchChoice | None:
+        """Chooses when a search over label sequences ends, on validation rows, before thresholds are chosen on its scores.
+
+        Args:
+            dataset (`datasets.Dataset`, *optional*): validation rows, `eval_dataset` if not given. Never test rows.
+
+        Returns:
+            `SearchChoice`, or `None` with `end_biases=[]` and for a model without such a search.
+        """
+        if self.args.end_biases:
+            self.search_choice = tune_search(self, dataset, end_biases=self.args.end_biases)
+        return self.search_choice
 
     def iterate_predictions(self, dataset):
         """Yields `(logits, targets)` on the CPU, batch by batch over the whole data set, the same on every process."""

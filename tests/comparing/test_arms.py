@@ -62,7 +62,7 @@ def test_fitting_does_not_open_the_measured_rows(runner, settings, rows, tmp_pat
     fitted = fit(job(blind, runner, settings), tmp_path / "model")
     assert fitted.parameters > 0 and fitted.model_bytes > 0
     seen = np.zeros(len(rows.read_measured()), int)
-    for places, scores_BS, _ in fitted.score(rows.read_measured()["text"][:]):
+    for places, scores_BS, *_ in fitted.score(rows.read_measured()["text"][:]):
         seen[places] += 1
         assert scores_BS.shape == (len(places), len(rows.label_space()))
         assert float(scores_BS.min()) >= 0 and float(scores_BS.max()) <= 1

@@ -18,6 +18,7 @@ from hf_mlc.comparing.claim import find_claim
 from hf_mlc.comparing.runs import Plan
 from hf_mlc.planting.arguments import PlantingArguments
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.word_vectors.arguments import WordVectorArguments
 
 
 CLAIMS = [module.name for module in pkgutil.iter_modules(claims.__path__)]
@@ -40,7 +41,7 @@ def test_a_claim_names_its_arms_once_and_its_differences_by_them(name):
 def test_what_an_arm_or_a_data_set_sets_is_an_argument_of_train(name):
     claim = find_claim(name)
     known = set(config_names(ARCHITECTURES[name].config))
-    for part in (ModelArguments, DataArguments, MultiLabelTrainingArguments, PlantingArguments):
+    for part in (ModelArguments, DataArguments, MultiLabelTrainingArguments, PlantingArguments, WordVectorArguments):
         known |= {field.name for field in dataclasses.fields(part)}
     for settings in [
         *(arm.settings for arm in claim.arms if arm.runner in OURS),
@@ -92,3 +93,38 @@ def test_every_recipe_that_a_claim_names_is_there(name):
 def test_what_decides_a_claim_is_among_its_differences(name):
     claim = find_claim(name)
     assert {(arm, other) for arm, others in claim.must_be_ahead.items() for other in others} <= set(claim.differences)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_statements_and_bars_are_of_arms_and_differences_that_there_are(name):
+    claim = find_claim(name)
+    names = {arm.name for arm in claim.arms}
+    for statement in claim.statements:
+        assert {*statement.ours, *statement.others} <= names and set(statement.pairs) <= set(claim.differences)
+        for data in (*claim.datasets, claim.own_data):
+            assert set(statement.end_points) <= set(data.end_points)
+    for bar in claim.bars:
+        assert set(bar.ours) <= names and bar.dataset in {data.name for data in claim.datasets}
+
+
+def test_arms_from_a_pretrained_encoder_run_only_with_one_and_are_given_it():
+    claim = find_claim("sgm")
+    data = claim.data("reuters")
+    without, with_one = (claim.chosen_arms(data, None, encoder=encoder) for encoder in (False, True))
+    apart = {arm.name for arm in with_one} - {arm.name for arm in without}
+    assert apart == {arm.name for arm in claim.arms if arm.group} and "sgm-pretrained" in apart
+    plan = Plan(
+        claim, data, with_one, [0], [None], "test", Path(), Path(), data.train_settings(), Path(), encoder="minilm"
+    )
+    assert plan.settings_of(claim.arm("sgm-pretrained-br"))["text_encoder"] == "minilm"
+    assert plan.settings_of(claim.arm("sgm-pretrained-br"))["learning_rate"] == 2e-4
+    assert "text_encoder" not in plan.settings_of(claim.arm("sgm"))
+
+
+def test_untuned_arms_are_told_nothing_of_validation_rows_that_would_change_them():
+    settings = settings_by_arm(find_claim("sgm"), find_claim("sgm").data("reuters"))
+    assert settings["binary-relevance"]["method"] == "binary-relevance" and not settings["binary-relevance"].get(
+        "tuned"
+    )
+    assert settings["binary-relevance-tuned"]["threshold_kind"] == "auto"
+    assert settings["label-powerset-tuned"]["threshold_kind"] == "none"

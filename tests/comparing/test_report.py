@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hf_mlc.comparing.bootstrap import Interval
-from hf_mlc.comparing.claim import Arm, Claim, ClaimData
-from hf_mlc.comparing.report import differences_table, gain_ends, means_table, report, verdict
+from hf_mlc.comparing.claim import Arm, Bars, Claim, ClaimData, Statement
+from hf_mlc.comparing.report import bars, differences_table, gain_ends, means_table, report, statements, verdict
 from hf_mlc.errors import UserError
 
 
@@ -66,3 +66,44 @@ def test_the_claim_is_answered_for_each_end_point():
     rows[1] = ("toy", "toy-shuffled", {"p@1": level, "f1_micro": 0.3})  # a bare difference shows nothing
     assert verdict(claim, data, rows).endswith("clear of 0: not in p@1, f1_micro")
     assert verdict(claim, data, rows[:1]) == ""
+
+
+def test_a_statement_holds_fails_with_its_reasons_or_is_open():
+    statement = Statement("is above the plain ones", ("toy", "toy-big"), ("svm", "chain"), ("p@1", "f1_micro"))
+    claim = Claim("toy", (), (), statement.pairs, DATA, statements=(statement,))
+    ahead, level = Interval(0.1, 0.05, 0.15, 5), Interval(0.01, -0.02, 0.04, 5)
+    rows = [("toy", "svm", {"p@1": ahead, "f1_micro": ahead}), ("toy", "chain", {"p@1": ahead, "f1_micro": ahead})]
+    assert statements(claim, rows) == "toy is above the plain ones, in p@1 and f1_micro: HOLDS"
+    assert statements(claim, rows[:1]).endswith(": OPEN (not run: chain)")
+    # one interval that is not clear of 0 among all of them is enough
+    rows[1] = ("toy", "chain", {"p@1": ahead, "f1_micro": level})
+    expected = "DOES NOT HOLD (f1_micro less chain's +0.0100 [-0.0200, +0.0400])"
+    assert statements(claim, rows).endswith(expected)
+    rows[1] = ("toy", "chain", {"p@1": ahead, "f1_micro": 0.3})  # without an interval nothing is shown
+    assert statements(claim, rows).endswith("DOES NOT HOLD (f1_micro less chain's +0.3000)")
+
+
+def test_bars_are_passed_all_at_once_or_not_at_all():
+    passing = Bars("the bars", ("toy", "toy-plain"), {"p@1": 0.5, "f1_micro": 0.4}, "toy")
+    claim = Claim(
+        "toy", (DATA,), CLAIM.arms, (), DATA, bars=(passing, Bars("others", ("toy",), {"p@1": 0}, "elsewhere"))
+    )
+    first, second = line("toy", 0.7), line("toy", 0.5)  # mean .6
+    first["metrics"]["f1_micro"] = second["metrics"]["f1_micro"] = 0.4  # not above .4
+    shown = bars(claim, DATA, [first, second])
+    assert (
+        shown
+        == "toy, the bars: DOES NOT HOLD: p@1 0.6000 (above 0.5), f1_micro 0.4000 (not above 0.4), mean of 2 seeds"
+    )
+    first["metrics"]["f1_micro"] = 0.5
+    assert bars(claim, DATA, [first, second]).startswith("toy, the bars: HOLDS: ")
+    assert bars(claim, DATA, []) == ""
+
+
+def test_arms_of_a_group_stand_apart_under_its_name():
+    arms = (Arm("toy", "full"), Arm("toy-pretrained", "full", group="pretrained"), Arm("svm", "plain"))
+    claim = Claim("toy", (DATA,), arms, (), DATA)
+    rows = means_table(claim, [line(arm.name, 0.5) for arm in arms], ["p@1"]).splitlines()
+    assert [row.split()[0] for row in rows[1:]] == ["toy", "svm", "--", "toy-pretrained"] and rows[
+        3
+    ] == "-- pretrained"

@@ -14,8 +14,12 @@ from hf_mlc.comparing.data import Rows
 from hf_mlc.errors import UserError
 
 
-# places in the list of texts, scores, and the labels of the columns where not every label was scored
-Scored = Iterator[tuple[list[int], torch.Tensor, torch.Tensor | None]]
+# places in the list of texts, scores, the labels of the columns where not every label was scored, and, of a system that decides
+# on label sets as a whole, the sets; they may be left out
+Scored = Iterator[
+    tuple[list[int], torch.Tensor, torch.Tensor | None]
+    | tuple[list[int], torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,16 @@ class Fitted:
     spared: dict[str, float] | None = None
 
 
-OURS = ("train", "leaked")  # what is given the data set's recipe
+# what is given the data set's recipe
+OURS = (
+    "train",
+    "leaked",
+    "seed-ensemble",
+    "same-encoder-per-label",
+    "same-encoder-label-wise",
+    "same-encoder-powerset",
+    "same-encoder-chain",
+)
 REFITTING = (
     "tfidf",
     "mutual-information",
@@ -78,6 +91,9 @@ RUNNERS = {
     "leaked": "leaked",
     "tfidf": "linear",
     "mutual-information": "mutual_information",
+    "problem-transformation": "problem_transformations",
+    "seed-ensemble": "seed_ensemble",
+    **dict.fromkeys((name for name in OURS if name.startswith("same-encoder")), "same_encoder"),
     "xr-linear": "xr_linear",
     "napkinxc": "napkinxc",
     "bigru-lwan": "bigru_lwan",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from hf_mlc.commands.train import main as train
 from hf_mlc.comparing.arms import Fitted, Job, Scored
 from hf_mlc.errors import UserError
-from hf_mlc.inference import load_model, scored_batches
+from hf_mlc.inference import LoadedModel, load_model, scored_batches
 from hf_mlc.training.results import RESULTS_FILE
 
 
@@ -40,19 +42,12 @@ def fit(job: Job, folder: Path) -> Fitted:
     if results["thresholds"] is None:
         raise UserError("found none", field="threshold_kind", accepted="thresholds tuned on validation rows")
     loaded = load_model(str(folder))
-    batch_size = settings.get("per_device_eval_batch_size", 32)
-
-    def score(texts) -> Scored:
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            for batch in scored_batches(loaded, texts[start : start + TEXTS_AT_ONCE], batch_size=batch_size):
-                yield [start + place for place in batch.places], batch.scores_BS, batch.candidate_ids_BS
-
     return Fitted(
-        score=score,
+        score=scoring(loaded, settings),
         thresholds=loaded.model.config.thresholds,
         min_labels=loaded.model.config.min_labels,
         parameters=results["parameters"],
-        model_bytes=_bytes_of_model(folder),
+        model_bytes=bytes_of_model(folder),
         facts={
             "epochs": results["training"]["epochs"],
             "steps": results["training"]["steps"],
@@ -64,7 +59,20 @@ def fit(job: Job, folder: Path) -> Fitted:
     )
 
 
-def _bytes_of_model(folder: Path) -> int:
+def scoring(loaded: LoadedModel, settings: Mapping[str, Any]) -> Callable[[Sequence[str]], Scored]:
+    """The `score` of a trained model."""
+    batch_size = settings.get("per_device_eval_batch_size", 32)
+
+    def score(texts: Sequence[str]) -> Scored:
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            for batch in scored_batches(loaded, texts[start : start + TEXTS_AT_ONCE], batch_size=batch_size):
+                places = [start + place for place in batch.places]
+                yield places, batch.scores_BS, batch.candidate_ids_BS, batch.chosen_BS
+
+    return score
+
+
+def bytes_of_model(folder: Path) -> int:
     """Weights, configuration and tokenizer: the files that loading reads."""
     names = ("model*.safetensors*", "config.json", "labels.json", "tokenizer*.json")
     return sum(file.stat().st_size for name in names for file in folder.glob(name))

@@ -1,0 +1,51 @@
+"""Configurations of backbones, from what a user gave: a dictionary of settings or a configuration of transformers."""
+
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassClassValidationError
+from transformers import PreTrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+
+# what every backbone of a text must tell about itself
+TEXT_BACKBONE_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+
+
+def backbone_config(
+    settings: dict[str, Any] | PreTrainedConfig | None, *, field: str, default: str
+) -> PreTrainedConfig | None:
+    """The configuration that `settings` describe; `None` stays `None`.
+
+    Args:
+        settings (`dict`, `PreTrainedConfig` or `None`): a dictionary names its `model_type`.
+        field (`str`): the field it was given in, for the error message.
+        default (`str`): the model type of a dictionary that names none.
+
+    Raises:
+        `StrictDataclassClassValidationError`: for a model type that transformers doesn't know.
+    """
+    if not isinstance(settings, dict):
+        return settings
+    settings = dict(settings)
+    model_type = settings.pop("model_type", default)
+    if model_type not in CONFIG_MAPPING:
+        raise refusal(f"`{field}` names the unknown model_type '{model_type}'")
+    return CONFIG_MAPPING[model_type](**settings)
+
+
+def check_text_backbone(text_config: PreTrainedConfig) -> None:
+    """Refuses what can't encode a text token by token."""
+    model_type = text_config.model_type
+    if text_config.is_encoder_decoder:
+        raise refusal(f"`text_config` must be an encoder, found the encoder-decoder '{model_type}'")
+    missing = [name for name in TEXT_BACKBONE_SIZES if not hasattr(text_config, name)]
+    if missing:
+        raise refusal(f"`text_config` must be a transformer over text, found '{model_type}' without {missing[0]}")
+
+
+def refusal(problem: str) -> StrictDataclassClassValidationError:
+    """What a failed `validate_encoder` raises, for what can't wait until then."""
+    return StrictDataclassClassValidationError("validate_encoder", ValueError(problem))
+
+
+__all__ = ["TEXT_BACKBONE_SIZES", "backbone_config", "check_text_backbone", "refusal"]

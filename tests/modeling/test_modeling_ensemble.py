@@ -1,0 +1,226 @@
+"""Several models as one: the common tests, and that it is their mean."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
+
+from hf_mlc.modeling.configuration_ensemble import EnsembleConfig
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.modeling.configuration_plant import PlantConfig
+from hf_mlc.modeling.configuration_sgm import SgmConfig
+from hf_mlc.modeling.label_sequences import EOS, LABEL_OFFSET
+from hf_mlc.modeling.modeling_ensemble import EnsembleForMultiLabelClassification, join_sets
+from hf_mlc.modeling.set_scores import best_set, merge_sets
+from tests.common.plant_tester import PlantModelTester
+
+from .model_tester import MultiLabelModelTesterMixin, build, some_targets
+
+
+SHARED = {field.name for field in dataclasses.fields(MultiLabelConfig)} | {"num_labels", "member_weights", "decision"}
+SMALL_SGM = {"vocab_size": 40, "hidden_size": 8, "decoder_size": 8, "num_beams": 3, "embedding_size": 8}
+SMALL_SGM |= {"word_dropout": 0.0, "embedding_dropout": 0.0, "hidden_dropout": 0.0, "decoder_dropout": 0.0}
+
+
+class EnsembleTester(PlantModelTester):
+    """An ensemble of two PLANT models of different encoders."""
+
+    config_class, model_class = EnsembleConfig, EnsembleForMultiLabelClassification
+
+    def __init__(self, *encoders: str, weights: list[float] | None = None):
+        super().__init__(encoder=encoders[0])
+        self.encoders, self.member_weights = encoders, weights
+
+    def __str__(self) -> str:
+        return "+".join(self.encoders)
+
+    @property
+    def compiles_whole(self) -> bool:
+        return True
+
+    def get_config(self, **overrides) -> EnsembleConfig:
+        own = {name: value for name, value in overrides.items() if name in SHARED}
+        members = []
+        for encoder in self.encoders:
+            self.encoder = encoder
+            members.append(
+                PlantModelTester.get_config(self, **{k: v for k, v in overrides.items() if k not in SHARED})
+            )
+        fields = {"num_labels": self.num_labels, "member_weights": self.member_weights, **own}
+        config = EnsembleConfig.of(members)
+        return EnsembleConfig(members=config.members, **fields)
+
+    def prepare(self, model) -> None:
+        """Nothing is planted."""
+
+
+class TestEnsemble(MultiLabelModelTesterMixin):
+    testers = (
+        EnsembleTester("bag_of_words", "convolution"),
+        EnsembleTester("transformer", "bag_of_words", weights=[3.0, 1.0]),
+    )
+
+    def test_it_is_the_weighted_mean_of_its_members_probabilities(self, tester):
+        model, batch = build(tester), tester.collate(tester.documents())
+        with torch.no_grad():
+            parts = [member(**batch).logits.double().sigmoid() for member in model.members]
+            found = model(**batch).logits.double().sigmoid()
+        weights = tester.member_weights or [1.0, 1.0]
+        expected = sum(weight * part for weight, part in zip(weights, parts, strict=True)) / sum(weights)
+        torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-6)
+        assert (parts[0] - parts[1]).abs().max() > 1e-3
+
+    def test_word_vectors_side_by_side_give_the_same_logits(self, tester):
+        model, batch = build(tester), tester.collate(tester.documents())
+        vectors = model.get_input_embeddings()(batch["input_ids"])
+        with torch.no_grad():
+            expected = model(**batch).logits
+            found = model(inputs_embeds=vectors, attention_mask=batch["attention_mask"]).logits
+            chosen = torch.tensor([3, 1])
+            torch.testing.assert_close(model.label_logits(chosen, **batch), expected[:, chosen])
+            embedded = {"inputs_embeds": vectors, "attention_mask": batch["attention_mask"]}
+            torch.testing.assert_close(model.label_logits(chosen, **embedded), expected[:, chosen])
+        torch.testing.assert_close(found, expected)
+        with pytest.raises(ValueError, match=r"side by side, 32 \+ 32 numbers, found 5"):
+            model(inputs_embeds=vectors[..., :5])
+        with pytest.raises(ValueError, match="exactly one"):
+            model(inputs_embeds=vectors, input_ids=batch["input_ids"])
+
+    def test_token_weights_are_the_mean_of_the_members(self, tester):
+        model, batch = build(tester), tester.collate(tester.documents())
+        chosen = torch.tensor([0, 4])
+        parts = [member.token_weights(chosen, **batch) for member in model.members]
+        weights = model.weights
+        torch.testing.assert_close(model.token_weights(chosen, **batch), weights[0] * parts[0] + weights[1] * parts[1])
+        assert model.has_token_weights and weights[0] + weights[1] == pytest.approx(1.0)
+
+
+def test_probabilities_beyond_float32_keep_their_order():
+    tester = EnsembleTester("bag_of_words", "bag_of_words")
+    model = build(tester)
+    one, other = torch.tensor([[200.0, 100.0, -200.0, 30.0]]), torch.tensor([[100.0, 90.0, -300.0, -30.0]])
+    found = model._averaged([one, other])[0]
+    # 1 - p: (e^-200 + e^-100) / 2, ...;  -100 + log 2 = 99.3069;  of -200 and -300: -200 - log 2;  halfway: 0
+    torch.testing.assert_close(found, torch.tensor([100.693147, 90.693102, -200.693147, 0.0]), atol=1e-4, rtol=0)
+    alone = build(EnsembleTester("bag_of_words", "bag_of_words", weights=[1.0, 0.0]))
+    torch.testing.assert_close(alone._averaged([one, other]), one)
+
+
+def test_training_is_each_member_by_itself():
+    tester = EnsembleTester("bag_of_words", "convolution", weights=[3.0, 1.0])
+    model, batch = build(tester).train(), tester.collate(tester.documents())
+    targets = some_targets(tester, 4)
+    losses = [member(**batch, labels=targets).loss for member in model.members]
+    torch.testing.assert_close(model(**batch, labels=targets).loss, 0.75 * losses[0] + 0.25 * losses[1])
+
+
+def test_members_that_cannot_be_are_refused():
+    plant = {"model_type": "plant", "vocab_size": 9}
+    with pytest.raises(ValueError, match="`members` must name the configuration of one model or more, found none"):
+        EnsembleForMultiLabelClassification(EnsembleConfig())
+    for fields, message in (
+        ({"members": [{"model_type": "bert"}]}, "must be of the types plant, sgm, found 'bert'"),
+        ({"members": [plant], "member_weights": [1.0, 1.0]}, "one a member, found 2 for 1 members"),
+        ({"members": [plant], "member_weights": [0.0]}, "not all 0"),
+        ({"members": [plant, plant], "member_weights": [1.0, -1.0]}, "must not be negative"),
+        ({"members": [plant], "decision": "sequence"}, "needs members that write label sequences, found"),
+    ):
+        with pytest.raises(StrictDataclassClassValidationError, match=message):
+            EnsembleConfig(**fields)
+
+
+# -- members that write label sequences ---------------------------------------------------------------------------------
+
+
+def sequence_ensemble(**fields) -> EnsembleForMultiLabelClassification:
+    torch.manual_seed(3)
+    configs = [
+        SgmConfig(num_labels=5, embedding_std=1.0, **SMALL_SGM, **more) for more in ({}, {"decoder_cell": "gru"})
+    ]
+    model = EnsembleForMultiLabelClassification(EnsembleConfig.of(configs, **fields)).eval()
+    with torch.no_grad():  # far from uniform
+        for member in model.members:
+            member.decoder.output.weight.mul_(6)
+    return model
+
+
+def documents() -> dict[str, torch.Tensor]:
+    tester = PlantModelTester(encoder="bag_of_words")
+    return tester.collate(tester.documents(6))
+
+
+@torch.no_grad()
+def test_marginals_of_sequence_models_are_averaged():
+    model, batch = sequence_ensemble(), documents()
+    parts = [member(**batch).logits.double().sigmoid() for member in model.members]
+    torch.testing.assert_close(model(**batch).logits.double().sigmoid(), sum(parts) / 2, atol=1e-6, rtol=1e-5)
+    assert model(**batch).chosen is None and not model.decides_on_sets
+
+
+@torch.no_grad()
+def test_the_chosen_set_is_the_one_that_all_together_find_most_probable():
+    model, batch = sequence_ensemble(decision="sequence", member_weights=[2.0, 1.0]), documents()
+    output = model(**batch)
+    assert model.decides_on_sets and torch.equal(model.decide_output(output), output.chosen)
+    together = [{} for _ in range(6)]
+    for weight, member in zip((2 / 3, 1 / 3), model.members, strict=True):
+        found = member(**batch, output_sequences=True)
+        for row in range(6):
+            total = found.sequence_scores[row].exp().sum().item()
+            for ids, score in zip(
+                found.sequences[row].tolist(), found.sequence_scores[row].exp().tolist(), strict=True
+            ):
+                labels = frozenset(number - LABEL_OFFSET for number in ids if number >= LABEL_OFFSET)
+                together[row][labels] = together[row].get(labels, 0.0) + weight * score / total
+    for row, shares in enumerate(together):
+        assert sum(shares.values()) == pytest.approx(1.0, abs=1e-5)
+        best = max(shares, key=shares.get)
+        assert set(output.chosen[row].nonzero().flatten().tolist()) == best
+    alone = [member(**batch, output_sequences=True) for member in model.members]
+    singles = [best_set(merge_sets(one.sequences, one.sequence_scores), 5) for one in alone]
+    assert any(not torch.equal(output.chosen, single) for single in singles)
+
+
+def test_joined_sets_by_hand():
+    # one model: {0} .6, {0, 1} .4; the other: {0, 1} .7, {} .3, its probabilities known up to a factor of 10
+    end = EOS
+    one = merge_sets(torch.tensor([[[3, end, 0], [4, 3, end]]]), torch.tensor([[0.6, 0.4]]).log())
+    other = merge_sets(torch.tensor([[[3, 4, end], [end, 0, 0]]]), torch.tensor([[0.07, 0.03]]).log())
+    joined = join_sets([one, other], [0.5, 0.5])
+    # {0, 1}: .2 + .35;  {0}: .3;  {}: .15
+    assert joined.label_ids[0, :3].tolist() == [[0, 1, -100, -100], [0, -100, -100, -100], [-100] * 4]
+    torch.testing.assert_close(joined.weights[0], torch.tensor([0.55, 0.3, 0.15, 0.0]))
+
+
+@torch.no_grad()
+def test_an_ensemble_of_sequence_models_is_saved_and_loaded_whole(tmp_path):
+    model, batch = sequence_ensemble(decision="expected_f1"), documents()
+    model.save_pretrained(tmp_path)
+    loaded = EnsembleForMultiLabelClassification.from_pretrained(tmp_path)
+    expected, found = model(**batch), loaded(**batch)
+    assert torch.equal(expected.logits, found.logits) and torch.equal(expected.chosen, found.chosen)
+    assert isinstance(loaded.config.members[0], dict) and "id2label" not in loaded.config.members[0]
+    assert [type(config) for config in loaded.config.member_configs()] == [SgmConfig, SgmConfig]
+
+
+@torch.no_grad()
+def test_architectures_may_be_mixed_and_a_document_alone_gets_the_same_answer():
+    torch.manual_seed(0)
+    plant = PlantConfig(num_labels=5, vocab_size=40, encoder="bag_of_words", hidden_size=8)
+    model = EnsembleForMultiLabelClassification(
+        EnsembleConfig.of([plant, SgmConfig(num_labels=5, **SMALL_SGM)])
+    ).eval()
+    batch = documents()
+    together = model(**batch).logits
+    for row in range(6):
+        alone = {
+            name: value[row : row + 1, : int(batch["attention_mask"][row].sum())] for name, value in batch.items()
+        }
+        torch.testing.assert_close(model(**alone).logits, together[row : row + 1], atol=1e-5, rtol=1e-4)
+    model.train()
+    with torch.enable_grad():
+        loss = model(**batch, labels=torch.ones(6, 5)).loss
+    assert loss.isfinite()
