@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch.nn import functional as F
 
 from .label_constraints import LabelConstraints
 from .label_sequences import BOS, EOS, PAD
@@ -61,7 +62,8 @@ def beam_search(
     log_probs_BV, state = decoder.step(last_B, decoder.initial_state(memory), memory, **settings)
     first_log_probs_BV, vocab_size = log_probs_BV, log_probs_BV.shape[1]
 
-    found_ids = torch.full((documents, num_beams, max_steps), PAD, device=device)
+    # a column a step: with many labels the longest sequence that may be is far longer than any that is
+    found_ids = torch.full((documents, num_beams, 0), PAD, device=device)
     found_scores = first_log_probs_BV.new_full((documents, num_beams), NONE)
     # of the documents still searched, `rows` of the whole batch: running and finished sequences and their scores
     rows = torch.arange(documents, device=device)
@@ -73,26 +75,25 @@ def beam_search(
         scores_BC = (log_probs_BV.clamp(min=NONE).view(-1, beams, vocab_size) + running_BK[..., None]).flatten(1)
         best_BC, places_BC = scores_BC.topk(min(2 * num_beams, scores_BC.shape[1]), dim=1)
         beams_BC, ids_BC = places_BC // vocab_size, places_BC % vocab_size
-        sequences_BCT = running_BKT.gather(1, beams_BC[..., None].expand(-1, -1, max_steps)).clone()
-        sequences_BCT[:, :, step] = ids_BC
+        sequences_BCT = torch.cat([running_BKT.gather(1, beams_BC[..., None].expand(-1, -1, step)), ids_BC[..., None]], 2)
         ends_BC = (ids_BC == EOS) | (step + 1 == max_steps)
 
         # 2. those that end are kept if they are among the best K of all found; only the best K continuations may end
         is_kept_BC = ends_BC & (torch.arange(best_BC.shape[1], device=device) < num_beams) & (best_BC > NONE / 2)
         pool_scores = torch.cat([done_BK, best_BC.masked_fill(~is_kept_BC, NONE)], dim=1)
         done_BK, chosen_BK = pool_scores.topk(num_beams, dim=1)
-        pool = torch.cat([done_BKT, sequences_BCT], dim=1)
-        done_BKT = pool.gather(1, chosen_BK[..., None].expand(-1, -1, max_steps))
+        pool = torch.cat([F.pad(done_BKT, (0, 1), value=PAD), sequences_BCT], dim=1)
+        done_BKT = pool.gather(1, chosen_BK[..., None].expand(-1, -1, step + 1))
 
         # 3. the best K of the others run on
         running_BK, chosen_BK = best_BC.masked_fill(ends_BC, 2 * NONE).topk(min(num_beams, best_BC.shape[1]), dim=1)
-        running_BKT = sequences_BCT.gather(1, chosen_BK[..., None].expand(-1, -1, max_steps))
+        running_BKT = sequences_BCT.gather(1, chosen_BK[..., None].expand(-1, -1, step + 1))
         from_BK = beams_BC.gather(1, chosen_BK)
 
         # 4. a document is done when its best running beam can't get into what is found: scores only fall
         is_open_B = (running_BK[:, 0] > done_BK[:, -1]) & (running_BK[:, 0] > NONE / 2)
         keep = is_open_B.nonzero().squeeze(1)
-        found_ids = found_ids.index_copy(0, rows, done_BKT)
+        found_ids = F.pad(found_ids, (0, 1), value=PAD).index_copy(0, rows, done_BKT)
         found_scores = found_scores.index_copy(0, rows, done_BK)
         if not len(keep) or step + 1 == max_steps:
             break
