@@ -42,3 +42,7 @@ class UserError(ValueError):
         if accepted:
             line += f"; accepted: {accepted}"
         super().__init__(" ".join(line.split()))  # whatever the value held, the message stays on one line
+
+
+class MissingSplitError(UserError):
+    """The data set has no such split; whatever else is wrong with it is a plain [`UserError`]."""

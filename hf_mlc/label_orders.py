@@ -10,12 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from transformers.utils import logging
 
 from hf_mlc.errors import UserError
 from hf_mlc.label_checks import shortened
 from hf_mlc.labels import LabelSpace, sort_names
 from hf_mlc.modeling.label_sequences import frequency_ranks, ranks_of_order
 
+
+logger = logging.get_logger(__name__)
 
 LABEL_ORDERS = ("frequency", "rare_first", "alphabetical", "given", "topological", "random", "dynamic")
 
@@ -93,6 +96,21 @@ def fill_label_ranks(config: Any, label_space: LabelSpace, *, order_is_given: bo
     if given is not None and list(given) != ranks:
         raise UserError(f"set, but label_order is {order!r}", field="label_ranks", accepted="label_order: given")
     config.label_ranks = ranks
+    _warn_of_late_parents(config, label_space.names)
+
+
+def _warn_of_late_parents(config: Any, names: Sequence[str]) -> None:
+    """Warns once of an order that training shows and the search's `label_parents` forbid."""
+    if getattr(config, "sequence_loss", "sequence_ce") not in ("sequence_ce", "set_bce"):
+        return  # other losses don't write in this order
+    for child, parents in enumerate(config.label_parents or ()):
+        for parent in parents:
+            if config.label_order == "random" or config.label_ranks[child] < config.label_ranks[parent]:
+                logger.warning_once(
+                    f"label_order {config.label_order!r} puts label {names[child]!r} before its parent {names[parent]!r}, "
+                    "which the search never does: training shows sequences that it can't find. Use label_order: topological"
+                )
+                return
 
 
 def _given(ranks: Sequence[int] | None, num_labels: int) -> list[int]:

@@ -22,8 +22,8 @@ RANDOM_DRAWS = 3  # of words to delete, a label
 
 
 def writes_sequences(model: Any) -> bool:
-    """Whether the model's answers come from label sequences: of type sgm, and not scored by the auxiliary head alone."""
-    return hasattr(model, "sequence_trace") and model.config.scores != "auxiliary"
+    """Whether the model's answers come from label sequences: of type sgm, and not decided by the auxiliary head alone."""
+    return hasattr(model, "sequence_trace") and (model.decides_on_sets or model.config.scores != "auxiliary")
 
 
 def reference_order(config: Any) -> tuple[list[int] | None, str]:
@@ -82,7 +82,8 @@ def measure_sequences(
             attention_BTM=found.attention_BTm.cpu().numpy(),
             num_tokens_B=_num_tokens(batch, found.attention_BTm),
         )
-    if loaded.reads_images:  # it has no words to delete
+    # pictures have no words to delete, and a head without attention doesn't say which words it read
+    if loaded.reads_images or not loaded.model.has_token_weights:
         deletion_documents = 0
     drops = _deletion(loaded, texts[:deletion_documents], sequences, seed)
     return {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassClassValidationError
+from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassError
 from transformers import PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -22,15 +22,21 @@ def backbone_config(
         default (`str`): the model type of a dictionary that names none.
 
     Raises:
-        `StrictDataclassClassValidationError`: for a model type that transformers doesn't know.
+        `StrictDataclassError`: for a model type that transformers doesn't know, or settings that it refuses.
     """
     if not isinstance(settings, dict):
         return settings
     settings = dict(settings)
     model_type = settings.pop("model_type", default)
-    if model_type not in CONFIG_MAPPING:
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise refusal(f"`{field}` names the unknown model_type '{model_type}'")
-    return CONFIG_MAPPING[model_type](**settings)
+    try:
+        return CONFIG_MAPPING[model_type](**settings)
+    except StrictDataclassError:
+        raise
+    except Exception as error:  # a hundred configurations, each with checks and divisions of its own
+        reason = str(error) or type(error).__name__
+        raise refusal(f"`{field}` is no configuration of '{model_type}': {reason}") from None
 
 
 def check_text_backbone(text_config: PreTrainedConfig) -> None:

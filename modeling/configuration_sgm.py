@@ -8,6 +8,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from .backbone_config import TEXT_BACKBONE_SIZES, backbone_config, check_text_backbone
 from .configuration_multi_label import MultiLabelConfig
+from .label_constraints import LabelConstraints
 
 
 @strict
@@ -194,6 +195,7 @@ class SgmConfig(MultiLabelConfig):
                 intermediate_size=self.intermediate_size,
                 max_position_embeddings=self.max_position_embeddings,
                 hidden_dropout_prob=self.hidden_dropout,
+                initializer_range=self.initializer_range,
                 pad_token_id=self.pad_token_id,
             )
         has_images = self.backbone_config is not None or self.vision_config is not None
@@ -339,21 +341,9 @@ class SgmConfig(MultiLabelConfig):
                 f"`label_ranks` must hold each of 0 to {self.num_labels - 1} once, found {len(self.label_ranks)} numbers"
                 + (f" from {min(self.label_ranks)} to {max(self.label_ranks)}" if self.label_ranks else "")
             )
-        if self.max_labels is not None and self.max_labels < max(self.min_labels, 1):
-            raise ValueError(
-                f"`max_labels` must be 1 or more and not below `min_labels` ({self.min_labels}), found {self.max_labels}"
-            )
         if self.min_labels > self.num_labels:
             raise ValueError(f"`min_labels` must be at most the {self.num_labels} labels, found {self.min_labels}")
-        if self.label_parents is not None and len(self.label_parents) != self.num_labels:
-            raise ValueError(
-                f"`label_parents` must be one list a label, found {len(self.label_parents)} lists for {self.num_labels} labels"
-            )
-        for name in ("label_parents", "label_exclusions"):
-            for group in getattr(self, name) or ():
-                wrong = [label for label in group if not 0 <= label < self.num_labels]
-                if wrong:
-                    raise ValueError(f"`{name}` must name labels from 0 to {self.num_labels - 1}, found {wrong[0]}")
+        LabelConstraints.from_config(self)  # refuses rules that contradict themselves
 
 
 def _check_positive(config: PreTrainedConfig, names: tuple[str, ...]) -> None:

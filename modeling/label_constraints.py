@@ -198,25 +198,6 @@ class LabelConstraintsProcessor(LogitsProcessor):
         return scores.masked_fill(~allowed_BV & ~has_ended_B[:, None], float("-inf"))
 
 
-class EndBiasProcessor(LogitsProcessor):
-    """Takes `end_bias` off the end's score, for `generate`; above 0 sequences get longer, below 0 shorter.
-
-    With `renormalize_logits=True` it is the same as taking it off the end's logit.
-
-    Args:
-        end_bias (`float`): what is taken off, in nats.
-    """
-
-    def __init__(self, end_bias: float):
-        self.end_bias = end_bias
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """`scores` `(B, V)` with the end's column lowered."""
-        scores = scores.clone()
-        scores[:, EOS] -= self.end_bias
-        return scores
-
-
 def _check_ids(name: str, lists: Sequence[Sequence[int]], num_labels: int) -> None:
     for number, ids in enumerate(lists):
         for label in ids:
@@ -260,4 +241,4 @@ def _check_reachable(parents: Sequence[Sequence[int]], groups: Sequence[Sequence
         raise ValueError(f"`label_parents` must hold no circle, found one at or above label {label}")
 
 
-__all__ = ["EndBiasProcessor", "LabelConstraints", "LabelConstraintsProcessor"]
+__all__ = ["LabelConstraints", "LabelConstraintsProcessor"]

@@ -44,24 +44,17 @@ def ordered_sequences(label_ids_BP: torch.LongTensor, ranks: torch.Tensor) -> to
     Args:
         label_ids_BP (`torch.LongTensor` of shape `(B, P)`): labels in any order; what is negative is none.
         ranks (`torch.Tensor` of shape `(L,)`, or `(B, L)` for an order of each document's own):
-            smaller is earlier; equal ranks go by label id. Numbers of any kind, not only 0 ... L-1.
+            smaller is earlier; equal ranks go by label id. Numbers of any kind, not only 0 ... L-1. Each label has one.
 
     Returns:
         `torch.LongTensor` of shape `(B, T)`: ids of the decoder's vocabulary, padded with `PAD`. T is one more than the
         labels of the largest set, so a document without labels is the end alone.
-
-    Raises:
-        `ValueError`: on a label id that has no rank.
 
     Example:
         >>> ordered_sequences(torch.tensor([[0, 2, 2], [-100, -100, -100]]), torch.tensor([1, 2, 0])).tolist()
         [[5, 3, 2], [2, 0, 0]]
     """
     num_labels = ranks.shape[-1]
-    if label_ids_BP.numel() and int(label_ids_BP.max()) >= num_labels:
-        raise ValueError(
-            f"`label_ids` must lie in 0 ... {num_labels - 1} (negative: none), found {int(label_ids_BP.max())}"
-        )
     ids_BP, counts_B = unique_label_ids(label_ids_BP)
     ranks_BL = ranks.to(ids_BP.device).expand(len(ids_BP), num_labels)
     ranks_BP = ranks_BL.gather(1, ids_BP.clamp(min=0))
@@ -103,21 +96,19 @@ def label_sets(label_ids_BP: torch.LongTensor, num_labels: int) -> torch.BoolTen
     return targets_from_ids(label_ids_BP, num_labels).bool()
 
 
-def random_ranks(num_documents: int, num_labels: int, device: torch.device | str | None = None) -> torch.FloatTensor:
-    """A new order for each document, every one as likely as any other; for `ordered_sequences`.
+def random_sequences(label_ids_BP: torch.LongTensor) -> torch.LongTensor:
+    """As `ordered_sequences`, in a new order for each document, every one as likely as any other.
 
-    Drawn from torch's global generator of the CPU, whatever the device: checkpoints keep its state, so that a resumed
-    run sees the orders it would have seen, and a run on a GPU those of a run without.
+    A number is drawn for each place of the list, not for each of the L labels. From torch's global generator of the CPU,
+    whatever the device: checkpoints keep its state, so that a resumed run sees the orders it would have seen, and a run on
+    a GPU those of a run without.
 
     Args:
-        num_documents (`int`): B.
-        num_labels (`int`): L.
-        device (`torch.device`, *optional*, defaults to the CPU): where the ranks are needed.
-
-    Returns:
-        `torch.FloatTensor` of shape `(B, L)`: numbers in [0, 1), in whose order the labels go.
+        label_ids_BP (`torch.LongTensor` of shape `(B, P)`): labels in any order; what is negative is none.
     """
-    return torch.rand(num_documents, num_labels).to(device)
+    ids_BP, counts_B = unique_label_ids(label_ids_BP)
+    draws_BP = torch.rand(ids_BP.shape).to(ids_BP.device).masked_fill(ids_BP < 0, 1.0)  # those of labels are below 1
+    return ended_sequences(ids_BP.gather(1, draws_BP.argsort(dim=1)), counts_B)
 
 
 def frequency_ranks(counts: Sequence[int]) -> list[int]:

@@ -10,6 +10,7 @@ Shape legend: B documents, m tokens or patches, D width of the encoder, L labels
 the decoder (padding, begin, end, labels), T steps, K beams, R = B x K rows, S chosen labels.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from transformers import initialization as init
 from .configuration_sgm import SgmConfig
 from .label_attention import exporting
 from .label_constraints import LabelConstraints, LabelConstraintsProcessor
-from .label_sequences import BOS, EOS, LABEL_OFFSET, NO_LABEL, PAD, decoder_inputs, ordered_sequences, random_ranks
+from .label_sequences import BOS, EOS, LABEL_OFFSET, NO_LABEL, PAD, decoder_inputs, ordered_sequences, random_sequences
 from .losses import UNKNOWN, targets_from_ids
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 from .sequence_attention import SequenceTrace, token_weights_of, trace
@@ -38,13 +39,13 @@ from .sequence_losses import (
 )
 from .set_scores import (
     LabelSets,
+    answered_places,
     beam_marginals,
-    best_set,
-    expected_f1_set,
     labels_of_sequences,
     merge_sets,
     rescore,
     score_logits,
+    sets_at,
     step_hazard,
 )
 from .sgm_auxiliary import LabelWiseHead, PooledHead
@@ -134,6 +135,7 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         self.encoder = SgmEncoder(config)
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.decoder = SgmDecoder(config)
+        self._kept_ranks: tuple[list[int] | None, torch.LongTensor | None] = (None, None)
         self.auxiliary = None
         if config.has_label_wise_encoder:
             self.auxiliary = LabelWiseHead(config)
@@ -305,7 +307,10 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
             log_probs_BTV, mask_BT = out.log_probs_BTV, out.mask_BT
             loss = sequence_cross_entropy(log_probs_BTV, align(log_probs_BTV, ids_BP), **count)
         else:
-            sequences_BT = ordered_sequences(ids_BP, self._ranks(ids_BP))
+            if config.label_order == "random" and self.training:
+                sequences_BT = random_sequences(ids_BP)
+            else:
+                sequences_BT = ordered_sequences(ids_BP, self._ranks(ids_BP.device))
             log_probs_BTV, mask_BT = self.decoder(sequences_BT, memory, forbidden_BV), sequences_BT != PAD
             if config.sequence_loss == "set_bce":
                 loss = set_bce(log_probs_BTV.exp(), targets_BL, mask_BT, **count)
@@ -326,6 +331,10 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         """Targets `(B, L)` with -100 for what is unknown, what therefore mustn't be written `(B, V)`, and true ids `(B, P)`."""
         num_labels = self.config.num_labels
         if labels is None:
+            if label_ids.numel() and int(label_ids.max()) >= num_labels:
+                raise ValueError(
+                    f"`label_ids` must lie in 0 ... {num_labels - 1} (negative: none), found {int(label_ids.max())}"
+                )
             return targets_from_ids(label_ids, num_labels), None, label_ids
         if labels.ndim != 2 or labels.shape[1] != num_labels:
             raise ValueError(
@@ -342,14 +351,16 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
             forbidden_BV = nn.functional.pad(unknown_BL, (LABEL_OFFSET, 0), value=False)
         return targets_BL, forbidden_BV, ids_BP.masked_fill(is_true_BP == 0, NO_LABEL)
 
-    def _ranks(self, ids_BP: torch.LongTensor) -> torch.Tensor:
-        """The labels' places in the order of training: `(L,)`, or an order for each document, `(B, L)`."""
-        config, device = self.config, ids_BP.device
-        if config.label_order == "random" and self.training:
-            return random_ranks(len(ids_BP), config.num_labels, device)
-        if config.label_ranks is None:
-            return torch.arange(config.num_labels, device=device)
-        return torch.tensor(config.label_ranks, device=device)
+    def _ranks(self, device: torch.device) -> torch.LongTensor:
+        """The labels' places `(L,)` in the order of training; kept on the device until the configuration has others."""
+        ranks = self.config.label_ranks
+        if ranks is None:
+            return torch.arange(self.config.num_labels, device=device)
+        known, ranks_L = self._kept_ranks
+        if known != ranks or ranks_L.device != device:
+            ranks_L = torch.tensor(ranks, device=device)
+            self._kept_ranks = list(ranks), ranks_L
+        return ranks_L
 
     def _step(self, memory: SgmMemory):
         """A step of the decoder, as roll-outs ask for it."""
@@ -383,13 +394,11 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
                 "a search over label sequences can't be exported: only `scores='auxiliary'` with `decision='thresholds'` can, "
                 f"found '{config.scores}' and '{config.decision}'"
             )
-        if wants_sequences or self.decides_on_sets or config.scores in ("beam", "rescored"):
+        if wants_sequences or self._answers_by_search:
             found = self._search(memory)
             sets = self._sets(found, memory)
-            if config.decision == "sequence":
-                chosen_BL = best_set(sets, config.num_labels)
-            elif config.decision == "expected_f1":  # of the found ones: another might break the rules of the search
-                chosen_BL = expected_f1_set(sets, config.num_labels, only_found=True)
+            if self.decides_on_sets:  # of the found sets: another might break the rules of the search
+                chosen_BL = sets_at(sets, self._answered_places(sets), config.num_labels)
         if config.scores == "auxiliary":
             return memory.auxiliary_logits_BL.float(), chosen_BL, found
         if config.scores == "hazard":
@@ -397,6 +406,11 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
             return score_logits(step_hazard(log_probs_BTV, sequences_BT)), chosen_BL, found
         first_BL = found.first_log_probs_BV[:, LABEL_OFFSET:].exp()
         return score_logits(beam_marginals(sets, config.num_labels, first_BL)), chosen_BL, found
+
+    @property
+    def _answers_by_search(self) -> bool:
+        """Whether the labels or the scores of an answer come of the sets that the search finds."""
+        return self.decides_on_sets or self.config.scores in ("beam", "rescored")
 
     def _search(self, memory: SgmMemory, num_beams: int | None = None) -> FoundSequences:
         num_beams = self.config.num_beams if num_beams is None else num_beams
@@ -408,6 +422,10 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         if self.config.scores == "rescored":
             sets = rescore(sets, memory.auxiliary_logits_BL, self.config.rescoring_weight)
         return sets
+
+    def _answered_places(self, sets: LabelSets) -> torch.LongTensor:
+        """Which of the sets, `(B,)`, each document is answered with under `config.decision`."""
+        return answered_places(sets, self.config.num_labels, self.config.decision)
 
     @torch.no_grad()
     def find_sequences(self, batch: dict[str, torch.Tensor], num_beams: int | None = None) -> FoundSequences:
@@ -423,7 +441,9 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
     def label_sequences(self, batch: dict[str, torch.Tensor], num_beams: int | None = None) -> list[list[int]]:
         """Each document's labels in the order in which they were written.
 
-        Of the most probable set, all its orders that were found together; in the most probable one of them.
+        Of the set that the model answers with: with `decision="sequence"` the most probable one, all its orders that were
+        found together; with `"expected_f1"` the one of the highest expected F1. Thresholds choose labels, not a found set:
+        with `"thresholds"` it is the most probable one. In the most probable one of its orders.
 
         Args:
             batch (`dict[str, torch.Tensor]`): what `forward` takes; targets in it are ignored.
@@ -433,10 +453,12 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         return [[label for label in row if label >= 0] for row in labels_BT.tolist()]
 
     def _best_sequences(self, memory: SgmMemory, num_beams: int | None = None) -> torch.LongTensor:
-        """The most probable order `(B, T)` of each document's most probable set."""
+        """The most probable order `(B, T)` of the set that each document is answered with; see `label_sequences`."""
         found = self._search(memory, num_beams)
-        best_B = self._sets(found, memory).sequences[:, 0]
-        return found.sequences_BKT[torch.arange(len(best_B), device=best_B.device), best_B]
+        sets = self._sets(found, memory)
+        rows_B = torch.arange(len(sets.sequences), device=sets.sequences.device)
+        best_B = sets.sequences[rows_B, self._answered_places(sets)]
+        return found.sequences_BKT[rows_B, best_B]
 
     @torch.no_grad()
     def sequence_log_probs(self, batch: dict[str, torch.Tensor], sequences_BT: torch.LongTensor) -> torch.FloatTensor:
@@ -461,8 +483,10 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         """As `GenerationMixin.generate`, over label sequences: label l is the id l + 3, the end 2, padding 0.
 
         Beams are those of the configuration and their scores sums of log-probabilities (`length_penalty=0`) unless something
-        else is asked for; with `do_sample=True` there is one beam. The configuration's rules (`min_labels`, `max_labels`,
-        parents, exclusions) and `end_bias` hold in every step; `repeat_mask` too.
+        else is asked for; with `do_sample=True` there is one beam. A `generation_config` says its beams itself; what else it
+        leaves at transformers' defaults (a `length_penalty` of 1, a `max_length` of 20) is filled in as without one. The
+        configuration's rules (`min_labels`, `max_labels`, parents, exclusions) and `end_bias` hold in every step;
+        `repeat_mask` too.
 
         Args:
             inputs, generation_config, logits_processor, kwargs: as `GenerationMixin.generate`. Targets are ignored.
@@ -473,8 +497,10 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         """
         for name in _TARGETS:
             kwargs.pop(name, None)
-        kwargs |= {name: value for name, value in _SPECIAL_IDS.items() if name not in kwargs}
-        if generation_config is None:
+        if generation_config is not None:
+            generation_config = self._filled_generation_config(generation_config, kwargs)
+        else:
+            kwargs = _SPECIAL_IDS | kwargs
             kwargs.setdefault("num_beams", 1 if kwargs.get("do_sample") else self.config.num_beams)
             if kwargs["num_beams"] > 1:
                 kwargs.setdefault("length_penalty", 0.0)
@@ -483,8 +509,24 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         if constraints is not None:
             logits_processor = LogitsProcessorList(logits_processor or [])
             logits_processor.append(LabelConstraintsProcessor(constraints))
-            kwargs.setdefault("renormalize_logits", True)
+            if generation_config is None:
+                kwargs.setdefault("renormalize_logits", True)
+            else:
+                generation_config.renormalize_logits = True
         return super().generate(inputs, generation_config, logits_processor=logits_processor, **kwargs)
+
+    def _filled_generation_config(self, given: GenerationConfig, kwargs: dict[str, Any]) -> GenerationConfig:
+        """A copy of a given one with the label vocabulary's ids and what label sequences need; `kwargs` go before it."""
+        filled = copy.deepcopy(given)
+        for name, value in _SPECIAL_IDS.items():
+            if getattr(filled, name) is None:
+                setattr(filled, name, value)
+        if (kwargs.get("num_beams") or filled.num_beams or 1) > 1 and filled.length_penalty in (None, 1.0):
+            filled.length_penalty = 0.0
+        has_length = filled.max_new_tokens is not None or filled.max_length not in _DEFAULT_MAX_LENGTHS
+        if not has_length and kwargs.get("max_length") is None and kwargs.get("max_new_tokens") is None:
+            filled.max_length, filled.max_new_tokens = None, LabelConstraints.from_config(self.config).most_steps
+        return filled
 
     def prepare_inputs_for_generation(
         self, decoder_input_ids, past_key_values=None, encoder_outputs=None, use_cache=None, **kwargs
@@ -524,7 +566,8 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
     def sequence_trace(self, sequences_BT: torch.LongTensor | None = None, **inputs: torch.Tensor) -> SequenceTrace:
         """Where each step of the sequences that the model answers with, or of given ones, looked (`sequence_attention.py`).
 
-        Its own are those of `label_sequences` where scores come from a search, else the greedy ones.
+        Its own are those of `label_sequences` where the labels or the scores come from a search, so with
+        `decision="thresholds"` those of the most probable sets; the greedy ones where nothing does.
 
         Args:
             sequences_BT (`torch.LongTensor` of shape `(B, T)`, *optional*): ids of the decoder's vocabulary.
@@ -532,7 +575,7 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         """
         memory, settings = self.encode(**inputs), self._search_settings()
         max_steps = settings.pop("max_steps")
-        if sequences_BT is None and self.config.scores in ("beam", "rescored"):
+        if sequences_BT is None and self._answers_by_search:
             sequences_BT = self._best_sequences(memory)
         return trace(
             lambda ids_B, state, memory: self.decoder.step(ids_B, state, memory, **settings),
@@ -608,6 +651,7 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
 
 
 _SPECIAL_IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "decoder_start_token_id": BOS}
+_DEFAULT_MAX_LENGTHS = (None, 20, 21)  # transformers' own, without and with the begin: nobody asked for it
 _TARGETS = ("labels", "label_ids", "num_items_in_batch")
 
 

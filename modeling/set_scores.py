@@ -234,11 +234,9 @@ def expected_f1_set(sets: LabelSets, num_labels: int, *, only_found: bool = Fals
         `torch.BoolTensor` of shape `(B, L)`. Of equally good sets the smaller one, then that of the lower label ids;
         among found sets the more probable one.
     """
-    members_BKL = sets.membership(num_labels)
     if only_found:
-        values_BK = torch.stack([expected_f1(sets, members_BKL[:, k]) for k in range(members_BKL.shape[1])], dim=1)
-        chosen_B = torch.where(sets.is_set, values_BK, -1.0).argmax(dim=1)
-        return members_BKL[torch.arange(len(chosen_B), device=chosen_B.device), chosen_B]
+        return sets_at(sets, answered_places(sets, num_labels, "expected_f1"), num_labels)
+    members_BKL = sets.membership(num_labels)
     weights_BK, sizes_BK = sets.weights, members_BKL.sum(dim=2)
     is_empty_BK = sets.is_set & (sizes_BK == 0)
     best_value_B = torch.where(is_empty_BK, weights_BK, 0.0).sum(dim=1)  # of the empty set
@@ -254,6 +252,29 @@ def expected_f1_set(sets: LabelSets, num_labels: int, *, only_found: bool = Fals
         best_BL = torch.where(is_better_B[:, None], candidate_BL, best_BL)
         best_value_B = torch.where(is_better_B, value_B, best_value_B)
     return best_BL
+
+
+def answered_places(sets: LabelSets, num_labels: int, decision: str) -> torch.LongTensor:
+    """Which of its found sets each document is answered with, `(B,)`: a place in `sets`.
+
+    Args:
+        sets ([`LabelSets`]): from `merge_sets` or `rescore`.
+        num_labels (`int`): L.
+        decision (`str`):
+            `"expected_f1"`, the found set with the highest expected F1, of equals the more probable one; otherwise the
+            most probable one.
+    """
+    if decision != "expected_f1":
+        return torch.zeros(len(sets.label_ids), dtype=torch.long, device=sets.label_ids.device)
+    members_BKL = sets.membership(num_labels)
+    values_BK = torch.stack([expected_f1(sets, members_BKL[:, k]) for k in range(members_BKL.shape[1])], dim=1)
+    return torch.where(sets.is_set, values_BK, -1.0).argmax(dim=1)
+
+
+def sets_at(sets: LabelSets, places_B: torch.LongTensor, num_labels: int) -> torch.BoolTensor:
+    """The set at one place of each document, multi-hot `(B, L)`; the empty one where nothing was found."""
+    rows_B = torch.arange(len(places_B), device=places_B.device)
+    return label_sets(sets.label_ids[rows_B, places_B], num_labels)
 
 
 def score_logits(scores_BL: torch.Tensor) -> torch.FloatTensor:
@@ -277,6 +298,7 @@ def _sorted(sets: LabelSets) -> LabelSets:
 
 __all__ = [
     "LabelSets",
+    "answered_places",
     "beam_marginals",
     "best_set",
     "expected_f1",
@@ -286,5 +308,6 @@ __all__ = [
     "monte_carlo_marginals",
     "rescore",
     "score_logits",
+    "sets_at",
     "step_hazard",
 ]

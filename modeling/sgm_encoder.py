@@ -19,6 +19,7 @@ from transformers import AutoBackbone, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 
+from .backbone_config import refusal
 from .text_encoder import RecurrentEncoder, build_text_encoder
 from .tfidf_path import TfidfPath
 
@@ -103,13 +104,18 @@ class ImageReader(nn.Module):
         super().__init__()
         dtype = torch.get_default_dtype()
         if config.vision_config is not None:
-            self.backbone = AutoModel.from_config(config.vision_config, dtype=dtype)
+            self.backbone = _built(AutoModel, config.vision_config, field="vision_config", dtype=dtype)
+            if self.backbone.main_input_name != "pixel_values":
+                raise refusal(
+                    f"`vision_config` must be a model that reads pixel_values, found '{config.vision_config.model_type}', "
+                    f"which reads {self.backbone.main_input_name}"
+                )
             channels = _width_of(config.vision_config)
             pooler = getattr(self.backbone, "pooler", None)
             if isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters()):
                 self.backbone.pooler = None  # patches are read: its parameters would never have a gradient
         else:
-            self.backbone = AutoBackbone.from_config(config.backbone_config, dtype=dtype)
+            self.backbone = _built(AutoBackbone, config.backbone_config, field="backbone_config", dtype=dtype)
             channels = self.backbone.channels[-1]
         self.projection = nn.Linear(channels, config.hidden_size)
 
@@ -122,6 +128,15 @@ class ImageReader(nn.Module):
         return self.projection(last), getattr(output, "hidden_states", None), getattr(output, "attentions", None)
 
 
+def _built(auto_class, config, *, field: str, dtype: torch.dtype) -> nn.Module:
+    """A model with random weights; sizes that only its layers find impossible are refused as wrong settings are."""
+    try:
+        return auto_class.from_config(config, dtype=dtype)
+    except (ValueError, TypeError, ArithmeticError, ImportError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise refusal(f"`{field}` can't be built as '{config.model_type}': {reason}") from error
+
+
 def _width_of(config) -> int:
     """The width of a vision model's last states."""
     sizes = getattr(config, "hidden_sizes", None)
@@ -129,7 +144,7 @@ def _width_of(config) -> int:
         return sizes[-1]
     if hasattr(config, "hidden_size"):
         return config.hidden_size
-    raise ValueError(
+    raise refusal(
         f"`vision_config` must tell its `hidden_size` or `hidden_sizes`, found '{config.model_type}' without"
     )
 

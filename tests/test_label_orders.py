@@ -186,6 +186,25 @@ def test_ranks_for_an_order_that_does_not_read_them_are_refused():
         fill_label_ranks(config("frequency", label_ranks=[0, 1, 2, 3]), space())
 
 
+@pytest.mark.parametrize(
+    ("order", "parents", "loss", "warns"),
+    [
+        ("alphabetical", [[], [0], [], []], "sequence_ce", True),
+        ("alphabetical", [[], [0], [], []], "ocd", False),
+        ("alphabetical", [[1], [], [], []], "sequence_ce", False),
+        ("topological", [[1], [], [], []], "sequence_ce", False),
+        ("random", [[], [0], [], []], "sequence_ce", True),
+        ("random", None, "sequence_ce", False),
+    ],
+)
+def test_an_order_that_puts_a_child_before_its_parent_is_warned_of(order, parents, loss, warns, monkeypatch):
+    warnings = []
+    monkeypatch.setattr("hf_mlc.label_orders.logger.warning_once", warnings.append)
+    fill_label_ranks(config(order, label_parents=parents, sequence_loss=loss), space())
+    assert len(warnings) == warns
+    assert all("before its parent" in words and "label_order: topological" in words for words in warnings)
+
+
 def test_a_model_that_writes_no_sequence_is_left_alone():
     plant = PlantConfig(num_labels=4)
     before = plant.to_dict()

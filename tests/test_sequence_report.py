@@ -77,7 +77,11 @@ def test_which_order_the_sequences_are_compared_with_is_said():
 
 def test_only_a_model_that_writes_sequences_has_a_report():
     assert writes_sequences(small_sgm().model) and writes_sequences(small_sgm(scores="hazard").model)
-    assert not writes_sequences(small_sgm(scores="auxiliary", auxiliary_weight=0.1).model)
+    head = {"scores": "auxiliary", "auxiliary_weight": 0.1}
+    assert writes_sequences(small_sgm(**head).model)  # the search decides
+    assert not writes_sequences(small_sgm(**head, decision="thresholds").model)
+    found = measure_sequences(small_sgm(**head), TEXTS, TRUE, deletion_documents=2)
+    assert "kendall_tau_b" in found["metrics"] and "deletion_drop@1" not in found["metrics"]
     assert not writes_sequences(torch.nn.Linear(1, 1))
 
 

@@ -81,8 +81,9 @@ def _write_examples(args: CardArguments, card_folder: Path) -> None:
             "show_examples is not true", file=card_folder / "card.yaml", field="show_examples",
             accepted="true where texts may be published, or no --dataset_name",
         )  # fmt: skip
-    rows, loaded = _load(args, ["train"])["train"], load_model(args.model)
+    loaded = load_model(args.model)
     check_reads_texts(loaded, "an extract a label")
+    rows = _load(args, ["train"])["train"]
     names = facts.label_space.decode(listed_labels(facts.label_space).tolist())
     examples = label_examples(loaded, rows["text"][:], rows["labels"][:], names)
     write_json(card_folder / EXAMPLES, {"split": "train", "fingerprint": fingerprint(rows), "examples": examples})

@@ -13,7 +13,7 @@ from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.running import check_output_folder, say, write_json
 from hf_mlc.data import Columns, fingerprint, load_splits
 from hf_mlc.ensembles import make_ensemble, tune_ensemble
-from hf_mlc.errors import UserError
+from hf_mlc.errors import MissingSplitError, UserError
 from hf_mlc.files import check_new_folder, folder_written_whole
 from hf_mlc.inference import LoadedModel, load_model
 from hf_mlc.run_facts import Stopwatch, num_parameters, versions, weights_fingerprint
@@ -170,9 +170,7 @@ def _validation_rows(args: EnsembleArguments, ensemble: LoadedModel):
             columns=columns,
             splits=["validation"],
         )["validation"]
-    except UserError as error:
-        if "validation" not in str(error):
-            raise
+    except MissingSplitError as error:
         raise UserError(
             f"{error.problem}; rows set aside in training would be others for each seed", file=args.dataset_name,
             field="dataset_name", accepted="a data set with a validation split, or --validation_file",

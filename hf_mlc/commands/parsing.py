@@ -17,6 +17,10 @@ from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.errors import UserError
 
 
+# lists that say something when they are empty
+MAY_BE_EMPTY = {"end_biases"}
+
+
 class OneLineParser(HfArgumentParser):
     """`HfArgumentParser` whose errors are `UserError`s instead of a usage text and an exit."""
 
@@ -46,6 +50,9 @@ def parse_arguments(
             together, an argument that asks for a package which is not installed.
     """
     parser = OneLineParser(dataclass_types, allow_abbrev=False)  # a typo is no abbreviation
+    for action in parser._actions:
+        if action.dest in MAY_BE_EMPTY:
+            action.nargs = "*"
     known = {name for dataclass in parser.dataclass_types for name in _field_names(dataclass)}
     parser.add_argument(
         "--config", metavar="FILE", help="A recipe: any of these arguments, in YAML.", default=argparse.SUPPRESS

@@ -20,7 +20,7 @@ from hf_mlc.data.rows import RowForm, checked_row
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 from hf_mlc.images.opening import check_image, pictures_in
-from hf_mlc.inference import check_writes_sequences, load_model, predict_texts, sequences_of_texts
+from hf_mlc.inference import check_reads_texts, check_writes_sequences, load_model, predict_texts, sequences_of_texts
 from hf_mlc.run_facts import Stopwatch
 
 
@@ -74,6 +74,8 @@ def main(arguments: list[str]) -> None:
     """
     (args,), _, _ = parse_arguments(PredictArguments, arguments)
     loaded = load_model(args.model, revision=args.revision, allow_onnx=not args.explain)
+    if args.explain:
+        check_reads_texts(loaded, "the evidence of words")
     pictures = None if args.input == "-" else pictures_in(args.input)
     columns, content = Columns(text=args.text_column, labels=None), "text"
     if loaded.reads_images:

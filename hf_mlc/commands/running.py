@@ -33,6 +33,8 @@ def run(command: Callable[[list[str]], None], arguments: list[str] | None = None
         line = " ".join(str(error).split())
         # of a refused configuration the user need not know which of its checks refused it
         line = re.sub(r"^Class validation error for validator '\w+': \w+: ", "", line)
+        # nor of a broken picture which of the loader's processes opened it
+        line = re.sub(r"^Caught \w+ in DataLoader worker process \d+\. .*? hf_mlc\.errors\.\w+: ", "", line)
         sys.stderr.write(f"hf-mlc: error: {line}\n")
         return 2
     except BrokenPipeError:  # the reader of our output has left, as `| head` does

@@ -73,10 +73,15 @@ class PictureStep:
         self, image_args: ImageArguments, settings: dict[str, Any], given: Iterable[str], base: LoadedModel | None
     ):
         self.args, self.base = image_args, base
-        named = ("image_encoder" in given) or any(
-            settings.get(name) is not None for name in ("backbone_config", "vision_config")
-        )
-        self.wanted = base.reads_images if base is not None else named or settings.get("encoder") == "image"
+        naming = [name for name in ("backbone_config", "vision_config") if settings.get(name) is not None]
+        named = ["image_encoder"] * ("image_encoder" in given) + naming
+        if named and settings.get("encoder", "image") != "image":
+            raise UserError(
+                f"found '{settings['encoder']}' beside {named[0]}",
+                field="encoder",
+                accepted=f"image, or no {named[0]}",
+            )
+        self.wanted = base.reads_images if base is not None else bool(named) or settings.get("encoder") == "image"
         if self.wanted:
             check_installed()
         others = OF_TEXTS if self.wanted else [field.name for field in dataclasses.fields(ImageArguments)]

@@ -46,7 +46,7 @@ from hf_mlc.data.reading import (
     stem_of,
 )
 from hf_mlc.data.rows import Columns, RowForm, checked_row
-from hf_mlc.errors import UserError
+from hf_mlc.errors import MissingSplitError, UserError
 
 
 SPLITS = ("train", "validation", "test")
@@ -131,7 +131,7 @@ def load_splits(
         files = _files_of(Path(dataset_name), splits)
     elif splits is not None:
         if missing := [split for split in splits if split not in files]:
-            raise UserError(f"no file for the split {missing[0]!r}", accepted=f"{missing[0]}_file")
+            raise MissingSplitError(f"no file for the split {missing[0]!r}", accepted=f"{missing[0]}_file")
         files = {split: files[split] for split in files if split in splits}
     files = {split: found for split, found in files.items() if split not in skip}
     return _from_files(files, columns, max_samples, cache_dir)
@@ -207,7 +207,7 @@ def _files_of(path: Path, splits: Sequence[str] | Mapping[str, str] | None) -> d
     listing = ", ".join(file.name for file in found) or f"no file ending in {', '.join(FORMATS)}"
     for split in wanted:
         if split not in files_of:
-            raise UserError(
+            raise MissingSplitError(
                 f"no file of the split {split!r}; found: {listing}",
                 file=path,
                 accepted="files called train*, validation* / valid* / val* / dev* and test*",
@@ -323,7 +323,7 @@ def _from_hub(
     wanted = ("train",) if splits is None else splits
     for split in wanted:
         if names[split] is None:
-            raise UserError(
+            raise MissingSplitError(
                 f"no split {split!r}; found: {', '.join(raw)}", file=name, accepted="splits={'train': NAME}"
             )
     loaded = datasets.DatasetDict()

@@ -10,7 +10,7 @@ import datasets
 
 from hf_mlc.data.fingerprint import fingerprint
 from hf_mlc.data.splitting import add_validation_split
-from hf_mlc.errors import UserError
+from hf_mlc.errors import MissingSplitError, UserError
 from hf_mlc.hub_reading import download_file, local_folder
 from hf_mlc.labels import LabelSpace
 
@@ -46,7 +46,7 @@ def rows_of_training(
 
     Args:
         results (`dict`): what `train` wrote, results.json.
-        load (callable): gives the named splits of the data set; `UserError` where there is no such split.
+        load (callable): gives the named splits of the data set; `MissingSplitError` where there is no such split.
         label_space (`LabelSpace`): the model's.
 
     Returns:
@@ -62,12 +62,14 @@ def rows_of_training(
         return None
     try:
         splits = datasets.DatasetDict({**splits, **load(["validation"])})
-    except UserError:
+    except MissingSplitError:
         fraction = (results.get("recipe") or {}).get("validation_fraction", 0.1)
         try:
             splits, _ = add_validation_split(splits, label_space, fraction=fraction, seed=results.get("seed") or 0)
         except UserError:  # labels that the model doesn't know: other data
             return None
+    except UserError:  # validation rows that training would have refused too
+        return None
     if any(fingerprint(splits[split]) != wanted[split] for split in ("train", "validation")):
         return None
     return splits

@@ -22,6 +22,7 @@ PUBLISHED = {
 }
 PUBLISHED_WITH_LABELS = {"2014": {"train": 82_081, "test": 40_137}, "2017": {"train": 117_266, "test": 4_952}}
 _SPLIT = {"train": r"train", "validation": r"val", "test": r"test"}
+_TOOLS_FILE = "_annotations.coco.json"
 _ACCEPTED = "annotations/instances_train*.json and so on, or train/_annotations.coco.json and so on"
 
 
@@ -83,7 +84,7 @@ def prepare_coco(
         crowds, empty, missing (`str`, *optional*): see [`hf_mlc.images.coco`].
 
     Raises:
-        `UserError`: naming the file; or that two splits name different categories.
+        `UserError`: naming the file; or that two splits name different categories, or that no training row is left.
     """
     parts = find_parts(coco_dir, year=year)
     if validation_as == "test" and "test" not in parts and "validation" in parts:
@@ -106,6 +107,15 @@ def prepare_coco(
         return rows_of(read[split], part.image_dir, **how)
 
     written = write_data_set(output / name, {split: rows(split) for split in parts}, label_names=names)
+    if not written["rows"]["train"]:
+        facts = read["train"].facts
+        raise UserError(
+            f"no training row: {facts['images']:,} pictures listed, {facts['images_missing']:,} missing, "
+            f"{facts['images_without_labels_dropped']:,} left out without labels",
+            file=parts["train"].annotations,
+            field="images",
+            accepted="at least one picture to train on",
+        )
     with_labels = {split: instances.facts["images_with_labels"] for split, instances in read.items()}
     comparison = []
     if year in PUBLISHED:
@@ -154,12 +164,7 @@ def _own_layout(folder: Path, year: str | None) -> dict[str, Part]:
         if not found:
             continue
         if len(found) > 1:
-            raise UserError(
-                f"several annotations for {split}: {', '.join(file.name for file in found)}",
-                file=folder,
-                field="coco_dir",
-                accepted="one a split; --year chooses among years",
-            )
+            raise _several(split, found, folder, accepted="one a split; --year chooses among years")
         stem = found[0].name.split(".")[0].removeprefix("instances_")
         places = [folder / stem, folder / "images" / stem, folder / "images"]
         image_dir = next((place for place in places if place.is_dir()), None)
@@ -177,11 +182,18 @@ def _own_layout(folder: Path, year: str | None) -> dict[str, Part]:
 def _tools_layout(folder: Path) -> dict[str, Part]:
     parts = {}
     for split, pattern in _SPLIT.items():
-        for place in sorted(folder.iterdir()):
-            if not place.is_dir() or not re.match(pattern, place.name):
-                continue
-            files = sorted(place.glob("*.json"))
-            named = [file for file in files if file.name == "_annotations.coco.json"] or files
-            if len(named) == 1:
-                parts[split] = Part(named[0], place)
+        places = [place for place in sorted(folder.iterdir()) if place.is_dir() and re.match(pattern, place.name)]
+        files = [file for place in places for file in sorted(place.glob("*.json"))]
+        found = [file for file in files if file.name == _TOOLS_FILE] or files
+        if len(found) > 1:
+            raise _several(split, found, folder, accepted=f"one a split, or one called {_TOOLS_FILE}")
+        if found:
+            parts[split] = Part(found[0], found[0].parent)
     return parts
+
+
+def _several(split: str, found: list[Path], folder: Path, *, accepted: str) -> UserError:
+    names = [file.relative_to(folder).as_posix().removeprefix("annotations/") for file in found]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    problem = f"several annotations for {split}: {', '.join(names[:3])}{more}"
+    return UserError(problem, file=folder, field="coco_dir", accepted=accepted)

@@ -18,6 +18,7 @@ from hf_mlc.errors import UserError
 
 
 CONFIG = "config.json"
+GENERATION = "generation_config.json"  # of a model that writes sequences: what `generate` does unless told otherwise
 CARD = "README.md"
 # what else a card is made from; read, and not published
 CARD_SOURCES = (CARD_FILE, BASELINE, EXAMPLES, STEPS)
@@ -42,7 +43,7 @@ def publication_files(names: Iterable[str], folder: Path) -> set[str]:
         folder (`Path`): where its config.json and its code lie.
     """
     config = read_config(folder)
-    named = {CONFIG, CARD, RESULTS, METRICS, *PROCESSORS, *PLOTS, *code_files(config, folder)}
+    named = {CONFIG, GENERATION, CARD, RESULTS, METRICS, *PROCESSORS, *PLOTS, *code_files(config, folder)}
     if config.get("label_space_file"):
         named.add(config["label_space_file"])
     return {name for name in names if name in named or WEIGHTS.fullmatch(name)}

@@ -55,7 +55,7 @@ def prepare_yelp(
         seed (`int`, *optional*, defaults to 0): of the split.
 
     Raises:
-        `UserError`: see the table of this module; no category that is frequent enough.
+        `UserError`: see the table of this module; no category that is frequent enough; no training row.
     """
     businesses, reviews = find_file(yelp_dir, "business"), find_file(yelp_dir, "review")
     facts: Counter[str] = Counter()
@@ -78,6 +78,13 @@ def prepare_yelp(
     facts["businesses_left_without_labels"] = sum(bool(categories[number]) and not labels[number] for number in labels)
     rows = _rows(reviews, labels, reviews_per_business, seed, facts)
     written = write_mixed_rows(output / DATA_SET, rows, splits=tuple(SHARES), label_names=sorted(kept))
+    if not written["rows"]["train"]:
+        raise UserError(
+            f"no training row: {facts['reviews']:,} reviews, none of a training business with a category that is kept",
+            file=reviews,
+            field="business_id",
+            accepted="the reviews of the same round's businesses",
+        )
     return {
         "files": [businesses.name, reviews.name],
         "facts": dict(sorted(facts.items())),

@@ -188,6 +188,9 @@ def test_members_that_do_not_go_together_are_refused_in_one_line(corpus, trained
     alone.mkdir()
     (alone / "train.jsonl").write_text((corpus / "train.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
     assert "would be others for each seed" in refused(capsys, *base, trained, "--dataset_name", alone)
+    (alone / "validation.jsonl").write_text('{"text": 3, "labels": []}\n', encoding="utf-8")
+    said = refused(capsys, *base, trained, "--dataset_name", alone)
+    assert "validation.jsonl, row 1, field 'text'" in said and "seed" not in said
     assert not out.exists()
 
 

@@ -190,3 +190,14 @@ def test_null_in_a_recipe_is_a_value_and_never_silently_the_default(tmp_path):
         with pytest.raises(UserError) as caught:
             parsed("--config", str(recipe))
         assert fragment in str(caught.value)
+
+
+def test_an_empty_grid_of_end_biases_is_a_choice(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("end_biases: []\nseed: 3\n", encoding="utf-8")
+    common = ["--output_dir", str(tmp_path), "--use_cpu"]
+    for words in (["--end_biases", *common], [*common, "--end_biases"], ["--config", str(recipe), *common]):
+        (args,), _, given = parse_arguments(MultiLabelTrainingArguments, words)
+        assert args.end_biases == [] == given["end_biases"]
+    with pytest.raises(UserError, match="ranking_ks"):
+        parse_arguments(MultiLabelTrainingArguments, [*common, "--ranking_ks"])

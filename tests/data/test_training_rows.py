@@ -46,6 +46,13 @@ def test_rows_that_training_set_aside_are_set_aside_again(data):
     assert rows_of_training(results(splits, recipe={"validation_fraction": 0.2}) | {"seed": 4}, load, SPACE) is None
 
 
+def test_validation_rows_that_cannot_be_read_are_not_taken_for_none(data, tmp_path):
+    load = data(train=ROWS)
+    splits, _ = add_validation_split(load(["train"]), SPACE, fraction=0.2, seed=3)
+    load = data(validation=[{"text": 3, "labels": []}])
+    assert rows_of_training(results(splits, recipe={"validation_fraction": 0.2}), load, SPACE) is None
+
+
 def test_other_data_is_told_from_that_of_the_training(data):
     load = data(train=ROWS[:20], validation=ROWS[20:])
     of_training = results(load(["train", "validation"]))

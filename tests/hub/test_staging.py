@@ -10,9 +10,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import hf_mlc.modeling
+from hf_mlc.commands.running import run
+from hf_mlc.commands.train import main as train
 from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model
 from hf_mlc.publishing import stage_loaded, stage_model, staging_folder
+from tests.hub.publisher import train_words
 
 
 CODE = Path(hf_mlc.modeling.__file__).parent
@@ -53,6 +56,17 @@ def test_staged_are_weights_config_tokenizer_code_results_and_card(model, tmp_pa
     config = json.loads(files["config.json"])
     assert config["thresholds"] == json.loads((model / "config.json").read_text())["thresholds"]
     assert config["label_space"]["num_documents"] == 120
+
+
+def test_a_model_of_label_sequences_is_published_with_what_generate_does(demo_corpus, tmp_path):
+    folder = tmp_path / "sgm"
+    words = train_words(demo_corpus, folder, "--model_type", "sgm", "--embedding_size", "8", "--decoder_size", "16")
+    assert run(train, [*words, "--num_train_epochs", "1"]) == 0
+    files = stage(folder, tmp_path)
+    code = {name for name in files if name.endswith(".py")}
+    assert set(files) - code - PLOTS == ALWAYS | {"generation_config.json"}
+    assert json.loads(files["generation_config.json"])["decoder_start_token_id"] == 1
+    assert {"modeling_sgm.py", "sgm_decoder.py", "sgm_search.py", "label_constraints.py"} <= code
 
 
 def test_what_must_not_leave_the_machine_does_not(model, tmp_path):

@@ -135,6 +135,15 @@ def test_a_missing_picture_is_an_error_unless_it_is_to_be_dropped(tmp_path, caps
     assert report["data_sets"]["coco"]["rows"]["train"] == 2
 
 
+def test_without_a_training_row_nothing_is_written(tmp_path, capsys):
+    source = write(tmp_path / "in", pictures=())
+    words = ["--coco_dir", str(source), "--output_dir", str(tmp_path / "out"), "--missing", "drop"]
+    assert run(main, words) == 2
+    message = capsys.readouterr().err
+    assert "instances_train2017.json, field 'images': no training row: 3 pictures listed, 3 missing" in message
+    assert message.count("\n") == 1 and sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
 def test_repeats_are_joined_and_counted(tmp_path):
     content = changed(
         categories=[*CONTENT["categories"], {"id": 18, "name": "dog"}, {"id": 40, "name": "person"}],
@@ -178,6 +187,13 @@ def test_the_layout_of_annotation_tools(tmp_path):
         for name in "abc":
             Image.new("L", (4, 4)).save(tmp_path / "in" / split / f"{name}.png")
     assert set(find_parts(tmp_path / "in")) == {"train", "validation"}
+    valid = tmp_path / "in" / "valid"
+    shutil.copy(valid / "_annotations.coco.json", valid / "a.json")
+    assert set(find_parts(tmp_path / "in")) == {"train", "validation"}  # the name decides
+    (valid / "_annotations.coco.json").rename(valid / "b.json")
+    with pytest.raises(ValueError, match=r"several annotations for validation: valid/a\.json, valid/b\.json"):
+        find_parts(tmp_path / "in")
+    (valid / "a.json").unlink()
     report = prepared(tmp_path / "in", tmp_path / "out", "--name", "mine")
     assert report["data_sets"]["mine"]["rows"] == {"all": 6, "train": 3, "test": 3}
 

@@ -12,14 +12,18 @@ import datasets
 import pytest
 import torch
 from PIL import Image
+from sklearn.metrics import average_precision_score
 from transformers import AutoConfig, pipeline
 
+from hf_mlc.commands.card import main as card
 from hf_mlc.commands.evaluate import main as evaluate
 from hf_mlc.commands.explain import main as explain
 from hf_mlc.commands.predict import main as predict
 from hf_mlc.commands.prepare_coco import main as prepare_coco
 from hf_mlc.commands.running import run
+from hf_mlc.commands.space import main as space
 from hf_mlc.commands.train import main as train
+from hf_mlc.data import Columns, load_splits
 from hf_mlc.images.shapes import draw_pictures, write_coco_shapes
 from hf_mlc.inference import load_model, predict_images, score_texts
 
@@ -59,10 +63,14 @@ def loaded(work):
     return load_model(str(work / "model"), device="cpu")
 
 
-def test_training_measures_the_test_split_and_saves_the_processor(work):
+def test_training_measures_the_test_split_and_saves_the_processor(work, loaded):
     results = json.loads((work / "model" / "results.json").read_text())
     assert results["data"]["rows"] == {"train": 54, "validation": 6, "test": 12}
-    assert 0 <= results["test"]["f1_micro"] <= 1
+    rows = load_splits(work / "data" / "coco", columns=Columns(image="image"), splits=["test"])["test"]
+    scores = score_texts(loaded, rows["image"][:])
+    truths = [[name in row["labels"] for name in loaded.label_space.names] for row in rows]
+    measured = average_precision_score(truths, scores, average="micro")
+    assert results["test"]["ap_micro"] == pytest.approx(measured, abs=1e-5)
     processor = json.loads((work / "model" / "preprocessor_config.json").read_text())
     assert processor["size"] == {"height": 32, "width": 32}
     config = AutoConfig.from_pretrained(work / "model")
@@ -177,8 +185,30 @@ def test_a_vision_transformer_and_a_broken_picture(work, tmp_path, capsys):
     assert load_model(str(tmp_path / "vit")).model.encoder.backbone.config.model_type == "vit"
     (data / "7.png").write_bytes((data / "7.png").read_bytes()[:60])
     capsys.readouterr()
-    assert trained_on(data, tmp_path / "cut", "--max_steps", "8", "--validation_fraction", "0.25") == 2
-    assert "7.png" in capsys.readouterr().err
+    for workers in ("0", "1"):
+        words = ["--max_steps", "8", "--validation_fraction", "0.25", "--dataloader_num_workers", workers]
+        assert trained_on(data, tmp_path / f"cut{workers}", *words) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith(f"hf-mlc: error: {data / '7.png'}: ") and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--vision_config", '{"model_type": "vit", "hidden_size": 12, "num_attention_heads": 0}'], "`vision_config`"),
+        (["--vision_config", '{"model_type": "swin", "num_channels": "x"}'], "'num_channels'"),
+        (["--vision_config", '{"model_type": ["vit"]}'], "unknown model_type"),
+        (["--backbone_config", '{"model_type": "resnet", "out_features": ["x"]}'], "`backbone_config` is no configuration"),
+        (["--backbone_config", '{"model_type": "bert"}'], "`backbone_config` can't be built as 'bert'"),
+        (["--vision_config", '{"model_type": "bert", "hidden_size": 4, "num_attention_heads": 1}'], "reads pixel_values, found 'bert'"),
+        (["--encoder", "gru", "--backbone_config", json.dumps(BACKBONE)], "field 'encoder': found 'gru' beside backbone_config"),
+        (["--encoder", "gru", "--image_encoder", "some/model"], "field 'encoder': found 'gru' beside image_encoder"),
+    ],
+)  # fmt: skip
+def test_a_backbone_that_is_none_is_one_line(work, tmp_path, capsys, words, fragment):
+    common = ["--dataset_name", str(work / "data" / "coco"), "--output_dir", str(tmp_path / "out"), *QUIET]
+    assert run(train, [*SMALL, *common, *words]) == 2
+    assert fragment in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_arguments_of_the_other_kind_are_one_line(work, pictures, tmp_path, capsys):
@@ -204,3 +234,12 @@ def test_arguments_of_the_other_kind_are_one_line(work, pictures, tmp_path, caps
     )
     words = ["--model", str(work / "model"), "--input", str(pictures[0]), "--explain", "true"]
     assert "the evidence of words is of texts" in error(predict, *words)
+    # a wrong input is not spoken of before
+    words[3] = str(work / "data/coco/test.jsonl.gz")
+    assert "the evidence of words is of texts" in error(predict, *words, "--image_column", "photo")
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card" / "card.yaml").write_text("show_examples: true\n", encoding="utf-8")
+    words = ["--model", str(work / "model"), *data, "--card_folder", str(tmp_path / "card")]
+    assert "the model reads pictures, and an extract a label is of texts" in error(card, *words)
+    words = ["--model", str(work / "model"), "--output", str(tmp_path / "app")]
+    assert "the model reads pictures, and the app is of texts" in error(space, *words)

@@ -85,11 +85,16 @@ def test_it_comes_back_from_its_file_as_it_was(settings, tmp_path):
         ({"label_order": "dynamic"}, "needs `sequence_loss='alignment'`, found 'sequence_ce'"),
         ({"num_labels": 3, "label_ranks": [0, 1, 1]}, "`label_ranks` must hold each of 0 to 2 once"),
         ({"num_labels": 3, "label_ranks": [0, 1]}, "found 2 numbers from 0 to 1"),
-        ({"max_labels": 0}, "`max_labels` must be 1 or more"),
-        ({"num_labels": 5, "min_labels": 3, "max_labels": 2}, r"not below `min_labels` \(3\), found 2"),
+        ({"max_labels": 0}, "`max_labels` must be at least 1 and"),
+        ({"num_labels": 5, "min_labels": 3, "max_labels": 2}, r"`min_labels` \(3\), found 2"),
         ({"num_labels": 3, "min_labels": 4}, "`min_labels` must be at most the 3 labels, found 4"),
-        ({"num_labels": 3, "label_parents": [[]]}, "one list a label, found 1 lists for 3 labels"),
-        ({"num_labels": 3, "label_exclusions": [[0, 3]]}, "must name labels from 0 to 2, found 3"),
+        ({"num_labels": 3, "label_parents": [[]]}, "a list for each of the 3 labels, found 1"),
+        ({"num_labels": 3, "label_parents": [[1], [0], []]}, "`label_parents` must hold no circle"),
+        (
+            {"num_labels": 3, "label_parents": [[], [], [0, 1]], "label_exclusions": [[0, 1]]},
+            r"`label_exclusions\[0\]` forbids label 2",
+        ),
+        ({"num_labels": 3, "label_exclusions": [[0, 3]]}, "must hold label ids from 0 to 2, found 3"),
         ({"backbone_chunk_overlap": 2}, "give `backbone_chunk_length`, found 2 alone"),
         ({"text_config": {"model_type": "nonsense"}}, "unknown model_type 'nonsense'"),
         ({"vision_config": {"model_type": "nonsense"}}, "`vision_config` names the unknown model_type 'nonsense'"),
@@ -102,6 +107,10 @@ def test_it_comes_back_from_its_file_as_it_was(settings, tmp_path):
 def test_what_can_not_be_is_refused_in_words(settings, problem):
     with pytest.raises(StrictDataclassClassValidationError, match=problem):
         SgmConfig(**settings)
+
+
+def test_the_small_bert_starts_with_the_deviation_that_was_asked_for():
+    assert SgmConfig(encoder="transformer", initializer_range=0.05).text_config.initializer_range == 0.05
 
 
 def test_a_word_that_is_no_choice_is_refused():

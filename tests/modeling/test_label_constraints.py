@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hf_mlc.modeling.label_constraints import EndBiasProcessor, LabelConstraints, LabelConstraintsProcessor
+from hf_mlc.modeling.label_constraints import LabelConstraints, LabelConstraintsProcessor
 from hf_mlc.modeling.label_sequences import BOS, EOS, LABEL_OFFSET, PAD, sets_of_sequences
 
 
@@ -178,10 +178,3 @@ def test_generate_keeps_to_the_rules_by_the_processor():
     assert constraints.keeps(sets).all() and len({tuple(row) for row in sets.tolist()}) > 2
     scores = torch.randn(64, V)
     assert torch.equal(process(ids, scores), scores)  # rows that have ended are not touched
-
-
-def test_the_end_bias_is_taken_off_the_end_alone_and_is_the_logits_after_normalising():
-    logits = torch.randn(3, V)
-    biased = EndBiasProcessor(0.7)(torch.full((3, 1), BOS), logits.log_softmax(dim=1)).log_softmax(dim=1)
-    logits[:, EOS] -= 0.7
-    assert torch.allclose(biased, logits.log_softmax(dim=1), atol=1e-6)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 import torch
 
 from hf_mlc.modeling.label_sequences import (
@@ -16,7 +15,7 @@ from hf_mlc.modeling.label_sequences import (
     frequency_ranks,
     label_sets,
     ordered_sequences,
-    random_ranks,
+    random_sequences,
     ranks_of_order,
     sets_of_sequences,
     unique_label_ids,
@@ -61,11 +60,6 @@ def test_no_columns_and_no_documents_are_the_end_alone():
     assert ordered_sequences(torch.zeros(0, 3, dtype=torch.int64), RANKS).shape == (0, 1)
 
 
-def test_a_label_without_a_rank_is_refused():
-    with pytest.raises(ValueError, match=r"`label_ids` must lie in 0 ... 3 \(negative: none\), found 4"):
-        ordered_sequences(torch.tensor([[4]]), RANKS)
-
-
 def test_every_set_comes_back_from_its_sequence():
     subsets = [ids for size in range(5) for ids in itertools.combinations(range(4), size)]
     padded = torch.tensor([list(ids) + [-100] * (4 - len(ids)) for ids in subsets])
@@ -93,7 +87,7 @@ def test_unique_ids_are_ascending_with_their_number():
 def test_each_random_order_is_as_likely_as_any_other_and_documents_have_their_own():
     torch.manual_seed(0)
     label_ids = torch.tensor([[0, 1, 2]]).expand(6000, -1)
-    sequences = ordered_sequences(label_ids, random_ranks(6000, 3))
+    sequences = random_sequences(label_ids)
     orders, counts = sequences[:, :3].unique(dim=0, return_counts=True)
     assert len(orders) == 6 and (sequences[:, :3].sort(dim=1).values == torch.arange(3) + LABEL_OFFSET).all()
     # 1,000 of each expected, standard deviation 29
@@ -102,11 +96,23 @@ def test_each_random_order_is_as_likely_as_any_other_and_documents_have_their_ow
 
 def test_random_orders_differ_from_batch_to_batch_and_come_again_with_the_state_of_the_generator():
     torch.manual_seed(3)
-    first, state = random_ranks(4, 50), torch.get_rng_state()
-    second = random_ranks(4, 50)
+    label_ids = torch.arange(50).expand(4, -1)
+    first, state = random_sequences(label_ids), torch.get_rng_state()
+    second = random_sequences(label_ids)
     assert not torch.equal(first, second)
     torch.set_rng_state(state)
-    assert torch.equal(random_ranks(4, 50), second)
+    assert torch.equal(random_sequences(label_ids), second)
+
+
+def test_random_orders_draw_for_the_places_of_the_list_whatever_the_number_of_labels():
+    torch.manual_seed(0)
+    found = random_sequences(torch.tensor([[10**9, -100, 7, 7], [-100] * 4]))
+    assert found.shape == (2, 3) and sorted(found[0].tolist()) == [EOS, 10, 10**9 + LABEL_OFFSET]
+    assert found[0, 2] == EOS and found[1].tolist() == [EOS, PAD, PAD]
+    state = torch.get_rng_state()
+    torch.manual_seed(0)
+    torch.rand(2, 4)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_ranks_by_frequency_and_of_a_list():

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from transformers import AutoModel, BertConfig, set_seed
+from transformers import AutoModel, BertConfig, GenerationConfig, set_seed
 
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.label_constraints import LabelConstraints
@@ -242,6 +242,30 @@ def test_ranks_that_were_not_given_are_the_labels_numbers_and_random_ones_change
     assert len(losses) > 1
 
 
+@pytest.mark.parametrize("order", ["frequency", "random"])
+@pytest.mark.parametrize("loss", ["sequence_ce", "ocd", "alignment", "set_bce"])
+def test_an_id_that_is_no_label_is_refused_in_the_same_words_by_every_loss(loss, order):
+    tester = SgmModelTester(sequence_loss=loss, label_order=order)
+    batch, model = tester.collate(tester.documents()), build(tester).train()
+    with pytest.raises(ValueError, match=r"`label_ids` must lie in 0 ... 4 \(negative: none\), found 5"):
+        model(**batch, label_ids=torch.tensor([[0], [-100], [5], [4]]))
+
+
+def test_the_order_is_made_a_tensor_once_and_again_when_it_changes():
+    tester = SgmModelTester()
+    batch, targets = tester.collate(tester.documents()), torch.ones(4, 5)
+    model = build(tester, label_ranks=[0, 1, 2, 3, 4])
+    names = set(model.state_dict())
+    with torch.no_grad():
+        model(**batch, labels=targets)
+        kept = model._kept_ranks[1]
+        model(**batch, labels=targets)
+        assert model._kept_ranks[1] is kept and set(model.state_dict()) == names
+        model.config.label_ranks.reverse()  # in place
+        found = model(**batch, labels=targets).loss
+        torch.testing.assert_close(found, sequence_cost(model, batch, [[7, 6, 5, 4, 3, EOS]] * 4).mean())
+
+
 def test_the_auxiliary_heads_loss_is_added_as_a_sum_over_labels():
     tester = SgmModelTester()
     batch, targets = tester.collate(tester.documents()), some_targets(tester, 4)
@@ -331,6 +355,27 @@ def test_beam_scores_are_the_shares_of_the_found_probability():
             assert max(others) < min(output.logits[row, label].item() for label in in_any)
 
 
+@pytest.mark.parametrize("scores", ["beam", "hazard", "auxiliary"])
+def test_the_sequences_shown_are_those_of_the_sets_that_are_answered(scores):
+    tester, differs = SgmModelTester(auxiliary_weight=0.1, min_labels=1, max_labels=3, embedding_std=2.0), 0
+    batch = tester.collate(tester.documents(8))
+    for seed in range(8):
+        set_seed(seed)
+        model = SgmForMultiLabelClassification(tester.get_config(scores=scores, num_beams=12)).eval()
+        answers = {}
+        for decision in ("sequence", "expected_f1"):
+            model.config.decision = decision
+            with torch.no_grad():
+                chosen = model(**batch).chosen
+            answers[decision] = [row.nonzero().flatten().tolist() for row in chosen]
+            assert [sorted(labels) for labels in model.label_sequences(batch)] == answers[decision]
+            assert model.sequence_trace(**batch).label_lists() == model.label_sequences(batch)
+        differs += answers["sequence"] != answers["expected_f1"]
+        model.config.decision = "thresholds"
+        assert [sorted(labels) for labels in model.label_sequences(batch)] == answers["sequence"]
+    assert differs
+
+
 def test_hazard_scores_are_the_chance_of_being_written_along_the_greedy_sequence():
     tester = SgmModelTester(scores="hazard")
     model, batch = build(tester), tester.collate(tester.documents(1))
@@ -391,6 +436,28 @@ def test_rules_of_one_call_are_kept_too():
     model, batch = build(tester), tester.collate(tester.documents())
     sequences = model.generate(**batch, constraints=LabelConstraints(5, min_labels=4, max_labels=4))
     assert (sets_of_sequences(sequences[:, 1:], 5).sum(dim=1) == 4).all()
+
+
+def test_a_generation_config_gives_the_answers_of_the_same_words_given_one_by_one():
+    tester = SgmModelTester()
+    batch = tester.collate(tester.documents())
+    model = build(tester, num_labels=30, end_bias=1.0)  # longer than the 20 steps of transformers
+    settings = {"num_return_sequences": 4, "return_dict_in_generate": True, "output_scores": True}
+    expected = model.generate(**batch, num_beams=4, **settings)
+    assert expected.sequences.shape[1] > 22
+    for given in ({}, {"max_length": 20, "length_penalty": 1.0}):
+        config = GenerationConfig(num_beams=4, **settings, **given)
+        before = config.to_dict()
+        found = model.generate(**batch, generation_config=config)
+        assert torch.equal(found.sequences, expected.sequences)
+        torch.testing.assert_close(found.sequences_scores, expected.sequences_scores)
+        assert config.to_dict() == before
+    short = GenerationConfig(num_beams=4, max_new_tokens=2, num_return_sequences=4)
+    assert model.generate(**batch, generation_config=short).shape == (16, 3)
+    rules = LabelConstraints(30, max_labels=2)
+    config = GenerationConfig(num_beams=4)
+    found = model.generate(**batch, generation_config=config, constraints=rules)
+    assert torch.equal(found, model.generate(**batch, num_beams=4, constraints=rules))
 
 
 def test_an_end_bias_makes_sets_larger_in_both_searches_alike():

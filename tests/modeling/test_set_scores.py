@@ -11,6 +11,7 @@ import torch
 from hf_mlc.modeling.label_sequences import BOS, EOS, LABEL_OFFSET, PAD
 from hf_mlc.modeling.set_scores import (
     LabelSets,
+    answered_places,
     beam_marginals,
     best_set,
     expected_f1,
@@ -20,6 +21,7 @@ from hf_mlc.modeling.set_scores import (
     monte_carlo_marginals,
     rescore,
     score_logits,
+    sets_at,
     step_hazard,
 )
 
@@ -229,3 +231,16 @@ def test_the_weights_of_sets_sum_to_one_and_padding_has_none():
     )
     assert math.isclose(sets.weights.sum(), 1, rel_tol=1e-6) and sets.weights[0, 2] == 0
     assert sets.membership(L)[0].tolist() == [[True, False, False, False], [False, True, True, False], [False] * L]
+
+
+def test_the_answered_place_is_the_first_or_that_of_the_highest_expected_f1():
+    # {0} .4, {1, 2} .3, {1, 2, 3} .3: expected F1 .4, .3 + .3 * .8 = .54, .3 * .8 + .3 = .54, the first of the two
+    ids = torch.tensor([[[0, -100, -100], [1, 2, -100], [1, 2, 3]]])
+    sets = LabelSets(ids, torch.tensor([[0.4, 0.3, 0.3]]).log(), torch.zeros(1, 3).long())
+    for decision, place in (("sequence", 0), ("thresholds", 0), ("expected_f1", 1)):
+        places = answered_places(sets, L, decision)
+        assert places.tolist() == [place]
+        assert as_sets(sets_at(sets, places, L)) == as_sets(sets.membership(L)[0, place : place + 1])
+    nothing = LabelSets(torch.full((1, 3, 3), -100), torch.full((1, 3), -math.inf), torch.zeros(1, 3).long())
+    for decision in ("sequence", "expected_f1"):
+        assert not sets_at(nothing, answered_places(nothing, L, decision), L).any()

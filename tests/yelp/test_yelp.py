@@ -153,7 +153,7 @@ def test_which_categories_count_is_learned_from_training_businesses(tmp_path):
     # twice in validation and test, once in training: not frequent enough
     businesses = [business(TRAIN[0], "Rare, Food"), business(TRAIN[1], "Food"), business(VALIDATION[0], "Rare, Food"),
                   business(VALIDATION[1], "Rare"), business(TEST[0], "Rare, Food")]  # fmt: skip
-    prepared(write(tmp_path / "in", businesses, [review("a", TEST[0])]), tmp_path / "out")
+    prepared(write(tmp_path / "in", businesses, [review("a", TEST[0]), review("b", TRAIN[1])]), tmp_path / "out")
     assert read_rows(tmp_path / "out" / "yelp" / "test.jsonl.gz")[0]["labels"] == ["Food"]
 
 
@@ -170,6 +170,12 @@ def test_which_categories_count_is_learned_from_training_businesses(tmp_path):
             "review.json, row 2, field 'text': found None",
         ),
         ([business(TRAIN[0], "A")], REVIEWS, "no category has 2 training businesses, the most frequent has 1"),
+        (
+            BUSINESSES,
+            [review("a", TEST[1]), review("b", "c")],
+            "review.json, field 'business_id': no training row: 2 reviews",
+        ),
+        (BUSINESSES, [], "no training row: 0 reviews"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys, businesses, reviews, fragment):
