@@ -75,7 +75,9 @@ def beam_search(
         scores_BC = (log_probs_BV.clamp(min=NONE).view(-1, beams, vocab_size) + running_BK[..., None]).flatten(1)
         best_BC, places_BC = scores_BC.topk(min(2 * num_beams, scores_BC.shape[1]), dim=1)
         beams_BC, ids_BC = places_BC // vocab_size, places_BC % vocab_size
-        sequences_BCT = torch.cat([running_BKT.gather(1, beams_BC[..., None].expand(-1, -1, step)), ids_BC[..., None]], 2)
+        sequences_BCT = torch.cat(
+            [running_BKT.gather(1, beams_BC[..., None].expand(-1, -1, step)), ids_BC[..., None]], 2
+        )
         ends_BC = (ids_BC == EOS) | (step + 1 == max_steps)
 
         # 2. those that end are kept if they are among the best K of all found; only the best K continuations may end
