@@ -35,5 +35,6 @@ def draw_labels(label_ids_BP: torch.LongTensor, num_labels: int, num_others: int
 def ids_of_labels(labels_BL: torch.Tensor) -> torch.LongTensor:
     """Multi-hot targets as ids `(B, P)`, padded with -100; 0 and unknown cells are none."""
     present_BL = labels_BL > 0
-    order_BL = (~present_BL).to(torch.int8).argsort(dim=1, stable=True)[:, : max(1, int(present_BL.sum(dim=1).max()))]
+    most = max(1, int(present_BL.sum(dim=1).max())) if len(labels_BL) else 1
+    order_BL = (~present_BL).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
     return torch.where(present_BL.gather(1, order_BL), order_BL, -100)

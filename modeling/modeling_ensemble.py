@@ -20,7 +20,7 @@ from .label_sequences import EOS, LABEL_OFFSET, NO_LABEL
 from .modeling_plant import PlantForMultiLabelClassification
 from .modeling_sgm import SgmForMultiLabelClassification
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
-from .set_scores import LabelSets, best_set, expected_f1_set, merge_sets, rescore
+from .set_scores import LabelSets, answered_set, merge_sets, rescore
 
 
 MEMBER_MODELS = {model.config_class.model_type: model for model in (PlantForMultiLabelClassification, SgmForMultiLabelClassification)}  # fmt: skip
@@ -175,10 +175,7 @@ class EnsembleForMultiLabelClassification(MultiLabelPreTrainedModel):
             if member.config.scores == "rescored":
                 sets = rescore(sets, output.auxiliary_logits, member.config.rescoring_weight)
             parts.append(sets)
-        joined, num_labels = join_sets(parts, self.weights), self.config.num_labels
-        if self.config.decision == "expected_f1":
-            return expected_f1_set(joined, num_labels, only_found=True)
-        return best_set(joined, num_labels)
+        return answered_set(join_sets(parts, self.weights), self.config.num_labels, self.config.decision)
 
     # -- explanations ---------------------------------------------------------------------------------------------------
 

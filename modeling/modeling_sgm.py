@@ -22,7 +22,8 @@ from transformers import initialization as init
 from .configuration_sgm import SgmConfig
 from .label_attention import exporting
 from .label_constraints import LabelConstraints, LabelConstraintsProcessor
-from .label_sequences import BOS, EOS, LABEL_OFFSET, NO_LABEL, PAD, decoder_inputs, ordered_sequences, random_sequences
+from .label_sampling import ids_of_labels
+from .label_sequences import BOS, EOS, LABEL_OFFSET, PAD, ordered_sequences, random_sequences
 from .losses import UNKNOWN, targets_from_ids
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 from .sequence_attention import SequenceTrace, token_weights_of, trace
@@ -31,6 +32,7 @@ from .sequence_losses import (
     align_predicted,
     alive_and_scores,
     log_misses,
+    log_scores,
     ocd_roll_out,
     prediction_roll_out,
     sequence_cross_entropy,
@@ -40,12 +42,12 @@ from .sequence_losses import (
 from .set_scores import (
     LabelSets,
     answered_places,
+    answered_set,
     beam_marginals,
     labels_of_sequences,
     merge_sets,
     rescore,
     score_logits,
-    sets_at,
     step_hazard,
 )
 from .sgm_auxiliary import LabelWiseHead, PooledHead
@@ -342,14 +344,11 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
                 "give lists of ids as `label_ids`, padded with -100"
             )
         targets_BL = labels.float()
-        is_true_BL = targets_BL > 0.5
-        most = max(int(is_true_BL.sum(dim=1).max()), 1) if len(labels) else 1
-        is_true_BP, ids_BP = is_true_BL.int().topk(most, dim=1)
         unknown_BL = targets_BL == UNKNOWN
         forbidden_BV = None
         if bool(unknown_BL.any()):
             forbidden_BV = nn.functional.pad(unknown_BL, (LABEL_OFFSET, 0), value=False)
-        return targets_BL, forbidden_BV, ids_BP.masked_fill(is_true_BP == 0, NO_LABEL)
+        return targets_BL, forbidden_BV, ids_of_labels(targets_BL > 0.5)
 
     def _ranks(self, device: torch.device) -> torch.LongTensor:
         """The labels' places `(L,)` in the order of training; kept on the device until the configuration has others."""
@@ -398,7 +397,7 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
             found = self._search(memory)
             sets = self._sets(found, memory)
             if self.decides_on_sets:  # of the found sets: another might break the rules of the search
-                chosen_BL = sets_at(sets, self._answered_places(sets), config.num_labels)
+                chosen_BL = answered_set(sets, config.num_labels, config.decision)
         if config.scores == "auxiliary":
             return memory.auxiliary_logits_BL.float(), chosen_BL, found
         if config.scores == "hazard":
@@ -422,10 +421,6 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         if self.config.scores == "rescored":
             sets = rescore(sets, memory.auxiliary_logits_BL, self.config.rescoring_weight)
         return sets
-
-    def _answered_places(self, sets: LabelSets) -> torch.LongTensor:
-        """Which of the sets, `(B,)`, each document is answered with under `config.decision`."""
-        return answered_places(sets, self.config.num_labels, self.config.decision)
 
     @torch.no_grad()
     def find_sequences(self, batch: dict[str, torch.Tensor], num_beams: int | None = None) -> FoundSequences:
@@ -457,7 +452,7 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         found = self._search(memory, num_beams)
         sets = self._sets(found, memory)
         rows_B = torch.arange(len(sets.sequences), device=sets.sequences.device)
-        best_B = sets.sequences[rows_B, self._answered_places(sets)]
+        best_B = sets.sequences[rows_B, answered_places(sets, self.config.num_labels, self.config.decision)]
         return found.sequences_BKT[rows_B, best_B]
 
     @torch.no_grad()
@@ -641,13 +636,9 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
             sequences_BT, log_probs_BTV = greedy_search(self.decoder, memory, **settings)
         else:
             del settings["max_steps"]
-            state, log_probs = self.decoder.initial_state(memory), []
-            for previous_ids_B in decoder_inputs(sequences_BT).unbind(dim=1):
-                log_probs_BV, state = self.decoder.step(previous_ids_B, state, memory, **settings)
-                log_probs.append(log_probs_BV)
-            log_probs_BTV = torch.stack(log_probs, dim=1)
+            log_probs_BTV = self.decoder(sequences_BT, memory, **settings)
         misses_BS = log_misses(log_probs_BTV.exp(), sequences_BT != PAD)[:, chosen_ids_S].clamp(max=-1e-30)
-        return torch.log(-torch.expm1(misses_BS)) - misses_BS
+        return log_scores(misses_BS) - misses_BS
 
 
 _SPECIAL_IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "decoder_start_token_id": BOS}

@@ -375,6 +375,11 @@ def log_misses(probs_BTV: torch.Tensor, mask_BT: torch.BoolTensor | None = None)
     return torch.log1p(-_below_one(reached_BTL)).sum(dim=1)
 
 
+def log_scores(log_misses_BL: torch.Tensor) -> torch.Tensor:
+    """`log q_l` of `log(1 - q_l)`; of a label of probability 0 (it underflowed) log 1e-30, without a gradient."""
+    return torch.log(-torch.expm1(log_misses_BL.clamp(max=-1e-30)))
+
+
 def _below_one(probs: torch.Tensor) -> torch.Tensor:
     """At most 1 - EPSILON, with the gradient of no bound at all: a confident mistake is to be unlearned too."""
     return probs - (probs.detach() - (1 - EPSILON)).clamp(min=0.0)
@@ -402,8 +407,7 @@ def set_bce(
             documents in the whole optimiser step; those of the batch.
     """
     log_misses_BL = log_misses(probs_BTV, mask_BT)
-    # a label of probability 0 (it underflowed) costs -log 1e-30 and has no gradient
-    log_scores_BL = torch.log(-torch.expm1(log_misses_BL.clamp(max=-1e-30)))
+    log_scores_BL = log_scores(log_misses_BL)
     is_label_BL = labels_BL > 0
     cells_BL = -torch.where(is_label_BL, log_scores_BL, log_misses_BL)
     return reduce_cells(cells_BL, labels_BL != UNKNOWN, num_labels=num_labels, num_items_in_batch=num_items_in_batch)

@@ -235,7 +235,7 @@ def expected_f1_set(sets: LabelSets, num_labels: int, *, only_found: bool = Fals
         among found sets the more probable one.
     """
     if only_found:
-        return sets_at(sets, answered_places(sets, num_labels, "expected_f1"), num_labels)
+        return answered_set(sets, num_labels, "expected_f1")
     members_BKL = sets.membership(num_labels)
     weights_BK, sizes_BK = sets.weights, members_BKL.sum(dim=2)
     is_empty_BK = sets.is_set & (sizes_BK == 0)
@@ -271,6 +271,11 @@ def answered_places(sets: LabelSets, num_labels: int, decision: str) -> torch.Lo
     return torch.where(sets.is_set, values_BK, -1.0).argmax(dim=1)
 
 
+def answered_set(sets: LabelSets, num_labels: int, decision: str) -> torch.BoolTensor:
+    """The found set that each document is answered with, multi-hot `(B, L)`; arguments as `answered_places`."""
+    return sets_at(sets, answered_places(sets, num_labels, decision), num_labels)
+
+
 def sets_at(sets: LabelSets, places_B: torch.LongTensor, num_labels: int) -> torch.BoolTensor:
     """The set at one place of each document, multi-hot `(B, L)`; the empty one where nothing was found."""
     rows_B = torch.arange(len(places_B), device=places_B.device)
@@ -299,6 +304,7 @@ def _sorted(sets: LabelSets) -> LabelSets:
 __all__ = [
     "LabelSets",
     "answered_places",
+    "answered_set",
     "beam_marginals",
     "best_set",
     "expected_f1",

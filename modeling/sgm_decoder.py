@@ -230,12 +230,19 @@ class SgmDecoder(nn.Module):
     # -- along given sequences --------------------------------------------------------------------------------------
 
     def forward(
-        self, sequences_BT: torch.LongTensor, memory: SgmMemory, forbidden_BV: torch.BoolTensor | None = None
+        self,
+        sequences_BT: torch.LongTensor,
+        memory: SgmMemory,
+        forbidden_BV: torch.BoolTensor | None = None,
+        **settings,
     ) -> torch.Tensor:
-        """Log-probabilities `(B, T, V)` of each step when `sequences_BT` is what was given before it ("teacher forcing")."""
+        """Log-probabilities `(B, T, V)` of each step when `sequences_BT` is what was given before it ("teacher forcing").
+
+        `settings` are those that `step` takes by name, for sequences of a search.
+        """
         state, log_probs = self.initial_state(memory, forbidden_BV), []
         for previous_ids_B in decoder_inputs(sequences_BT).unbind(dim=1):
-            log_probs_BV, state = self.step(previous_ids_B, state, memory)
+            log_probs_BV, state = self.step(previous_ids_B, state, memory, **settings)
             log_probs.append(log_probs_BV)
         return torch.stack(log_probs, dim=1)
 

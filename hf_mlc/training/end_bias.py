@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import MultiLabelMetrics
-from hf_mlc.modeling.set_scores import beam_marginals, best_set, expected_f1_set, merge_sets, rescore
+from hf_mlc.modeling.set_scores import answered_set, beam_marginals, merge_sets, rescore
 from hf_mlc.thresholds import ThresholdTuner, value_of
 from hf_mlc.training.arguments import END_BIASES
 
@@ -201,10 +201,8 @@ def _answers_of_batch(model, inputs: dict[str, torch.Tensor], weights: list[floa
     answers = []
     for weight in weights:
         sets = rescore(found, output.auxiliary_logits, weight)
-        if model.config.decision == "sequence":
-            answers.append(best_set(sets, num_labels).float())
-        elif model.config.decision == "expected_f1":
-            answers.append(expected_f1_set(sets, num_labels, only_found=True).float())
+        if model.decides_on_sets:
+            answers.append(answered_set(sets, num_labels, model.config.decision).float())
         else:
             answers.append(beam_marginals(sets, num_labels))
     return torch.stack(answers, dim=1)
