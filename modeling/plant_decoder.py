@@ -68,22 +68,22 @@ class PlantLabelDecoder(nn.Module):
                 block_size=self.attention_block_size,
             )
             contexts.append(learned_BLD)
-        for kept in self.planted(mask_BT, rows, input_ids_BT, ranked_ids_BT):
+        index = self.index_of(mask_BT, input_ids_BT)
+        for kept in self.planted(index, mask_BT, rows, input_ids_BT, ranked_ids_BT):
             contexts.append(kept.context(hidden_BTD).to(hidden_BTD.dtype))
         if self.mix is not None:
             contexts = [weight * context for weight, context in zip(self.mix, contexts, strict=True)]
         logits_BL = (sum(contexts) * self.weight[rows]).sum(dim=-1) + self.bias[rows]
         if self.readout is None:
             return logits_BL
-        return logits_BL + self.readout(TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size), rows).to(
-            logits_BL.dtype
-        )
+        return logits_BL + self.readout(index, rows).to(logits_BL.dtype)
 
-    def planted(self, mask_BT, rows, input_ids_BT, ranked_ids_BT=None) -> list[KeptTokens]:
+    def index_of(self, mask_BT, input_ids_BT) -> TokenIndex | None:
+        """Where each token stands: what every planted part looks its tokens up in; `None` where there is no such part."""
+        return TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size) if self.is_planted else None
+
+    def planted(self, index, mask_BT, rows, input_ids_BT, ranked_ids_BT=None) -> list[KeptTokens]:
         """What the planted attentions keep of the document for the labels in `rows`; empty where there are none."""
-        if self.mutual_information is None and self.ranked is None:
-            return []
-        index = TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size)
         kept = []
         if self.mutual_information is not None:
             kept.append(self.mutual_information(index, rows))
@@ -100,7 +100,8 @@ class PlantLabelDecoder(nn.Module):
         weights = []
         if self.query is not None:
             weights.append(label_attention_weights(self.query[chosen_ids_S], hidden_BTD, mask_BT))
-        for kept in self.planted(mask_BT, chosen_ids_S, input_ids_BT, ranked_ids_BT):
+        index = self.index_of(mask_BT, input_ids_BT)
+        for kept in self.planted(index, mask_BT, chosen_ids_S, input_ids_BT, ranked_ids_BT):
             weights.append(kept.dense(mask_BT.shape[1]))
         if self.mix is not None:
             weights = [weight * source for weight, source in zip(self.mix, weights, strict=True)]
@@ -112,7 +113,7 @@ class PlantLabelDecoder(nn.Module):
         shares_BST = weights_BST * (self.weight[chosen_ids_S] @ hidden_BTD.transpose(1, 2))
         if self.readout is None:
             return shares_BST
-        index = TokenIndex.of(input_ids_BT, mask_BT, self.vocab_size)
+        index = self.index_of(mask_BT, input_ids_BT)
         return shares_BST + self.readout.contributions(index, chosen_ids_S, input_ids_BT, mask_BT)
 
     def state_after(self, logits_BL: torch.Tensor, top_k: int) -> torch.Tensor:

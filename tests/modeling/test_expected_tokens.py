@@ -53,9 +53,9 @@ def test_mutual_information_is_of_the_tokens_that_are_read():
     model = PlantForMultiLabelClassification(awd_lstm(learned_attention=False)).eval()
     model.expected.forward = lambda hidden, weight: torch.full(hidden.shape[:2], 7)
     model.decoder.mutual_information.tokens[0, 0], model.decoder.mutual_information.values[0, 0] = 6, 0.5
-    kept = model.decoder.planted(
-        torch.ones(1, 4, dtype=torch.bool), slice(None), torch.tensor([[3, 4, 6, 2]]), torch.full((1, 4), 7)
-    )
+    mask, read = torch.ones(1, 4, dtype=torch.bool), torch.tensor([[3, 4, 6, 2]])
+    index = model.decoder.index_of(mask, read)
+    kept = model.decoder.planted(index, mask, slice(None), read, torch.full((1, 4), 7))
     assert kept[0].dense(4)[0, 0].tolist() == [0.0, 0.0, 1.0, 0.0]
 
 
