@@ -1,4 +1,4 @@
-"""What the encoders of text are made of: their output, word vectors, the order in which tokens are read.
+"""What the encoders of text are made of: their output, word vectors, which positions are text and in which order read.
 
 Shape legend: B documents, T tokens, D width, E embedding width.
 """
@@ -58,6 +58,21 @@ class BagOfWordsEncoder(nn.Module):
     def encode(self, embedded_BTE: torch.Tensor, mask_BT: torch.Tensor) -> list[torch.Tensor]:
         """The embeddings and the output of each layer, last one the result."""
         return [embedded_BTE]
+
+
+def text_mask(
+    input_ids_BT: torch.LongTensor | None,
+    attention_mask_BT: torch.Tensor | None,
+    inputs_embeds_BTE: torch.Tensor | None,
+    pad_token_id: int | None,
+) -> torch.BoolTensor:
+    """Which positions are text, `(B, T)`: the given mask, else everything that isn't the padding token."""
+    if attention_mask_BT is not None:
+        return attention_mask_BT.bool()
+    if input_ids_BT is not None and pad_token_id is not None:
+        return input_ids_BT != pad_token_id
+    given = input_ids_BT if input_ids_BT is not None else inputs_embeds_BTE
+    return torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
 
 
 def tokens_first(mask_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,8 +19,9 @@ from .configuration_ensemble import EnsembleConfig
 from .label_sequences import EOS, LABEL_OFFSET, NO_LABEL
 from .modeling_plant import PlantForMultiLabelClassification
 from .modeling_sgm import SgmForMultiLabelClassification
-from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
+from .multi_label import MultiLabelOutput
 from .set_scores import LabelSets, answered_set, merge_sets, rescore
+from .text_model import TextPreTrainedModel
 
 
 MEMBER_MODELS = {model.config_class.model_type: model for model in (PlantForMultiLabelClassification, SgmForMultiLabelClassification)}  # fmt: skip
@@ -37,17 +38,10 @@ class JoinedEmbeddings(nn.Module):
         return torch.cat([part(input_ids_BT) for part in self.parts], dim=-1)
 
 
-class EnsembleForMultiLabelClassification(MultiLabelPreTrainedModel):
+class EnsembleForMultiLabelClassification(TextPreTrainedModel):
     """The mean of several models; what `AutoModel` returns for `model_type` "ensemble"."""
 
     config: EnsembleConfig
-    base_model_prefix = "model"
-    main_input_name = "input_ids"
-    input_modalities = ("text",)
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
 
     def __init__(self, config: EnsembleConfig):
         super().__init__(config)

@@ -13,36 +13,24 @@ from torch import nn
 from transformers import initialization as init
 
 from .configuration_plant import PlantConfig
+from .encoder_parts import text_mask
 from .expected_tokens import ExpectedTokens
 from .label_sampling import draw_labels, ids_of_labels
-from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
+from .multi_label import MultiLabelOutput
 from .plant_decoder import PlantLabelDecoder
 from .planted_attention import MutualInformationAttention, RankedAttention
 from .planted_readout import PlantedReadout
 from .text_encoder import EncoderOutput, build_text_encoder, take_tokens, tokens_first
+from .text_model import TextPreTrainedModel
 from .xcube_decoder import XcubeLabelDecoder
 
 
-class PlantPreTrainedModel(MultiLabelPreTrainedModel):
+class PlantPreTrainedModel(TextPreTrainedModel):
     """Initialisation and what transformers wants to know about the architecture."""
 
     config: PlantConfig
-    base_model_prefix = "model"
-    main_input_name = "input_ids"
-    input_modalities = ("text",)
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
 
     def _init_weights(self, module):
-        if isinstance(module, nn.Embedding):
-            # the word vectors: a backbone initialises its own. (The module around them has no parameters, and
-            # transformers passes over such modules of code that isn't its own.)
-            init.normal_(module.weight, std=self.config.embedding_std)
-            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
-                init.zeros_(module.weight[module.padding_idx])
-            return
         super()._init_weights(module)
         if isinstance(module, PlantLabelDecoder):
             # small queries: attention starts near uniform, so every token is heard before a label makes its choice
@@ -91,17 +79,6 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         self.expected = ExpectedTokens(config) if config.ranked_tokens == "expected" else None
         self.post_init()
 
-    def get_input_embeddings(self):
-        if self.config.encoder == "transformer":
-            return self.encoder.backbone.get_input_embeddings()
-        return self.encoder.embeddings.word_embeddings
-
-    def set_input_embeddings(self, value):
-        if self.config.encoder == "transformer":
-            self.encoder.backbone.set_input_embeddings(value)
-        else:
-            self.encoder.embeddings.word_embeddings = value
-
     @property
     def planted_parameters(self) -> tuple[str, ...]:
         """How the names of the parameters begin that come with knowledge of their own and should change slowly."""
@@ -116,13 +93,7 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
     def _mask(self, input_ids, attention_mask, inputs_embeds) -> torch.BoolTensor:
         """Which positions are text: the given mask, else everything that isn't the padding token."""
-        if attention_mask is not None:
-            return attention_mask.bool()
-        if input_ids is not None and self.config.pad_token_id is not None:
-            return input_ids != self.config.pad_token_id
-        shape = (input_ids if input_ids is not None else inputs_embeds).shape[:2]
-        device = (input_ids if input_ids is not None else inputs_embeds).device
-        return torch.ones(shape, dtype=torch.bool, device=device)
+        return text_mask(input_ids, attention_mask, inputs_embeds, self.config.pad_token_id)
 
     def _check_inputs(self, input_ids, inputs_embeds) -> None:
         if self.reads_token_ids:

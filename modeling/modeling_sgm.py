@@ -25,7 +25,7 @@ from .label_constraints import LabelConstraints, LabelConstraintsProcessor
 from .label_sampling import ids_of_labels
 from .label_sequences import BOS, EOS, LABEL_OFFSET, PAD, ordered_sequences, random_sequences
 from .losses import UNKNOWN, targets_from_ids
-from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
+from .multi_label import MultiLabelOutput
 from .sequence_attention import SequenceTrace, token_weights_of, trace
 from .sequence_losses import (
     align_minimal,
@@ -55,6 +55,7 @@ from .sgm_decoder import SgmDecoder
 from .sgm_encoder import SgmEncoder, SgmEncoderOutput
 from .sgm_search import FoundSequences, beam_search, greedy_search
 from .sgm_state import SgmMemory, SgmState
+from .text_model import TextPreTrainedModel
 from .tfidf_path import TfidfPath
 
 
@@ -85,25 +86,12 @@ class SgmOutput(MultiLabelOutput):
     decoder_hidden_states: tuple[torch.FloatTensor, ...] | None = None
 
 
-class SgmPreTrainedModel(MultiLabelPreTrainedModel):
+class SgmPreTrainedModel(TextPreTrainedModel):
     """Initialisation and what transformers wants to know about the architecture."""
 
     config: SgmConfig
-    base_model_prefix = "model"
-    main_input_name = "input_ids"
-    input_modalities = ("text",)
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
 
     def _init_weights(self, module):
-        if isinstance(module, nn.Embedding):
-            # word and label vectors: a backbone initialises its own
-            init.normal_(module.weight, std=self.config.embedding_std)
-            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
-                init.zeros_(module.weight[module.padding_idx])
-            return
         super()._init_weights(module)
         if isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)
@@ -152,17 +140,6 @@ class SgmForMultiLabelClassification(SgmPreTrainedModel, GenerationMixin):
         self.generation_config = GenerationConfig(**_SPECIAL_IDS)
 
     # -- parts that others ask for -------------------------------------------------------------------------------------
-
-    def get_input_embeddings(self):
-        if self.config.encoder in ("transformer", "image"):
-            return self.encoder.backbone.get_input_embeddings()
-        return self.encoder.embeddings.word_embeddings
-
-    def set_input_embeddings(self, value):
-        if self.config.encoder in ("transformer", "image"):
-            self.encoder.backbone.set_input_embeddings(value)
-        else:
-            self.encoder.embeddings.word_embeddings = value
 
     def get_encoder(self, modality: str | None = None) -> SgmEncoder:
         return self.encoder

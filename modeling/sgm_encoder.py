@@ -20,6 +20,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 
 from .backbone_config import refusal
+from .encoder_parts import text_mask
 from .text_encoder import RecurrentEncoder, build_text_encoder
 from .tfidf_path import TfidfPath
 
@@ -204,7 +205,7 @@ class SgmEncoder(nn.Module):
                 raise ValueError("the tf-idf path looks tokens up by their `input_ids`, and none were given")
             if self.tfidf is None and (input_ids is None) == (inputs_embeds is None):
                 raise ValueError("give exactly one of `input_ids` and `inputs_embeds`")
-            mask_Bm = self._mask(input_ids, attention_mask, inputs_embeds)
+            mask_Bm = text_mask(input_ids, attention_mask, inputs_embeds, self.pad_token_id)
             if self.takes_token_types and token_type_ids is not None:
                 asked["token_type_ids"] = token_type_ids
             read_ids = input_ids if inputs_embeds is None else None
@@ -219,15 +220,6 @@ class SgmEncoder(nn.Module):
             attentions=attentions if output_attentions else None,
             tfidf=None if self.tfidf is None else self.tfidf(input_ids, mask_Bm),
         )
-
-    def _mask(self, input_ids, attention_mask, inputs_embeds) -> torch.BoolTensor:
-        """Which positions are text: the given mask, else everything that isn't the padding token."""
-        if attention_mask is not None:
-            return attention_mask.bool()
-        if input_ids is not None and self.pad_token_id is not None:
-            return input_ids != self.pad_token_id
-        given = input_ids if input_ids is not None else inputs_embeds
-        return torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
 
 
 __all__ = ["ImageReader", "SgmEncoder", "SgmEncoderOutput"]
