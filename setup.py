@@ -23,7 +23,7 @@ INSTALL = [
 EXTRAS = {
     # the linear baselines: `make demo` and `make test` need it; a user who only trains our models does not. Other systems
     # that `compare` runs get virtual environments of their own (hf_mlc/comparing/environments.py)
-    "compare": ["scikit-learn>=1.5"],
+    "compare": ["lightgbm>=4.0", "scikit-learn>=1.5"],
     "cards": ["jinja2>=3.1", "matplotlib>=3.9"],
     "explain": ["captum>=0.8", "matplotlib>=3.9"],
     # models that label pictures; torchvision isn't needed, and isn't used where it is

@@ -12,38 +12,40 @@ from dataclasses import dataclass
 import transformers
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from hf_mlc.data.collating import MultiLabelCollator
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.configuration_ensemble import EnsembleConfig
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.modeling_ensemble import EnsembleForMultiLabelClassification
+from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.pipeline_multi_label import TASK, MultiLabelClassificationPipeline
 from hf_mlc.modeling.pipeline_multi_label_images import IMAGE_TASK, MultiLabelImageClassificationPipeline
+from hf_mlc.modeling.pipeline_multi_label_tables import TABLE_TASK, MultiLabelTableClassificationPipeline
+from hf_mlc.modeling.processing_table import TableFeatureExtractor
 from hf_mlc.training.trainer import MultiLabelTrainer
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One row: the classes that a `model_type` stands for, which input it reads, and whether `train` makes one."""
+    """One row: the classes that a `model_type` stands for, whether `train` makes one, and whether it may read tables."""
 
     config: type[MultiLabelConfig]
     model: type[MultiLabelPreTrainedModel]
-    collator: type = MultiLabelCollator
     trainer: type[MultiLabelTrainer] = MultiLabelTrainer
-    processor: type = transformers.PreTrainedTokenizerFast
-    input: str = "text"
     trained: bool = True
+    reads_tables: bool = False
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "plant": Architecture(PlantConfig, PlantForMultiLabelClassification),
     "sgm": Architecture(SgmConfig, SgmForMultiLabelClassification),
-    "ensemble": Architecture(EnsembleConfig, EnsembleForMultiLabelClassification, trained=False),
+    "msdn": Architecture(MsdnConfig, MsdnForMultiLabelClassification, reads_tables=True),
+    "ensemble": Architecture(EnsembleConfig, EnsembleForMultiLabelClassification, trained=False, reads_tables=True),
 }
 
 
@@ -55,9 +57,13 @@ def register() -> None:
         for auto_class in architecture.model.auto_classes:
             getattr(transformers, auto_class).register(architecture.config, architecture.model, exist_ok=True)
         architecture.model.register_for_auto_class("AutoModel")
+        if architecture.reads_tables:
+            transformers.AutoFeatureExtractor.register(architecture.config, TableFeatureExtractor, exist_ok=True)
+    TableFeatureExtractor.register_for_auto_class()
     for task, pipeline_class, kind in (
         (TASK, MultiLabelClassificationPipeline, "text"),
         (IMAGE_TASK, MultiLabelImageClassificationPipeline, "image"),
+        (TABLE_TASK, MultiLabelTableClassificationPipeline, "tabular"),
     ):
         if task not in PIPELINE_REGISTRY.supported_tasks:
             PIPELINE_REGISTRY.register_pipeline(

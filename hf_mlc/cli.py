@@ -23,6 +23,7 @@ VERBS = {
     "prepare-mimic": "make data sets of MIMIC's tables",
     "prepare-coco": "make a data set of pictures with COCO's annotations",
     "prepare-yelp": "make a data set of Yelp's reviews and businesses",
+    "prepare-arff": "make a data set of ARFF files with Mulan's label names",
     "prepare-xmc": "make a data set of the extreme-classification repository's files",
 }
 

@@ -5,7 +5,6 @@ Shape legend: B texts of one batch, L labels, P label ids a text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from datasets import Dataset
 from huggingface_hub.errors import StrictDataclassError
 
 from hf_mlc.errors import UserError
-from hf_mlc.images.processing import reads_images
 from hf_mlc.inference import LoadedModel, scored_batches
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.configuration_ensemble import MEMBER_CONFIGS, EnsembleConfig
@@ -59,8 +57,15 @@ def make_ensemble(
             accepted = f"a model of the type {' or '.join(MEMBER_CONFIGS)}"
             raise UserError(f"is of the type '{config.model_type}'", file=name, field="models", accepted=accepted)
         check_labels(first.label_space.names, member.label_space.names, file=name, first=names[0])
-        if processor_state(member) != processor_state(first):
-            what = "image processor" if member.reads_images and first.reads_images else "tokenizer"
+        if member.kind is not first.kind:
+            raise UserError(
+                f"reads {member.kind.noun}, and {names[0]} reads {first.kind.noun}",
+                file=name,
+                field="models",
+                accepted="models that read the same",
+            )
+        if first.kind.processor_state(member.processor) != first.kind.processor_state(first.processor):
+            what = first.kind.processor_noun
             raise UserError(
                 f"has another {what} than {names[0]}", file=name, field="models",
                 accepted=f"models with the same {what}: train the second one with --tokenizer_name of the first",
@@ -77,7 +82,7 @@ def make_ensemble(
     model = EnsembleForMultiLabelClassification(config)
     for part, member in zip(model.members, members, strict=True):
         part.load_state_dict(member.model.state_dict())
-    return LoadedModel(model.eval(), first.tokenizer, first.label_space, first.image_processor)
+    return LoadedModel(model.eval(), first.processor, first.label_space)
 
 
 def check_labels(expected: Sequence[str], found: Sequence[str], *, file: str, first: str) -> None:
@@ -94,20 +99,6 @@ def check_labels(expected: Sequence[str], found: Sequence[str], *, file: str, fi
         field="models",
         accepted=accepted,
     )
-
-
-def processor_state(loaded: LoadedModel) -> str:
-    """All that a tokenizer (or of pictures an image processor) does to its input, in words that can be compared."""
-    if loaded.reads_images:
-        return json.dumps(loaded.image_processor.to_dict(), sort_keys=True, default=str)
-    tokenizer = loaded.tokenizer
-    sides = {"read": tokenizer.truncation_side, "length": tokenizer.model_max_length}
-    if not tokenizer.is_fast:
-        described = {"vocabulary": tokenizer.get_vocab(), "class": type(tokenizer).__name__}
-    else:
-        backend = json.loads(tokenizer.backend_tokenizer.to_str())
-        described = {key: value for key, value in backend.items() if key not in ("truncation", "padding")}
-    return json.dumps({**described, **sides}, sort_keys=True)
 
 
 def decision_rule(configs: Sequence[Any]) -> dict[str, Any]:
@@ -144,7 +135,7 @@ def tune_ensemble(
         len(space), kind=kind, metric=metric, train_counts=space.counts, row_budget_mb=score_budget_mb, seed=seed
     )
     of_sets = MultiLabelMetrics(len(space), ks=[1], thresholds=0.5, min_labels=0, score_budget_mb=score_budget_mb)
-    content = "image" if reads_images(config) else "text"
+    column = loaded.kind.content.column
     for start in range(0, len(rows), TEXTS_AT_ONCE):
         part = rows[start : start + TEXTS_AT_ONCE]
         label_ids = torch.nn.utils.rnn.pad_sequence(
@@ -152,7 +143,7 @@ def tune_ensemble(
             batch_first=True,
             padding_value=-100,
         )
-        for batch in scored_batches(loaded, part[content], batch_size=batch_size):
+        for batch in scored_batches(loaded, part[column], batch_size=batch_size):
             ids_BP = label_ids[batch.places]
             tuner.update(batch.scores_BS, label_ids=ids_BP)
             if batch.chosen_BS is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -43,6 +45,37 @@ class UserError(ValueError):
             line += f"; accepted: {accepted}"
         super().__init__(" ".join(line.split()))  # whatever the value held, the message stays on one line
 
+    def at(self, *, file: str | Path | None = None, row: int | None = None) -> UserError:
+        """The same error, at a place that whoever raised it couldn't know; what isn't given stays."""
+        return UserError(
+            self.problem,
+            file=self.file if file is None else file,
+            row=self.row if row is None else row,
+            field=self.field,
+            accepted=self.accepted,
+        )
+
 
 class MissingSplitError(UserError):
     """The data set has no such split; whatever else is wrong with it is a plain [`UserError`]."""
+
+
+@contextlib.contextmanager
+def rows_of(file: str | Path, *, before: int = 0) -> Iterator[None]:
+    """Errors of a row that don't know its file, and count rows from where they began, get both.
+
+    Args:
+        file (`str` or `Path`): the file.
+        before (`int`, *optional*, defaults to 0): how many of its rows came before.
+    """
+    try:
+        yield
+    except UserError as error:
+        if error.row is None or error.file is not None:
+            raise
+        raise error.at(file=file, row=before + error.row) from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says, as far as it fits into a line of ours."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""A trained model as its user meets it: load a folder or a Hub id, score texts or pictures, name the labels.
+"""A trained model as its user meets it: load a folder or a Hub id, score texts or what else it reads, name the labels.
 
 Shape legend: N texts, B texts of one batch, L labels, S scored columns (L, or a shortlist's length), K top labels.
 """
@@ -13,20 +13,19 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BaseImageProcessor, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerBase
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from hf_mlc.auto import ARCHITECTURES
-from hf_mlc.errors import UserError
-from hf_mlc.hub_reading import download_model, hub_problem, local_folder
-from hf_mlc.images.processing import load_image_processor, pixels_of, reads_images
+from hf_mlc.errors import UserError, first_line
+from hf_mlc.hub_reading import download_model, local_folder
+from hf_mlc.inputs import IMAGES, TEXTS, InputKind, input_kind_of
 from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.answers import choose_labels, written_answer
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.evidence import weights_of_labels
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
-from hf_mlc.modeling.text_batch import encode_texts as encoded
 
 
 # Scores that are in memory at one time (128 MiB of float32): with very many labels batches get smaller
@@ -35,22 +34,22 @@ MAX_CELLS = 2**25
 
 @dataclass
 class LoadedModel:
-    """A model with what belongs to it: `model`, `label_space`, and the `tokenizer`, or of pictures the `image_processor`."""
+    """A model with what belongs to it: `model`, `label_space`, and the `processor` that is saved with it (a tokenizer, an
+    image processor: [`hf_mlc.inputs`])."""
 
     model: MultiLabelPreTrainedModel
-    tokenizer: PreTrainedTokenizerBase | None
+    processor: Any
     label_space: LabelSpace
-    image_processor: BaseImageProcessor | None = None
 
     @property
-    def reads_images(self) -> bool:
-        """Whether it labels pictures and not texts."""
-        return self.image_processor is not None
+    def kind(self) -> InputKind:
+        """What it reads."""
+        return input_kind_of(self.model.config)
 
     @property
-    def processor(self) -> PreTrainedTokenizerBase | BaseImageProcessor:
-        """What is saved with the model."""
-        return self.tokenizer if self.image_processor is None else self.image_processor
+    def tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The processor of a model of texts."""
+        return self.processor if self.kind is TEXTS else None
 
 
 def load_model(
@@ -70,7 +69,7 @@ def load_model(
     Raises:
         `UserError`: no such folder, repository or revision, a revision of a folder, no right to read it, no connection, a model that isn't one
             of ours, no weights in safetensors, weights cut short or of other shapes, a file of label names that is
-            missing or doesn't fit, no tokenizer, of pictures no image processor.
+            missing or doesn't fit, no tokenizer (or what else its input is read through).
     """
     folder = local_folder(name_or_path, revision=revision) or download_model(name_or_path, revision=revision)
     if not _has_weights(folder) and (folder / "model.onnx").exists():
@@ -85,57 +84,16 @@ def load_model(
     label_space = label_space_of(config, folder, name_or_path)
     model = _model_of(config, folder, name_or_path)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if reads_images(config):
-        image_processor = load_image_processor(folder, shown_as=name_or_path, field="model")
-        return LoadedModel(model.to(device).eval(), None, label_space, image_processor)
-    tokenizer = load_tokenizer(folder, shown_as=name_or_path, field="model")
-    return LoadedModel(model.to(device).eval(), tokenizer, label_space)
+    processor = input_kind_of(config).load_processor(folder, shown_as=name_or_path, field="model")
+    return LoadedModel(model.to(device).eval(), processor, label_space)
 
 
 def check_reads_texts(loaded: LoadedModel, what: str) -> None:
-    """`UserError` for a model of pictures where `what` is of texts only."""
-    if loaded.reads_images:
+    """`UserError` for a model of anything else where `what` is of texts only."""
+    if loaded.kind is not TEXTS:
         raise UserError(
-            f"the model reads pictures, and {what} is of texts", field="model", accepted="a model of texts"
+            f"the model reads {loaded.kind.noun}, and {what} is of texts", field="model", accepted="a model of texts"
         )
-
-
-def load_tokenizer(
-    name_or_path: str | Path,
-    *,
-    revision: str | None = None,
-    field: str = "tokenizer_name",
-    shown_as: str | None = None,
-) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or a Hub repository; one that needs code from there is refused.
-
-    Args:
-        name_or_path (`str` or `Path`): a folder or a Hub id.
-        revision (`str`, *optional*): branch, tag or commit on the Hub.
-        field (`str`, *optional*, defaults to `"tokenizer_name"`): the argument that named it, for the error message.
-        shown_as (`str`, *optional*): what the error message calls it, where that is not its name or path.
-
-    Raises:
-        `UserError`: there is none, or it can't be read.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
-    except (
-        Exception
-    ) as error:  # the tokenizers library raises bare `Exception`s for a tokenizer.json that is cut short
-        problem = hub_problem(error) if not Path(name_or_path).is_dir() else None
-        known = isinstance(error, (OSError, ValueError, KeyError)) or type(error) is Exception
-        if problem is None and not known:
-            raise
-        accepted = "a Hub id or a folder, with a whole tokenizer.json"
-        if problem is None:
-            without = Path(name_or_path).is_dir() and not Path(name_or_path, "tokenizer.json").exists()
-            reason = "there is no tokenizer.json" if without else _first_line(error)
-        else:
-            reason, accepted = problem
-        raise UserError(
-            f"no tokenizer ({reason})", file=shown_as or name_or_path, field=field, accepted=accepted
-        ) from None
 
 
 def config_of(folder: Path, name: str) -> MultiLabelConfig:
@@ -152,7 +110,7 @@ def config_of(folder: Path, name: str) -> MultiLabelConfig:
     except UserError:
         raise
     except (OSError, ValueError) as error:
-        reason = _first_line(error) if file.exists() else "there is none"
+        reason = first_line(error) if file.exists() else "there is none"
         raise UserError(f"no readable config.json ({reason})", file=name, field="model") from None
     config.name_or_path = name  # not the cache's folder
     return config
@@ -167,7 +125,7 @@ def label_space_of(config: MultiLabelConfig, folder: Path, name: str) -> LabelSp
         raise
     except (OSError, ValueError) as error:
         raise UserError(
-            f"no names of its labels ({_first_line(error)})",
+            f"no names of its labels ({first_line(error)})",
             file=name,
             field="model",
             accepted=f"a whole {config.label_space_file} beside config.json",
@@ -195,7 +153,7 @@ def _model_of(config: MultiLabelConfig, folder: Path, name: str) -> MultiLabelPr
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         # transformers prints the table of shapes itself and only hints at it here
         shapes = "ignore_mismatched_sizes" in str(error)
-        reason = "they have other shapes than config.json says" if shapes else _first_line(error)
+        reason = "they have other shapes than config.json says" if shapes else first_line(error)
         raise UserError(f"weights can't be loaded ({reason})", file=name, field="model", accepted=accepted) from None
     if report["missing_keys"]:  # transformers would go on with random numbers
         problem = f"weights can't be loaded ({min(report['missing_keys'])} is not among them)"
@@ -227,8 +185,8 @@ def scored_batches(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int
 
     Args:
         loaded (`LoadedModel`): from `load_model`.
-        texts (`Sequence[str]`): the texts, those of like length sharing a batch; of a model of pictures, files, or what else
-            [`~hf_mlc.images.opening.open_image`] opens.
+        texts (`Sequence[str]`): the texts, those of like length sharing a batch; or what else the model reads
+            ([`hf_mlc.inputs`]), of a model of pictures files.
         batch_size (`int`, *optional*, defaults to 32): texts a forward pass; fewer where L is very large.
     """
     for places, batch in encoded_batches(loaded, texts, batch_size):
@@ -259,7 +217,10 @@ def score_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 
 
 def encode_texts(loaded: LoadedModel, texts: list[str], *, with_offsets: bool = False) -> dict[str, torch.Tensor]:
     """As [`~hf_mlc.modeling.text_batch.encode_texts`], on the model's device."""
-    batch = encoded(loaded.tokenizer, texts, with_offsets=with_offsets)
+    return _on_device(loaded, TEXTS.batch(loaded.processor, texts, with_offsets=with_offsets))
+
+
+def _on_device(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: values.to(loaded.model.device) for name, values in batch.items()}
 
 
@@ -291,7 +252,8 @@ def predict_texts(
         check_reads_texts(loaded, "the evidence of words")
         _check_explainable(loaded)
     answers: list[list[dict[str, Any]]] = [[] for _ in texts]
-    for places, batch in encoded_batches(loaded, texts, batch_size, with_offsets=explain is not None):
+    settings = {} if explain is None else {"with_offsets": True}
+    for places, batch in encoded_batches(loaded, texts, batch_size, **settings):
         offsets_BT, weights_BKT = batch.pop("offset_mapping", None), None
         with torch.inference_mode():
             ids_BK, scores_BK = choose_labels(loaded.model, batch, top_k=top_k, thresholds=threshold)
@@ -326,8 +288,10 @@ def predict_images(
     Raises:
         `UserError`: the model reads texts; a picture that can't be opened.
     """
-    if not loaded.reads_images:
-        raise UserError("the model reads texts, not pictures", field="model", accepted="a model of pictures")
+    if loaded.kind is not IMAGES:
+        raise UserError(
+            f"the model reads {loaded.kind.noun}, not pictures", field="model", accepted="a model of pictures"
+        )
     yield from predict_texts(loaded, images, top_k=top_k, threshold=threshold, batch_size=batch_size)
 
 
@@ -376,20 +340,25 @@ def _check_explainable(loaded: LoadedModel) -> None:
 
 
 def encoded_batches(
-    loaded: LoadedModel, texts: Sequence[str], batch_size: int, *, with_offsets: bool = False
+    loaded: LoadedModel, items: Sequence[Any], batch_size: int, **settings: Any
 ) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
-    """Positions and tokens of texts of like length, or pixels of pictures, so many that scores stay within `MAX_CELLS`."""
-    order = list(range(len(texts)))
-    if not loaded.reads_images:
-        order.sort(key=lambda place: len(texts[place]))
+    """Positions of items that share a batch, and their tensors; so many that scores stay within `MAX_CELLS`.
+
+    Args:
+        loaded (`LoadedModel`): from `load_model`.
+        items (`list`): texts, or what else the model reads.
+        batch_size (`int`): items a forward pass, at most.
+        settings: of the kind of input's `batch`; of texts `with_offsets`.
+    """
+    order = loaded.kind.order(items)
     batch_size = max(1, min(batch_size, MAX_CELLS // loaded.model.config.num_labels))
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
-        if loaded.reads_images:
-            pixels_BCHW = pixels_of(loaded.image_processor, [texts[place] for place in places])
-            yield places, {"pixel_values": pixels_BCHW.to(loaded.model.device)}
-            continue
-        yield places, encode_texts(loaded, [texts[place] for place in places], with_offsets=with_offsets)
+        try:
+            batch = loaded.kind.batch(loaded.processor, [items[place] for place in places], **settings)
+        except UserError as error:  # its row is one of the batch
+            raise error if error.row is None else error.at(row=places[error.row - 1] + 1) from None
+        yield places, _on_device(loaded, batch)
 
 
 def _rounded(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -399,7 +368,3 @@ def _rounded(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for span in entry.get("evidence", ()):
             span["weight"] = round(span["weight"], 6)
     return answer
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

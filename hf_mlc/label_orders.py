@@ -15,12 +15,16 @@ from transformers.utils import logging
 from hf_mlc.errors import UserError
 from hf_mlc.label_checks import shortened
 from hf_mlc.labels import LabelSpace, sort_names
+from hf_mlc.modeling.configuration_msdn import random_orders
 from hf_mlc.modeling.label_sequences import frequency_ranks, ranks_of_order
+from hf_mlc.seriation import seriation_order
 
 
 logger = logging.get_logger(__name__)
 
-LABEL_ORDERS = ("frequency", "rare_first", "alphabetical", "given", "topological", "random", "dynamic")
+LABEL_ORDERS = (
+    "frequency", "rare_first", "alphabetical", "given", "topological", "random", "dynamic", "seriation",
+)  # fmt: skip
 
 
 def label_ranks(
@@ -37,6 +41,7 @@ def label_ranks(
     - `"alphabetical"`: by name, by code point (numerically where every name is an integer).
     - `"given"`: as the list says.
     - `"topological"`: no label before its parents; among those that may come next, the most frequent.
+    - `"seriation"`: labels that occur together stand together (`hf_mlc.seriation`); needs `label_ids`.
     - `"random"`, `"dynamic"`: the model finds the order anew each time. What it then needs a fixed one for (a loss that
       can be compared between evaluations) goes by frequency.
 
@@ -65,6 +70,12 @@ def label_ranks(
     if order == "alphabetical":
         place_of = {name: place for place, name in enumerate(sort_names(label_space.names))}
         return [place_of[name] for name in label_space.names]
+    if order == "seriation":
+        if label_ids is None:
+            raise UserError(
+                "found 'seriation', but no training rows", field="label_order", accepted="frequency, given"
+            )
+        return ranks_of_order(seriation_order(label_ids, len(label_space)))
     counts = _counts(label_space, label_ids)
     if order == "rare_first":
         return frequency_ranks([-count for count in counts])
@@ -73,15 +84,23 @@ def label_ranks(
     return frequency_ranks(counts)
 
 
-def fill_label_ranks(config: Any, label_space: LabelSpace, *, order_is_given: bool = False) -> None:
-    """Writes `label_ranks` into the configuration of a model that writes its labels in an order; leaves others alone.
+def fill_label_ranks(
+    config: Any,
+    label_space: LabelSpace,
+    *,
+    order_is_given: bool = False,
+    label_ids: Iterable[Iterable[int]] | None = None,
+) -> None:
+    """Writes `label_ranks` into the configuration of a model whose labels have an order; leaves others alone.
 
     Args:
         config (`MultiLabelConfig`): not changed unless it has a `label_order`. Its `label_ranks`, where the user has
-            set them, are the list of `"given"`; its `label_parents` come before the parents of `label_space`.
+            set them, are the list of `"given"`; its `label_parents`, where it has the field, come before the parents of
+            `label_space`. With `num_orders` there is one list an order.
         label_space (`LabelSpace`): with the counts of the rows that are trained on.
         order_is_given (`bool`, *optional*, defaults to `False`):
             Whether the user gave the labels as a list; then its order is the given one unless `label_ranks` are set.
+        label_ids (iterable of lists, *optional*): the labels of each of those rows; read for `"seriation"` alone.
 
     Raises:
         `UserError`: as `label_ranks`; and on ranks that are set, and are not those of the order.
@@ -92,11 +111,40 @@ def fill_label_ranks(config: Any, label_space: LabelSpace, *, order_is_given: bo
     given = config.label_ranks
     if order == "given" and given is None and order_is_given:
         given = range(len(label_space))
-    ranks = label_ranks(order, label_space, parents=config.label_parents, given=given)
-    if given is not None and list(given) != ranks:
+    if hasattr(config, "num_orders"):
+        ranks = _ranks_of_chains(config, label_space, given, label_ids)
+    else:
+        ranks = label_ranks(
+            order,
+            label_space,
+            label_ids if order == "seriation" else None,
+            parents=config.label_parents,
+            given=given,
+        )
+    if config.label_ranks is not None and list(config.label_ranks) != ranks:
         raise UserError(f"set, but label_order is {order!r}", field="label_ranks", accepted="label_order: given")
     config.label_ranks = ranks
-    _warn_of_late_parents(config, label_space.names)
+    if hasattr(config, "label_parents"):
+        _warn_of_late_parents(config, label_space.names)
+
+
+def _ranks_of_chains(
+    config: Any, label_space: LabelSpace, given: Sequence[Any] | None, label_ids: Iterable[Iterable[int]] | None
+) -> list[int] | list[list[int]]:
+    """The ranks of `num_orders` orders: the first by `label_order`, the others drawn once and for all; of one, its ranks alone.
+
+    With `"given"`, one list of ranks is the first order, as many lists as there are orders are all of them.
+    """
+    number, order = config.num_orders, config.label_order
+    if order == "given" and given and not isinstance(given[0], int):
+        if len(given) != number:
+            raise UserError(f"{len(given)} orders", field="label_ranks", accepted=f"{number}, as num_orders has it")
+        several = [label_ranks(order, label_space, given=ranks) for ranks in given]
+    else:
+        several = [ranks_of_order(drawn) for drawn in random_orders(len(label_space), number, config.label_order_seed)]
+        if order != "random":
+            several[0] = label_ranks(order, label_space, label_ids if order == "seriation" else None, given=given)
+    return several[0] if number == 1 else several
 
 
 def _warn_of_late_parents(config: Any, names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ import torch
 from hf_mlc.explaining.faithfulness import deletion_drops
 from hf_mlc.explaining.methods import explain_labels
 from hf_mlc.inference import LoadedModel, encoded_batches
+from hf_mlc.inputs import TEXTS
 from hf_mlc.metrics.sequences import SequenceMetrics
 
 
@@ -82,8 +83,8 @@ def measure_sequences(
             attention_BTM=found.attention_BTm.cpu().numpy(),
             num_tokens_B=_num_tokens(batch, found.attention_BTm),
         )
-    # pictures have no words to delete, and a head without attention doesn't say which words it read
-    if loaded.reads_images or not loaded.model.has_token_weights:
+    # only texts have words to delete, and a head without attention doesn't say which words it read
+    if loaded.kind is not TEXTS or not loaded.model.has_token_weights:
         deletion_documents = 0
     drops = _deletion(loaded, texts[:deletion_documents], sequences, seed)
     return {

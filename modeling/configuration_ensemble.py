@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 
-from .configuration_multi_label import MultiLabelConfig
+from .configuration_multi_label import ENCODER_INPUTS, MultiLabelConfig
 from .configuration_plant import PlantConfig
 from .configuration_sgm import SgmConfig
 
@@ -51,7 +51,7 @@ class EnsembleConfig(MultiLabelConfig):
 
     @property
     def encoder(self) -> str | None:
-        """What all members have: "image" tells that they read pictures."""
+        """What all members have; `None` where they have different ones, which then read the same kind of input."""
         kinds = {member.get("encoder") for member in self.members or []}
         return kinds.pop() if len(kinds) == 1 else None
 
@@ -82,9 +82,9 @@ class EnsembleConfig(MultiLabelConfig):
         for kind in kinds:
             if kind not in MEMBER_CONFIGS:
                 raise ValueError(f"`members` must be of the types {', '.join(MEMBER_CONFIGS)}, found {kind!r}")
-        reads_images = {member.get("encoder") == "image" for member in self.members or []}
-        if len(reads_images) > 1:
-            raise ValueError("`members` must all read texts or all read pictures, found both")
+        inputs = {ENCODER_INPUTS.get(member.get("encoder"), "text") for member in self.members or []}
+        if len(inputs) > 1:
+            raise ValueError(f"`members` must all read the same kind of input, found {', '.join(sorted(inputs))}")
         weights = self.member_weights
         if weights is not None:
             if len(weights) != len(kinds):

@@ -13,6 +13,8 @@ from transformers.utils import cached_file
 
 # Beyond this many labels, names and counts leave config.json for a file beside it (`label_space_file`)
 MAX_LABELS_IN_CONFIG = 20_000
+# What an encoder of this name reads; every other encoder reads texts
+ENCODER_INPUTS = {"image": "image", "mlp": "table"}
 
 
 class _PipelinesAtHand(dict):
@@ -86,6 +88,11 @@ class MultiLabelConfig(PreTrainedConfig):
             self._forget_labels()
         super().__post_init__(**kwargs)
         self.problem_type = "multi_label_classification"
+
+    @property
+    def input_kind(self) -> str:
+        """What the model reads: "text", or what its encoder reads otherwise (`ENCODER_INPUTS`)."""
+        return ENCODER_INPUTS.get(getattr(self, "encoder", None), "text")
 
     @PreTrainedConfig.num_labels.setter
     def num_labels(self, num_labels: int):
@@ -191,4 +198,4 @@ class MultiLabelConfig(PreTrainedConfig):
         target.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-__all__ = ["MAX_LABELS_IN_CONFIG", "MultiLabelConfig"]
+__all__ = ["ENCODER_INPUTS", "MAX_LABELS_IN_CONFIG", "MultiLabelConfig"]

@@ -26,6 +26,11 @@ from .losses import (
 )
 from .pipeline_multi_label import CUSTOM_PIPELINES  # the import also makes transformers send the file along
 from .pipeline_multi_label_images import IMAGE_CUSTOM_PIPELINES
+from .pipeline_multi_label_tables import TABLE_CUSTOM_PIPELINES
+
+
+# of a saved model, by what it reads
+PIPELINES = {"text": CUSTOM_PIPELINES, "image": IMAGE_CUSTOM_PIPELINES, "table": TABLE_CUSTOM_PIPELINES}
 
 
 @dataclass
@@ -336,7 +341,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         return self.publisher(repo_id, **kwargs)
 
     def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
-        """As `PreTrainedModel.save_pretrained`, with every Auto class in `auto_map` and the pipeline of texts or pictures.
+        """As `PreTrainedModel.save_pretrained`, with every Auto class in `auto_map` and the pipeline of what it reads.
 
         A class carries one `_auto_class` and transformers would write that one key only; the model's folder, with the
         code beside the weights, must open by `AutoModel`, by the task's class and by `pipeline` alike.
@@ -348,10 +353,8 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
                 "AutoConfig": f"{config_class.__module__.split('.')[-1]}.{config_class.__name__}",
                 **dict.fromkeys(self.auto_classes, reference),
             }
-            if "text" in self.input_modalities:
-                self.config.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
-            elif "image" in self.input_modalities:
-                self.config.custom_pipelines = copy.deepcopy(IMAGE_CUSTOM_PIPELINES)
+            for kind in PIPELINES.keys() & set(self.input_modalities):
+                self.config.custom_pipelines = copy.deepcopy(PIPELINES[kind])
         hub_arguments = ("repo_id", "commit_message", "private", "token", "revision", "create_pr")
         given = {name: kwargs.pop(name) for name in hub_arguments if push_to_hub and name in kwargs}
         super().save_pretrained(save_directory, **kwargs)

@@ -58,6 +58,7 @@ class MultiLabelClassificationPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = True
     _needed = ("tokenizer", "tokenizer")  # what turns inputs into tensors: the argument, and its name in an error
+    _reads = "input_ids"  # what comes out of it
 
     def __init__(self, model, **kwargs):
         if not hasattr(model, "predict_topk"):
@@ -66,9 +67,9 @@ class MultiLabelClassificationPipeline(Pipeline):
                 'of other models, pipeline("text-classification", model=..., top_k=None) gives all scores'
             )
         argument, name = self._needed
-        reads = "pixel_values" if argument == "image_processor" else "input_ids"
-        if getattr(model, "main_input_name", reads) != reads:
-            raise ValueError(f"this pipeline is of models that read `{reads}`, found one of `{model.main_input_name}`")
+        found = getattr(model, "main_input_name", self._reads)
+        if found != self._reads:
+            raise ValueError(f"this pipeline is of models that read `{self._reads}`, found one of `{found}`")
         if kwargs.get(argument) is None:
             raise ValueError(f"the pipeline needs the model's {name}, found none")
         _check_count("batch_size", kwargs.get("batch_size"))

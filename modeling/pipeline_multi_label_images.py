@@ -31,6 +31,7 @@ class MultiLabelImageClassificationPipeline(MultiLabelClassificationPipeline):
     _load_tokenizer = False
     _load_image_processor = True
     _needed = ("image_processor", "image processor")
+    _reads = "pixel_values"
 
     def preprocess(self, inputs, with_offsets: bool = False) -> dict[str, Any]:
         source = inputs

@@ -9,6 +9,7 @@ import pytest
 from hf_mlc.errors import UserError
 from hf_mlc.label_orders import LABEL_ORDERS, fill_label_ranks, label_ranks
 from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 
 
@@ -160,7 +161,7 @@ def config(order: str, **given) -> SimpleNamespace:
 
 
 def test_a_configuration_gets_the_ranks_of_its_order():
-    for order in set(LABEL_ORDERS) - {"given", "topological"}:
+    for order in set(LABEL_ORDERS) - {"given", "topological", "seriation"}:
         filled = config(order)
         fill_label_ranks(filled, space())
         assert filled.label_ranks == label_ranks(order, space())
@@ -210,3 +211,62 @@ def test_a_model_that_writes_no_sequence_is_left_alone():
     before = plant.to_dict()
     fill_label_ranks(plant, space())
     assert plant.to_dict() == before
+
+
+def test_seriation_reads_the_rows_and_refuses_without():
+    rows = [[3, 0], [0, 2], [2, 1]] * 2 + [[3, 0], *[[]] * 9]
+    assert in_order(label_ranks("seriation", space(), rows)) == ["earn", "oat", "wheat", "grain"]
+    with pytest.raises(UserError, match="found 'seriation', but no training rows; accepted: frequency, given"):
+        label_ranks("seriation", space())
+
+
+def msdn(**given) -> MsdnConfig:
+    return MsdnConfig(num_labels=4, **given)
+
+
+def test_a_chain_has_the_ranks_of_its_order():
+    for order in ("frequency", "rare_first", "alphabetical"):
+        filled = msdn(label_order=order)
+        fill_label_ranks(filled, space(parents={"earn": "oat"}))  # parents say nothing of a chain
+        assert filled.label_ranks == label_ranks(order, space())
+    filled = msdn(label_order="seriation")
+    fill_label_ranks(filled, space(), label_ids=[[3, 0], [0, 2], [2, 1]] * 2 + [[3, 0], *[[]] * 9])
+    assert in_order(filled.label_ranks) == ["earn", "oat", "wheat", "grain"]
+    filled = msdn(label_order="given", label_ranks=[3, 2, 1, 0])
+    fill_label_ranks(filled, space())
+    assert filled.label_ranks == [3, 2, 1, 0]
+
+
+def test_random_orders_are_drawn_once_by_their_seed():
+    ranks = {}
+    for seed in (0, 0, 1):
+        filled = msdn(label_order="random", label_order_seed=seed, num_orders=3)
+        fill_label_ranks(filled, space())
+        assert all(sorted(some) == [0, 1, 2, 3] for some in filled.label_ranks)
+        assert ranks.setdefault(seed, filled.label_ranks) == filled.label_ranks
+        # what the model would have drawn without training
+        unfilled = msdn(label_order="random", label_order_seed=seed, num_orders=3)
+        assert unfilled.label_orders == filled.label_orders
+    assert ranks[0] != ranks[1]
+
+
+def test_several_orders_are_the_asked_one_and_random_ones():
+    filled = msdn(num_orders=3)
+    fill_label_ranks(filled, space())
+    drawn = msdn(label_order="random", num_orders=3)
+    fill_label_ranks(drawn, space())
+    assert filled.label_ranks == [label_ranks("frequency", space()), *drawn.label_ranks[1:]]
+    filled.validate()
+    fill_label_ranks(filled, space())  # a second time changes nothing
+
+
+def test_given_orders_are_as_many_as_there_are_chains():
+    several = [[3, 2, 1, 0], [0, 1, 2, 3]]
+    filled = msdn(label_order="given", num_orders=2, label_ranks=several)
+    fill_label_ranks(filled, space())
+    assert filled.label_ranks == several
+    wrong = SimpleNamespace(label_order="given", label_ranks=several, num_orders=3, label_order_seed=0)
+    with pytest.raises(UserError, match="field 'label_ranks': 2 orders; accepted: 3"):
+        fill_label_ranks(wrong, space())
+    with pytest.raises(UserError, match="set, but label_order is 'frequency'"):
+        fill_label_ranks(msdn(num_orders=2, label_ranks=several), space())

@@ -12,6 +12,7 @@ from transformers.utils import logging
 from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.cards.words import CARD_FILE, CardWords, read_words
 from hf_mlc.errors import UserError
+from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 from hf_mlc.inference import config_of, label_space_of
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
@@ -20,8 +21,8 @@ from hf_mlc.run_facts import weights_fingerprint
 
 logger = logging.get_logger(__name__)
 
-RESULTS, METRICS, BASELINE, EXAMPLES = "results.json", "metrics.json", "baseline.json", "examples.json"
-STEPS = "attention_steps.json"
+BASELINE, EXAMPLES = "baseline.json", "examples.json"
+STEPS, RELATIONS = "attention_steps.json", "label_relations.json"
 RECIPE = "recipe.yaml"
 
 
@@ -42,6 +43,7 @@ class CardFacts:
         baseline (`dict`): what `benchmarks/tfidf.py` wrote; empty if nothing did.
         examples (`dict[str, str]`): an extract a label, where they may be shown.
         steps (`dict`): where the steps of one document's label sequence looked, where texts may be shown; empty if unknown.
+        relations (`dict`): which labels move which others' logits (`hf_mlc.explaining.label_relations`); empty if unknown.
     """
 
     model_folder: Path
@@ -56,6 +58,7 @@ class CardFacts:
     baseline: dict[str, Any]
     examples: dict[str, str]
     steps: dict[str, Any] = field(default_factory=dict)
+    relations: dict[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -92,7 +95,7 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
     label_space = label_space_of(config, model_folder, str(model_folder))
     words = read_words(_found(CARD_FILE, card_folder, model_folder))
     name = repo_id.partition("/")[2] or repo_id if repo_id else (card_folder or model_folder).resolve().name
-    results = _results(_found(RESULTS, model_folder, card_folder))
+    results = _results(_found(RESULTS_FILE, model_folder, card_folder))
     examples = _json(_found(EXAMPLES, card_folder, model_folder)) if words.show_examples else {}
     steps = _steps(_found(STEPS, card_folder, model_folder), model_folder) if words.show_examples else {}
     facts = CardFacts(
@@ -108,6 +111,7 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
         baseline=_baseline(_found(BASELINE, card_folder, model_folder)),
         examples=examples.get("examples", {}),
         steps=steps,
+        relations=_relations(_found(RELATIONS, card_folder, model_folder), model_folder),
     )
     _check_that_all_are_of_one_model(facts)
     return facts
@@ -163,7 +167,7 @@ def read_evaluation(model_folder: Path, card_folder: Path | None, num_labels: in
     In a card folder one that isn't is a mistake. In the model's own folder it is what an earlier training left there, and
     is passed over, so that a push at the end of a training doesn't fail.
     """
-    file = _found(METRICS, card_folder, model_folder)
+    file = _found(METRICS_FILE, card_folder, model_folder)
     evaluation = _json(file)
     if not evaluation:
         return {}
@@ -200,12 +204,28 @@ def _steps(file: Path | None, model_folder: Path) -> dict[str, Any]:
     whole = isinstance(steps, list) and isinstance(words, list) and steps and words
     if not (whole and all(len(step.get("weights", ())) == len(words) for step in steps)):
         raise UserError("is not what card writes", file=file, accepted="what card --dataset_name writes")
+    _check_weights(content, file, model_folder)
+    return content
+
+
+def _relations(file: Path | None, model_folder: Path) -> dict[str, Any]:
+    content = _json(file)
+    if not content:
+        return {}
+    lists = [content.get(name) for name in ("offsets", "change", "scales", "pairs")]
+    whole = all(isinstance(part, list) for part in lists) and _part(content, "parameters")
+    if not whole or len(lists[0]) != len(lists[1]):
+        raise UserError("is not what card writes", file=file, accepted="what card --card_folder writes")
+    _check_weights(content, file, model_folder)
+    return content
+
+
+def _check_weights(content: dict[str, Any], file: Path, model_folder: Path) -> None:
     own = weights_fingerprint(str(model_folder))
     if own is not None and content.get("weights") not in (None, own):
         raise UserError(
             "was made with other weights than the model's", file=file, accepted="what card writes for this model"
         )
-    return content
 
 
 def _of_training(results: dict[str, Any]) -> dict[str, Any]:
@@ -238,18 +258,20 @@ def _check_that_all_are_of_one_model(facts: CardFacts) -> None:
     trained_on = facts.results.get("data", {})
     if trained_on.get("labels") not in (None, num_labels):
         raise UserError(
-            f"about {trained_on['labels']} labels", file=folder / RESULTS, accepted=f"the model's {num_labels}"
+            f"about {trained_on['labels']} labels", file=folder / RESULTS_FILE, accepted=f"the model's {num_labels}"
         )
     if facts.results.get("model_type") not in (None, facts.config.model_type):
         raise UserError(
             f"about a model of type {facts.results['model_type']}",
-            file=folder / RESULTS,
+            file=folder / RESULTS_FILE,
             accepted=facts.config.model_type,
         )
-    kept = _results(_found(RESULTS, facts.card_folder))
+    kept = _results(_found(RESULTS_FILE, facts.card_folder))
     if kept and _run_of(kept) != _run_of(facts.results):
         raise UserError(
-            "is of another run than the model", file=facts.card_folder / RESULTS, accepted="the model folder's copy"
+            "is of another run than the model",
+            file=facts.card_folder / RESULTS_FILE,
+            accepted="the model folder's copy",
         )
     if facts.baseline_metrics:
         rows = {**trained_on.get("fingerprints", {}), "test": facts.evaluation.get("fingerprint")}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import Any
 
-from hf_mlc.cards.facts import BASELINE, METRICS, RECIPE, RESULTS, CardFacts
+from hf_mlc.cards.facts import BASELINE, RECIPE, CardFacts
 from hf_mlc.cards.markdown import code, escaped, fenced
+from hf_mlc.commands.column_arguments import ColumnArguments
 from hf_mlc.commands.recipes import read_recipe
+from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
+from hf_mlc.inputs import input_kind_of
 
 
 # of a recipe's arguments, those that say where the data is
 _DATA = ("dataset_name", "train_file", "validation_file", "test_file")
 # and those that evaluate and card take as well
-_COLUMNS = ("text_column", "labels_column", "labels_separator")
+_COLUMNS = [field.name for field in dataclasses.fields(ColumnArguments)]
 
 
 def data_sentence(facts: CardFacts) -> str:
@@ -31,7 +35,8 @@ def data_sentence(facts: CardFacts) -> str:
         lines.append("<!-- data set: unknown -->")
     if trained:
         rows = ", ".join(f"{number:,} {split}" for split, number in trained["rows"].items())
-        lines.append(f"Rows: {rows}. Fingerprints (SHA-256 over id, text and labels of the rows, in order):")
+        column = input_kind_of(facts.config).content.column
+        lines.append(f"Rows: {rows}. Fingerprints (SHA-256 over id, {column} and labels of the rows, in order):")
         prints = dict(trained["fingerprints"])
         if facts.evaluation.get("fingerprint"):
             prints[facts.evaluation["split"]] = facts.evaluation["fingerprint"]
@@ -99,14 +104,14 @@ def commands(facts: CardFacts) -> str | None:
     lines = [facts.words.dataset["command"]] if "command" in facts.words.dataset else []
     lines += [
         f"accelerate launch scripts/train.py --config {cards}/{RECIPE} --dataset_name DATA --output_dir MODEL{_as_words(beyond)}",
-        f"cp MODEL/{RESULTS} {cards}/",
+        f"cp MODEL/{RESULTS_FILE} {cards}/",
     ]
     if facts.evaluation.get("model"):
         used = facts.evaluation.get("decision", {})
         rule = "" if used.get("tuned", True) else _as_words({"threshold": used["thresholds"]})
         lines.append(
             f"python scripts/evaluate.py --model MODEL --dataset_name DATA{columns}{rule} "
-            f"--split {facts.evaluation['split']} --output {cards}/{METRICS}"
+            f"--split {facts.evaluation['split']} --output {cards}/{METRICS_FILE}"
         )
     if facts.baseline_metrics:
         texts = _as_words({"text_column": facts.baseline.get("text_column", ["text"])})

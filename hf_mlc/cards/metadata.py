@@ -7,22 +7,19 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.metric_names import HUB_METRICS, metric_name
-from hf_mlc.images.processing import reads_images
+from hf_mlc.inputs import input_kind_of
 
 
 # the Hub refuses a data set's type that doesn't look like an id
 _ID = re.compile(r"[\w-]+(/[\w.-]+)?")
-PIPELINE_TAGS = {"text": "text-classification", "image": "image-classification"}
 
 
 def card_data(facts: CardFacts) -> ModelCardData:
     """The metadata of a card; what is unknown is left out."""
     words, dataset = facts.words, facts.words.dataset
-    read = "image" if reads_images(facts.config) else ARCHITECTURES[facts.config.model_type].input
-    task = PIPELINE_TAGS.get(read)
+    task = input_kind_of(facts.config).hub_task
     tags = ["hf_mlc", facts.config.model_type, "multi-label-classification", *words.tags]
     results = eval_results(facts, task=task)
     families = {result.metric_type for result in results}
@@ -49,12 +46,12 @@ def card_data(facts: CardFacts) -> ModelCardData:
     )
 
 
-def eval_results(facts: CardFacts, *, task: str | None) -> list[EvalResult]:
+def eval_results(facts: CardFacts, *, task: str) -> list[EvalResult]:
     """One entry a test metric: its name, value, split, and the decision rule it was measured at.
 
     Metrics of another split stay out: thresholds were tuned on validation rows, and training rows were learned.
     """
-    if facts.evaluation.get("split") != "test" or task is None:
+    if facts.evaluation.get("split") != "test":
         return []
     dataset = facts.words.dataset
     source = str(facts.results.get("data", {}).get("source") or facts.name)

@@ -56,4 +56,26 @@ PAPERS: dict[str, Paper] = {
   url       = {https://arxiv.org/abs/1806.04822}
 }""",
     ),
+    "msdn": Paper(
+        title=(
+            "Multi-Scale Label Relation Learning for Multi-Label Classification Using 1-Dimensional Convolutional Neural "
+            "Networks"
+        ),
+        url="https://arxiv.org/abs/2107.05941",
+        holds=(
+            "This model is a reconstruction from the paper's abstract: 1-D convolutions of several widths over the labels take the "
+            "place of the recurrent memory of other models of label dependence. Layers, sizes, label order, loss and decoding are "
+            "our own and need not be the paper's, so results of the paper say nothing about this model, nor the other way round."
+        ),
+        bibtex="""@misc{kim2021multiscale,
+  title         = {Multi-Scale Label Relation Learning for Multi-Label Classification Using 1-Dimensional Convolutional
+                   Neural Networks},
+  author        = {Kim, Junhyung and Park, Byungyoon and Hong, Charmgil},
+  year          = {2021},
+  eprint        = {2107.05941},
+  archivePrefix = {arXiv},
+  primaryClass  = {cs.LG},
+  url           = {https://arxiv.org/abs/2107.05941}
+}""",
+    ),
 }

@@ -1,5 +1,5 @@
-"""The card's plots, PNG files beside it: the precision-recall curve, scores by how often a label was trained on, and, of a
-model that writes label sequences, where its steps looked in one document."""
+"""The card's plots, PNG files beside it: the precision-recall curve, scores by how often a label was trained on; of a model
+that writes label sequences, where its steps looked in one document; of one that relates labels, which of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import io
 from typing import Any
 
 from hf_mlc.cards.facts import CardFacts
+from hf_mlc.cards.relation_plot import draw_relations
 from hf_mlc.errors import UserError
 from hf_mlc.metrics.buckets import BUCKETS
 
 
 CURVE_FILE, FREQUENCY_FILE = "precision_recall.png", "f1_by_frequency.png"
-STEPS_FILE = "attention_by_step.png"
-PLOTS = (CURVE_FILE, FREQUENCY_FILE, STEPS_FILE)
+STEPS_FILE, RELATIONS_FILE = "attention_by_step.png", "label_relations.png"
+PLOTS = (CURVE_FILE, FREQUENCY_FILE, STEPS_FILE, RELATIONS_FILE)
 # the first and the second of the colour-blind safe palette of Okabe & Ito (2008) that are far apart in lightness too
 OURS, THEIRS = "#0072B2", "#D55E00"
 SIZE, DOTS_PER_INCH = (6.4, 4.2), 150
@@ -27,13 +28,16 @@ def draw_plots(facts: CardFacts) -> dict[str, bytes]:
         `UserError`: matplotlib is not installed.
     """
     drawn = {}
-    for name, draw in zip(PLOTS, (_precision_recall, _by_frequency, _by_step), strict=True):
+    for name, draw in ((CURVE_FILE, _precision_recall), (FREQUENCY_FILE, _by_frequency), (STEPS_FILE, _by_step)):
         figure = draw(facts)
         if figure is not None:
             image = io.BytesIO()
             # no version or date inside: the same facts give the same bytes
             figure.savefig(image, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
             drawn[name] = image.getvalue()
+    relations = draw_relations(facts.relations) if facts.relations else None
+    if relations is not None:
+        drawn[RELATIONS_FILE] = relations
     return drawn
 
 

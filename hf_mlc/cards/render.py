@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import yaml
 
-from hf_mlc.cards import attention_steps, making, sentences, tables
+from hf_mlc.cards import attention_steps, label_relations, making, sentences, tables
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import escaped, fenced, prose
 from hf_mlc.cards.merge import BEGIN, END, metadata_record
@@ -17,6 +17,7 @@ from hf_mlc.cards.papers import PAPERS
 from hf_mlc.cards.planting import planting_paragraph
 from hf_mlc.cards.snippet import usage_snippet
 from hf_mlc.errors import UserError
+from hf_mlc.inputs import input_kind_of
 
 
 TEMPLATE = "template.md.jinja"
@@ -56,7 +57,8 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         num_labels=len(facts.label_space),
         version=facts.results.get("versions", {}).get("hf_mlc"),
         paper=paper,
-        planting=planting_paragraph(facts),
+        inside=planting_paragraph(facts) or label_relations.relations_words(facts),
+        items=input_kind_of(facts.config).noun,
         citation=fenced(paper.bibtex, "bibtex") if paper else None,
         model_id=facts.model_id,
         on_hub="/" in facts.model_id,
@@ -67,6 +69,7 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         sequences=tables.sequence_table(facts),
         sequence_intro=sentences.sequence_intro(facts),
         steps_caption=attention_steps.steps_caption(facts) if facts.steps else None,
+        **_relations(facts),
         label_intro=sentences.label_intro(facts, left_out=labels_left_out),
         labels=label_table,
         labels_left_out=labels_left_out,
@@ -106,6 +109,17 @@ def _measured(facts: CardFacts, plots: Sequence[str]) -> dict[str, object]:
         "bucket_caption": sentences.bucket_caption(facts),
         "curve_caption": sentences.curve_caption(facts) if plots and facts.evaluation.get("curve") else None,
         "frequency_caption": sentences.frequency_caption(facts),
+    }
+
+
+def _relations(facts: CardFacts) -> dict[str, object]:
+    pairs = label_relations.pair_table(facts) if facts.relations else None
+    if pairs is None:
+        return {"relations": None, "no_relations": bool(facts.relations)}
+    return {
+        "relations": pairs,
+        "relations_caption": label_relations.relations_caption(facts),
+        "relation_offsets": label_relations.offset_table(facts),
     }
 
 

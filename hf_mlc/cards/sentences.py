@@ -8,6 +8,7 @@ from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import code, escaped
 from hf_mlc.cards.metadata import threshold_rule
 from hf_mlc.cards.tables import BUCKET_METRICS, ahead, bucket_systems
+from hf_mlc.inputs import input_kind_of
 from hf_mlc.metrics.buckets import BUCKETS
 
 
@@ -47,10 +48,10 @@ def rule_sentence(facts: CardFacts) -> str:
 
 
 def _sets_sentence(facts: CardFacts, rule: dict[str, Any]) -> str:
-    """How a model of label sequences decides on sets."""
-    text = "A document gets the label set that the search found most probable, all the orders of its labels together"
-    if rule["decision"] == "expected_f1":
-        text = "A document gets that of the label sets found by the search whose expected F1 is highest"
+    """How a model decides on sets."""
+    text = (
+        _chain_words(facts.config) if hasattr(facts.config, "decoding") else _SETS.get(rule["decision"], _AS_A_WHOLE)
+    )
     if rule["min_labels"]:
         text += f", of at least {counted(rule['min_labels'], 'label')}"
     search = facts.results.get("search")
@@ -62,6 +63,42 @@ def _sets_sentence(facts: CardFacts, rule: dict[str, Any]) -> str:
         if facts.results.get("refit"):
             text += " with a first model, before this one was trained on them as well"
     return text + "."
+
+
+# what a document gets, by the decision rule of a model of label sequences
+_SETS = {
+    "sequence": "A document gets the label set that the search found most probable, all the orders of its labels together",
+    "expected_f1": "A document gets that of the label sets found by the search whose expected F1 is highest",
+}
+_AS_A_WHOLE = "A document gets the label set that the model chooses as a whole"
+# by `MsdnConfig.decoding`
+_DECODING = {
+    "greedy": "the label set that is found label by label, each decided given the answers before it",
+    "viterbi": "the most probable of all label sets, found exactly by the Viterbi algorithm",
+    "beam": "the most probable label set that a beam search found",
+    "sample": "the most probable of the label sets that were drawn from the model",
+    "known_sets": "the most probable of the label sets of training documents",
+}
+
+
+def _chain_words(config: Any) -> str:
+    """How a model of label relations decides on sets."""
+    decoding = config.decoding
+    if config.variant == "parallel":
+        text = (
+            "the label set that is found by fixing labels one after another, those first that the model is surest of"
+        )
+    elif config.decision == "expected_f1":
+        text = "the label set whose expected F1 is highest, by label sets drawn from the model"
+    elif decoding == "viterbi" and not config.is_exact:
+        text = _DECODING["beam"]
+    else:
+        text = _DECODING[decoding]
+    if config.known_sets == "restrict" and decoding != "known_sets":
+        text += "; only label sets of training documents are answered"
+    elif config.known_sets == "favour":
+        text += "; label sets of training documents are favoured"
+    return f"A document gets {text}"
 
 
 def comparison(facts: CardFacts) -> str | None:
@@ -180,7 +217,7 @@ def label_intro(facts: CardFacts, *, left_out: int) -> str:
     if left_out:
         text += f" The table has the {len(space) - left_out:,} with most training documents."
     if not facts.words.show_examples:
-        text += " Texts of the data set are not shown."
+        text += f" {input_kind_of(facts.config).noun.capitalize()} of the data set are not shown."
     elif facts.examples:
         text += " The examples are extracts of training documents."
     return text

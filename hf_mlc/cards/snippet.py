@@ -6,34 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.errors import UserError
-from hf_mlc.images.processing import reads_images
-
-
-# where a card's author gave no text that may be shown
-PLAIN_TEXT = "A text to be labelled."
-_CODE = """import hf_mlc  # registers the architectures and the pipeline
-from transformers import pipeline
-
-classifier = pipeline("multi-label-classification", model={model_id})
-text = {text}
-for answer in classifier(text):
-    print(f"{{answer['score']:.3f}}  {{answer['label']}}")
-"""
-_IMAGE_CODE = """import hf_mlc  # registers the architectures and the pipeline
-from PIL import Image
-from transformers import pipeline
-
-classifier = pipeline("multi-label-image-classification", model={model_id})
-picture = Image.new("RGB", (224, 224), "steelblue")  # or the name of a file: "photo.jpg"
-for answer in classifier(picture):
-    print(f"{{answer['score']:.3f}}  {{answer['label']}}")
-"""
+from hf_mlc.inputs import input_kind_of
 
 
 def usage_snippet(facts: CardFacts, *, model_id: str | None = None) -> str:
@@ -43,21 +21,11 @@ def usage_snippet(facts: CardFacts, *, model_id: str | None = None) -> str:
         facts (`CardFacts`): of the model.
         model_id (`str`, *optional*): what stands for the model; its id.
     """
-    if reads_images(facts.config):
-        return _IMAGE_CODE.format(model_id=_literal(model_id or facts.model_id))
-    text = " ".join((facts.words.widget[0]["text"] if facts.words.widget else PLAIN_TEXT).split())
-    lines = textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
-    if len(lines) > 1:
-        pieces = [f"    {_literal(line + ' ')}" for line in lines[:-1]] + [f"    {_literal(lines[-1])}"]
-        literal = "(\n" + "\n".join(pieces) + "\n)"
-    else:
-        literal = _literal(text)
-    return _CODE.format(model_id=_literal(model_id or facts.model_id), text=literal)
-
-
-def _literal(text: str) -> str:
-    """A string as Python writes it, in double quotes: JSON's way is one of Python's."""
-    return json.dumps(text, ensure_ascii=False)
+    example = facts.words.widget[0]["text"] if facts.words.widget else None
+    literal = json.dumps(
+        model_id or facts.model_id, ensure_ascii=False
+    )  # JSON's way to write a string is one of Python's
+    return input_kind_of(facts.config).usage_code(model_id=literal, config=facts.config, example=example)
 
 
 def printed_by_snippet(facts: CardFacts) -> str | None:

@@ -12,15 +12,10 @@ from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import code, escaped, table
 from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.commands.config_arguments import config_names
-from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.commands.train_steps import ARGUMENTS
 from hf_mlc.labels import LabelSpace
-from hf_mlc.language_modeling.arguments import LanguageModelArguments
 from hf_mlc.metrics.buckets import BUCKETS
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
-from hf_mlc.planting.arguments import PlantingArguments
-from hf_mlc.training.arguments import MultiLabelTrainingArguments
-from hf_mlc.training.lora import LoraArguments
-from hf_mlc.word_vectors.arguments import WordVectorArguments
 
 
 MOST_LABELS = 100  # rows of the label table; the others are counted below it
@@ -32,7 +27,7 @@ BUCKET_METRICS = ("f1_micro", "f1_macro_present", "precision_micro", "recall_mic
 # fields of a configuration that training fills in
 _FOUND_IN_TRAINING = {
     "thresholds", "min_labels", "max_position_embeddings", "text_config", "backbone_config", "vision_config",
-    "label_ranks", "label_parents", "label_exclusions",
+    "label_ranks", "label_parents", "label_exclusions", "input_size", "numeric_size", "num_known_sets",
 }  # fmt: skip
 # of label sequences; `hf_mlc.metrics.sequences` defines them
 _SEQUENCE_METRICS = {
@@ -187,16 +182,7 @@ def changed_arguments(recipe: dict[str, Any] | None, config: MultiLabelConfig) -
     of_config = {name: getattr(config, name) for name in config_names(type(config)) if name not in _FOUND_IN_TRAINING}
     values = {**(recipe or {}), **of_config}
     defaults = {}
-    for owner in (
-        type(config),
-        DataArguments,
-        ModelArguments,
-        PlantingArguments,
-        LanguageModelArguments,
-        LoraArguments,
-        WordVectorArguments,
-        MultiLabelTrainingArguments,
-    ):
+    for owner in (type(config), *ARGUMENTS):
         for item in dataclasses.fields(owner):
             if item.default is not dataclasses.MISSING:
                 defaults[item.name] = item.default

@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers.utils import logging
 
 from hf_mlc.cards.facts import read_facts
+from hf_mlc.cards.label_relations import fill_relations
 from hf_mlc.cards.merge import merge_card
 from hf_mlc.cards.plots import PLOTS, draw_plots
 from hf_mlc.cards.render import check_installed, render_card
@@ -30,8 +31,8 @@ def write_card(
     ([`merge_card`]).
 
     Every number comes from a file: config.json and results.json (`train`), metrics.json (`evaluate`), baseline.json
-    (`benchmarks/tfidf.py`), examples.json and attention_steps.json (`card --dataset_name`), card.yaml (by hand). All but config.json may be
-    missing; what is unknown becomes an HTML comment.
+    (`benchmarks/tfidf.py`), examples.json and attention_steps.json (`card --dataset_name`), label_relations.json (`card`; else from the
+    weights), card.yaml (by hand). All but config.json may be missing; what is unknown becomes an HTML comment.
 
     Args:
         model_folder (`str` or `Path`): a saved model.
@@ -53,6 +54,7 @@ def write_card(
     model_folder = Path(model_folder)
     output = Path(output) if output is not None else model_folder / "README.md"
     facts = read_facts(model_folder, card_folder=None if card_folder is None else Path(card_folder), repo_id=repo_id)
+    fill_relations(facts)
     own_text = ""
     if output.exists():
         with output.open(encoding="utf-8", newline="") as stream:  # line ends as they are

@@ -7,11 +7,12 @@ import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.commands.running import check_output_file, say
-from hf_mlc.comparing.claim import ROOT, ClaimData, find_claim
+from hf_mlc.comparing.claim import ROOT, Claim, ClaimData, find_claim
 from hf_mlc.comparing.data import SPLITS
 from hf_mlc.errors import UserError
 
@@ -22,7 +23,9 @@ class CompareArguments:
 
     dataset: str | None = field(
         default=None,
-        metadata={"help": "A data set of the claim, or a folder of splits; the claim's first if not given."},
+        metadata={
+            "help": "Data sets of the claim with commas between, all, or a folder of splits; the claim's first if not given."
+        },
     )
     output: str | None = field(
         default=None, metadata={"help": "File of lines, one a run; what is already in it is not run again."}
@@ -37,6 +40,10 @@ class CompareArguments:
     )
     data_dir: str | None = field(
         default=None, metadata={"help": "Folder of the data sets; $HF_MLC_DATA, or shared/data beside the repository."}
+    )
+    trials: int | None = field(
+        default=None,
+        metadata={"help": "Settings that each arm tries on validation rows, where the claim declares some."},
     )
     split: str = field(
         default="test",
@@ -71,6 +78,8 @@ class CompareArguments:
     def __post_init__(self):
         check_at_least(1, seeds=self.seeds, resamples=self.resamples)
         check_at_least(0, first_seed=self.first_seed)
+        if self.trials is not None:
+            check_at_least(1, trials=self.trials)
         if self.split not in SPLITS:
             raise UserError(f"found '{self.split}'", field="split", accepted=", ".join(SPLITS))
 
@@ -89,6 +98,20 @@ class CompareArguments:
     def data_folder(self) -> Path:
         """Where the data sets lie."""
         return Path(self.data_dir or os.environ.get("HF_MLC_DATA") or ROOT / "../shared/data").resolve()
+
+    def chosen_datasets(self, claim: Claim) -> list[ClaimData]:
+        """The data sets asked for, each once, as they are to be measured."""
+        if self.dataset is None:
+            found = [claim.datasets[0]]
+        elif self.dataset == "all":
+            found = list(claim.datasets)
+        elif Path(self.dataset).is_dir():
+            found = [claim.data(self.dataset)]
+        else:
+            found = [claim.data(name) for name in dict.fromkeys(word.strip() for word in self.dataset.split(","))]
+        if self.trials is not None:
+            found = [replace(data, num_trials=self.trials) for data in found]
+        return [self.measured_elsewhere(data) for data in found]
 
     def measured_elsewhere(self, data: ClaimData) -> ClaimData:
         """The data set with another one's rows, or another one's labels, to measure; its name then says so."""
@@ -118,16 +141,40 @@ def main(arguments: list[str]) -> None:
     if not named:
         raise UserError("no claim", field="NAME", accepted="a claim's name before the arguments, as in: compare plant")
     claim = find_claim(arguments[0])
-    data = claim.datasets[0] if args.dataset is None else claim.data(args.dataset)
-    data = args.measured_elsewhere(data)
+    chosen = args.chosen_datasets(claim)
     if args.output is None:
         raise UserError("none given", field="output", accepted="a file called *.jsonl")
-    from hf_mlc.comparing.report import report  # torch and scipy take seconds to load
-    from hf_mlc.comparing.runs import Plan, check_output, lines_there, run_all, scores_folder
+    from hf_mlc.comparing.runs import check_output
 
     output = Path(args.output)
     check_output_file(output)
     check_output(output)
+    lines, failures = [], []
+    for data in chosen:
+        found, failed = _compared(args, claim, data, output)
+        lines += found
+        failures += [f"{data.name}: {problem}" for problem in failed] if len(chosen) > 1 else failed
+    if len(chosen) > 1 and claim.over_sets is not None:
+        from hf_mlc.comparing.sets_report import sets_report
+
+        said = sets_report(claim, lines, picture=output.with_name(f"{output.stem}.ranks.png"))
+        sys.stdout.write(f"\n{said}\n" if said else "")
+    for failure in failures:
+        say(failure)
+    if failures:
+        raise UserError(f"{len(failures)} runs failed: {failures[0]}", accepted="the same command goes on from here")
+    if not lines:
+        names = ", ".join(data.name for data in chosen)
+        raise UserError(f"no run of these on {names} in it", file=output, accepted="the command without --report_only")
+
+
+def _compared(
+    args: CompareArguments, claim: Claim, data: ClaimData, output: Path
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Runs what is missing on one data set and prints its tables; the lines of it, and a sentence for each run that failed."""
+    from hf_mlc.comparing.report import report  # torch and scipy take seconds to load
+    from hf_mlc.comparing.runs import Plan, lines_there, run_all, scores_folder
+
     names = [name.strip() for name in args.arms.split(",")] if args.arms else None
     plan = Plan(
         claim=claim,
@@ -143,12 +190,15 @@ def main(arguments: list[str]) -> None:
         models_dir=Path(args.models_dir).resolve() if args.models_dir else None,
         encoder=args.encoder_path,
     )
+    one_of_several = args.dataset is None or args.dataset == "all" or "," in args.dataset
 
     def command(arm: str, seed: int, train_size: int | None) -> str:
-        words = ["python", "scripts/compare.py", claim.name, "--dataset", args.dataset or data.name, "--arms", arm]
+        words = ["python", "scripts/compare.py", claim.name, "--dataset"]
+        words += [data.name if one_of_several else args.dataset, "--arms", arm]
         words += ["--seeds", "1", "--first_seed", str(seed)]
         words += ["--train_sizes", "all" if train_size is None else str(train_size)]
         words += ["--split", args.split] if args.split != "test" else []
+        words += ["--trials", str(args.trials)] if args.trials is not None else []
         for name in ("recipe", "encoder_path", "measured_dataset", "label_map"):
             words += [f"--{name}", getattr(args, name)] if getattr(args, name) else []
         return shlex.join([*words, "--output", output.name])
@@ -156,11 +206,5 @@ def main(arguments: list[str]) -> None:
     lines, failures = (lines_there(plan), []) if args.report_only else run_all(plan, command=command)
     if lines:
         sys.stdout.write(report(claim, data, lines, scores_folder(output), num_resamples=args.resamples) + "\n")
-    for failure in failures:
-        say(failure)
-    if failures:
-        raise UserError(f"{len(failures)} runs failed: {failures[0]}", accepted="the same command goes on from here")
-    if not lines:
-        raise UserError(
-            f"no run of these on {data.name} in it", file=output, accepted="the command without --report_only"
-        )
+        sys.stdout.flush()
+    return lines, failures

@@ -9,17 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
+
+from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.running import check_output_folder, say, write_json
-from hf_mlc.data import Columns, fingerprint, load_splits
+from hf_mlc.data import fingerprint, load_splits
 from hf_mlc.ensembles import make_ensemble, tune_ensemble
 from hf_mlc.errors import MissingSplitError, UserError
 from hf_mlc.files import check_new_folder, folder_written_whole
+from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.inference import LoadedModel, load_model
 from hf_mlc.run_facts import Stopwatch, num_parameters, versions, weights_fingerprint
 from hf_mlc.thresholds import METRICS
 from hf_mlc.training.arguments import THRESHOLD_KINDS
-from hf_mlc.training.results import RESULTS_FILE
 
 
 DECISIONS = ("thresholds", "sequence", "expected_f1")
@@ -38,14 +41,7 @@ class EnsembleArguments:
     dataset_name: str | None = field(
         default=None, metadata={"help": "Its validation rows tune the thresholds: a Hub id, or a folder of splits."}
     )
-    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of a Hub data set."})
-    dataset_revision: str | None = field(default=None, metadata={"help": "Its branch, tag or commit."})
     validation_file: str | None = field(default=None, metadata={"help": "Local file of validation rows, instead."})
-    text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
-    image_column: str = field(default="image", metadata={"help": "Column of the picture, for a model of pictures."})
-    image_folder: str | None = field(default=None, metadata={"help": "What the pictures' files are relative to."})
-    labels_column: str = field(default="labels", metadata={"help": "Column of the labels."})
-    labels_separator: str | None = field(default=None, metadata={"help": "What separates labels in a string."})
     threshold_kind: str = field(default="auto", metadata={"help": "auto, global or per_label."})
     threshold_metric: str = field(default="f1_micro", metadata={"help": "The metric that thresholds maximise."})
     batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
@@ -71,7 +67,7 @@ class EnsembleArguments:
 
 def main(arguments: list[str]) -> None:
     """Makes the ensemble by `arguments`, whole or not at all."""
-    (args,), _, _ = parse_arguments(EnsembleArguments, arguments)
+    (args, *of_data), _, _ = parse_arguments((EnsembleArguments, ColumnArguments, HubDataArguments), arguments)
     stopwatch = Stopwatch()
     members = [load_model(name, device="cpu") for name in args.models]
     ensemble = make_ensemble(members, names=args.models, weights=args.weights, decision=args.decision)
@@ -92,7 +88,7 @@ def main(arguments: list[str]) -> None:
         "versions": versions(),
     }
     if args.dataset_name is not None or args.validation_file is not None:
-        facts |= _tuned(args, ensemble)
+        facts |= _tuned(args, _validation_rows(args, *of_data, ensemble), ensemble)
     else:
         say("thresholds: the mean of the models'; a data set with validation rows tunes them anew")
     with folder_written_whole(args.output_dir) as folder:
@@ -112,10 +108,9 @@ def _facts_of(name: str, weight: float, member: LoadedModel) -> dict[str, Any]:
     }
 
 
-def _tuned(args: EnsembleArguments, ensemble: LoadedModel) -> dict[str, Any]:
+def _tuned(args: EnsembleArguments, rows: Dataset, ensemble: LoadedModel) -> dict[str, Any]:
     """Tunes the thresholds; what was chosen, and on which rows."""
     source = args.dataset_name or args.validation_file
-    rows = _validation_rows(args, ensemble)
     marked = fingerprint(rows)
     for name in args.models:
         chosen_on = _validation_fingerprint(name)
@@ -152,21 +147,16 @@ def _tuned(args: EnsembleArguments, ensemble: LoadedModel) -> dict[str, Any]:
     }
 
 
-def _validation_rows(args: EnsembleArguments, ensemble: LoadedModel):
-    columns = Columns(
-        text=args.text_column,
-        labels=args.labels_column,
-        labels_separator=args.labels_separator,
-        image=args.image_column if ensemble.reads_images else None,
-        image_folder=args.image_folder,
-    )
+def _validation_rows(
+    args: EnsembleArguments, column_args: ColumnArguments, hub_args: HubDataArguments, ensemble: LoadedModel
+) -> Dataset:
+    columns = column_args.columns(ensemble.kind, processor=ensemble.processor)
     if args.validation_file is not None:
         return load_splits(validation_file=args.validation_file, columns=columns, splits=["validation"])["validation"]
     try:
         return load_splits(
             args.dataset_name,
-            config_name=args.dataset_config_name,
-            revision=args.dataset_revision,
+            **hub_args.version(),
             columns=columns,
             splits=["validation"],
         )["validation"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import torch
 from datasets import Dataset, DatasetDict
 from tqdm.auto import tqdm
 
+from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
 from hf_mlc.commands.running import check_output_file, say, write_json
-from hf_mlc.data import Columns, fingerprint, load_splits
+from hf_mlc.data import fingerprint, load_splits
 from hf_mlc.data.loading import SPLITS
 from hf_mlc.data.training_rows import label_sets, results_of, rows_of_training
-from hf_mlc.errors import UserError
+from hf_mlc.errors import UserError, rows_of
 from hf_mlc.inference import LoadedModel, load_model, scored_batches
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
@@ -38,15 +40,6 @@ class EvaluateArguments:
     split: str = field(default="test", metadata={"help": "train, validation or test."})
     output: str | None = field(default=None, metadata={"help": "JSON file for the metrics."})
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
-    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration of a Hub data set."})
-    dataset_revision: str | None = field(default=None, metadata={"help": "The data set's branch, tag or commit."})
-    text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
-    image_column: str = field(default="image", metadata={"help": "Column of the picture, of a model of pictures."})
-    image_folder: str | None = field(
-        default=None, metadata={"help": "What pictures' names are relative to; the data's folder if not given."}
-    )
-    labels_column: str = field(default="labels", metadata={"help": "Column of the labels."})
-    labels_separator: str | None = field(default=None, metadata={"help": "What separates labels in a string."})
     threshold: float | None = field(default=None, metadata={"help": "In place of the tuned thresholds."})
     ranking_ks: list[int] = field(default_factory=lambda: [1, 3, 5], metadata={"help": "The k of ranking metrics."})
     batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
@@ -69,11 +62,14 @@ class EvaluateArguments:
 
 def main(arguments: list[str]) -> None:
     """Measures by `arguments` and prints the table."""
-    (args,), _, _ = parse_arguments(EvaluateArguments, arguments)
+    (args, *of_data), _, _ = parse_arguments((EvaluateArguments, ColumnArguments, HubDataArguments), arguments)
     stopwatch = Stopwatch()
     loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
-    rows = _load(args, loaded, [args.split])[args.split]
-    content = "image" if loaded.reads_images else "text"
+
+    def load(splits: list[str]) -> DatasetDict:
+        return _load(args, *of_data, loaded, splits)
+
+    rows, column = load([args.split])[args.split], loaded.kind.content.column
 
     space, config = loaded.label_space, loaded.model.config
     metrics = MultiLabelMetrics(
@@ -103,22 +99,25 @@ def main(arguments: list[str]) -> None:
             label_ids = torch.nn.utils.rnn.pad_sequence(
                 [torch.from_numpy(ids) for ids in known], batch_first=True, padding_value=-100
             )
-            for batch in scored_batches(loaded, part[content], batch_size=args.batch_size):
-                metrics.update(
-                    batch.scores_BS,
-                    label_ids=label_ids[batch.places],
-                    candidate_ids=batch.candidate_ids_BS,
-                    chosen=batch.chosen_BS if args.threshold is None else None,
-                )
-                bar.update(len(batch.places))
+            with rows_of(f"{args.dataset_name}[{args.split}]", before=start):
+                for batch in scored_batches(loaded, part[column], batch_size=args.batch_size):
+                    metrics.update(
+                        batch.scores_BS,
+                        label_ids=label_ids[batch.places],
+                        candidate_ids=batch.candidate_ids_BS,
+                        chosen=batch.chosen_BS if args.threshold is None else None,
+                    )
+                    bar.update(len(batch.places))
     result = metrics.compute()
     for name, value in result.items():
         say(f"{name:<28}{value:.4f}")
     if unknown:
         say(f"{unknown} labels of {args.split} are unknown to the model and were skipped")
+    for remark in loaded.kind.remarks(loaded.processor):
+        say(remark)
     sequences = None
     if writes:
-        sequences = _measured_sequences(args, loaded, rows, true_ids)
+        sequences = _measured_sequences(args, loaded, rows, true_ids, load)
     if args.output:
         labels, listed = label_scores(metrics, space)
         write_json(
@@ -149,31 +148,34 @@ def main(arguments: list[str]) -> None:
         )
 
 
-def _load(args: EvaluateArguments, loaded: LoadedModel, splits: list[str]) -> DatasetDict:
+def _load(
+    args: EvaluateArguments,
+    column_args: ColumnArguments,
+    hub_args: HubDataArguments,
+    loaded: LoadedModel,
+    splits: list[str],
+) -> DatasetDict:
     return load_splits(
         args.dataset_name,
-        config_name=args.dataset_config_name,
-        revision=args.dataset_revision,
-        columns=Columns(
-            text=args.text_column,
-            labels=args.labels_column,
-            labels_separator=args.labels_separator,
-            image=args.image_column if loaded.reads_images else None,
-            image_folder=args.image_folder,
-        ),
+        **hub_args.version(),
+        columns=column_args.columns(loaded.kind, processor=loaded.processor),
         splits=splits,
     )
 
 
 def _measured_sequences(
-    args: EvaluateArguments, loaded: LoadedModel, rows: Dataset, true_ids: list[np.ndarray]
+    args: EvaluateArguments,
+    loaded: LoadedModel,
+    rows: Dataset,
+    true_ids: list[np.ndarray],
+    load: Callable[[list[str]], DatasetDict],
 ) -> dict[str, Any]:
     """The metrics of the label sequences, printed."""
     results = results_of(args.model, revision=args.revision)
-    training = rows_of_training(results, lambda splits: _load(args, loaded, splits), loaded.label_space)
+    training = rows_of_training(results, load, loaded.label_space)
     found = measure_sequences(
         loaded,
-        rows["image" if loaded.reads_images else "text"][:],
+        rows[loaded.kind.content.column][:],
         [ids.tolist() for ids in true_ids],
         training_sets=None if training is None else label_sets(results, training, loaded.label_space),
         batch_size=args.batch_size,

@@ -1,4 +1,7 @@
-"""`explain`: texts in, the words behind their labels out: as JSON Lines, a page of HTML or a picture."""
+"""`explain`: texts in, the words behind their labels out: as JSON Lines, a page of HTML or a picture.
+
+With `--method label_relations`, of a model that relates labels to each other: which ones (`explain_relations.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hf_mlc.commands.column_arguments import TextColumnArguments
+from hf_mlc.commands.explain_relations import RELATIONS_METHOD, check_relation_arguments, explain_relations
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.running import check_output_file, say
 from hf_mlc.data import Columns, iterate_rows
@@ -39,16 +44,18 @@ class ExplainArguments:
     label: list[str] = field(
         default_factory=list, metadata={"help": "Label(s) to explain; default: those predicted for each text."}
     )
-    method: str = field(default="attention", metadata={"help": f"One of {', '.join(METHODS)}."})
+    method: str = field(
+        default="attention",
+        metadata={"help": f"One of {', '.join(METHODS)}; or {RELATIONS_METHOD}, of an msdn model and without texts."},
+    )
     top_words: int = field(default=10, metadata={"help": "Words a label in JSON Lines and in the tables of HTML."})
     steps: int = field(default=STEPS, metadata={"help": "Points of the quadrature of integrated gradients."})
     baseline: str = field(default="unk", metadata={"help": f"The token they compare with: {', '.join(BASELINES)}."})
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
-    text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
 
     def __post_init__(self):
         check_at_least(1, top_words=self.top_words, steps=self.steps)
-        for name, accepted in (("method", METHODS), ("baseline", BASELINES)):
+        for name, accepted in (("method", (*METHODS, RELATIONS_METHOD)), ("baseline", BASELINES)):
             if getattr(self, name) not in accepted:
                 raise UserError(f"found '{getattr(self, name)}'", field=name, accepted=", ".join(accepted))
         if self.input != "-":
@@ -57,15 +64,20 @@ class ExplainArguments:
             if Path(self.output).suffix not in FORMATS:
                 raise UserError(f"found '{self.output}'", field="output", accepted=f"- or {', '.join(FORMATS)}")
             check_output_file(self.output)
+        if self.method == RELATIONS_METHOD:
+            check_relation_arguments(self)
 
 
 def main(arguments: list[str]) -> None:
     """Explains by `arguments`; an answer in JSON Lines has the row's `id` and its `explanations`."""
-    (args,), _, _ = parse_arguments(ExplainArguments, arguments)
+    (args, column_args), _, _ = parse_arguments((ExplainArguments, TextColumnArguments), arguments)
+    if args.method == RELATIONS_METHOD:
+        explain_relations(args)
+        return
     loaded = load_model(args.model, revision=args.revision)
     check_reads_texts(loaded, "the evidence of words")
     loaded.label_space.encode(args.label)  # an unknown one is found out before anything is read
-    columns = Columns(text=args.text_column, labels=None)
+    columns = Columns(text=column_args.text_column, labels=None)
     rows = _rows_of_stdin(columns) if args.input == "-" else iterate_rows(args.input, columns)
     kind = Path(args.output).suffix if args.output != "-" else ".jsonl"
     documents, kept = 0, []

@@ -12,15 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hf_mlc.commands.column_arguments import ContentArguments
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
 from hf_mlc.commands.running import check_output_file, say
 from hf_mlc.data import Columns, iterate_rows
 from hf_mlc.data.reading import check_file, decoded_line, json_row
-from hf_mlc.data.rows import RowForm, checked_row
-from hf_mlc.errors import UserError
+from hf_mlc.data.rows import checked_row
+from hf_mlc.data.values import RowForm
+from hf_mlc.errors import UserError, rows_of
 from hf_mlc.files import written_whole
-from hf_mlc.images.opening import check_image, pictures_in
 from hf_mlc.inference import check_reads_texts, check_writes_sequences, load_model, predict_texts, sequences_of_texts
+from hf_mlc.inputs import InputKind, items_in
 from hf_mlc.run_facts import Stopwatch
 
 
@@ -41,11 +43,6 @@ class PredictArguments:
     )
     output: str = field(default="-", metadata={"help": "JSON Lines; - writes to stdout."})
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
-    text_column: list[str] = field(default_factory=lambda: ["text"], metadata={"help": "Column(s) of the text."})
-    image_column: str = field(default="image", metadata={"help": "Column of the picture, of a model of pictures."})
-    image_folder: str | None = field(
-        default=None, metadata={"help": "What pictures' names are relative to; the input's folder if not given."}
-    )
     top_k: int | None = field(default=None, metadata={"help": "The k best labels; default: the tuned thresholds."})
     threshold: float | None = field(default=None, metadata={"help": "Every label from this score on."})
     explain: bool = field(
@@ -61,7 +58,7 @@ class PredictArguments:
     def __post_init__(self):
         check_probability(threshold=self.threshold)
         check_at_least(1, top_k=self.top_k, batch_size=self.batch_size, pool_size=self.pool_size)
-        if self.input != "-" and pictures_in(self.input) is None:
+        if self.input != "-" and items_in(self.input) is None:
             check_file(self.input)
         if self.output != "-":
             check_output_file(self.output)
@@ -72,37 +69,39 @@ def main(arguments: list[str]) -> None:
 
     With `--sequences` it also has its `sequence`: the most probable label set in the order in which it was written.
     """
-    (args,), _, _ = parse_arguments(PredictArguments, arguments)
+    (args, content_args), _, _ = parse_arguments((PredictArguments, ContentArguments), arguments)
     loaded = load_model(args.model, revision=args.revision, allow_onnx=not args.explain)
     if args.explain:
         check_reads_texts(loaded, "the evidence of words")
-    pictures = None if args.input == "-" else pictures_in(args.input)
-    columns, content = Columns(text=args.text_column, labels=None), "text"
-    if loaded.reads_images:
-        columns, content = Columns(image=args.image_column, image_folder=args.image_folder, labels=None), "image"
-    elif pictures is not None:
-        raise UserError("is of pictures, and the model reads texts", file=args.input, field="input", accepted="texts")
+    kind, found = loaded.kind, None if args.input == "-" else items_in(args.input)
+    if found is not None and found[0] is not kind:
+        problem = f"is of {found[0].noun}, and the model reads {kind.noun}"
+        raise UserError(problem, file=args.input, field="input", accepted=kind.noun)
+    columns, column = content_args.columns(kind, processor=loaded.processor), kind.content.column
     if args.sequences:
         check_writes_sequences(loaded)
     stopwatch, documents = Stopwatch(), 0
     with contextlib.ExitStack() as stack:
         output = sys.stdout if args.output == "-" else stack.enter_context(written_whole(args.output))
-        if pictures is not None:
-            pools = _pools_of_pictures(args, pictures)
+        if found is not None:
+            pools = _pools_of_items(args, *found)
         else:
             pools = _pools_of_stdin(args.pool_size, columns) if args.input == "-" else _pools_of_file(args, columns)
         for rows in pools:
-            answers = predict_texts(
-                loaded,
-                [row[content] for row in rows],
-                top_k=args.top_k,
-                threshold=args.threshold,
-                explain=EVIDENCE_WORDS if args.explain else None,
-                batch_size=args.batch_size,
-            )
+            with rows_of(STDIN.file if args.input == "-" else args.input, before=documents):
+                answers = list(
+                    predict_texts(
+                        loaded,
+                        [row[column] for row in rows],
+                        top_k=args.top_k,
+                        threshold=args.threshold,
+                        explain=EVIDENCE_WORDS if args.explain else None,
+                        batch_size=args.batch_size,
+                    )
+                )
             sequences = [None] * len(rows)
             if args.sequences:
-                sequences = sequences_of_texts(loaded, [row[content] for row in rows], batch_size=args.batch_size)
+                sequences = sequences_of_texts(loaded, [row[column] for row in rows], batch_size=args.batch_size)
             for row, labels, sequence in zip(rows, answers, sequences, strict=True):
                 answer = {"id": row["id"], "labels": labels}
                 if sequence is not None:
@@ -111,6 +110,8 @@ def main(arguments: list[str]) -> None:
             output.flush()
             documents += len(rows)
     seconds = stopwatch.read()["seconds"]
+    for remark in kind.remarks(loaded.processor):
+        say(remark)
     say(f"{documents} documents in {seconds:.1f} s ({documents / max(seconds, 0.01):.0f} a second)")
 
 
@@ -125,12 +126,11 @@ def _pools_of_file(args: PredictArguments, columns: Columns) -> Iterator[list[di
         yield pool
 
 
-def _pools_of_pictures(args: PredictArguments, pictures: list[Path]) -> Iterator[list[dict[str, Any]]]:
-    """Files of pictures, each named by its own name."""
-    for file in pictures:
-        check_image(str(file))
-    for start in range(0, len(pictures), args.pool_size):
-        yield [{"id": file.name, "image": str(file)} for file in pictures[start : start + args.pool_size]]
+def _pools_of_items(args: PredictArguments, kind: InputKind, files: list[Path]) -> Iterator[list[dict[str, Any]]]:
+    """Files that are items themselves, each named by its own name."""
+    rows = [{"id": file.name, kind.content.column: kind.item_of_file(file)} for file in files]
+    for start in range(0, len(rows), args.pool_size):
+        yield rows[start : start + args.pool_size]
 
 
 def _pools_of_stdin(pool_size: int, columns: Columns) -> Iterator[list[dict[str, Any]]]:

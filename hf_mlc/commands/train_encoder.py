@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import HubStrategy
 
-from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.commands.train_texts import TextArguments
 from hf_mlc.errors import UserError
 from hf_mlc.language_modeling import LanguageModelArguments, LanguageModelStage
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
@@ -21,23 +21,27 @@ class EncoderPreparation:
     """One for a run, made before anything is written; `facts` are the language model's, for results.json, `None` where there is none.
 
     Args:
-        language_model_args, lora_args, model_args, data_args, args: the command's.
+        language_model_args, lora_args, text_args, args: the command's.
+        text_column (`list[str]`): where files of unlabelled rows have their texts.
+        is_new (`bool`): whether the model is new, and no trained one.
     """
 
     def __init__(
         self,
         language_model_args: LanguageModelArguments,
         lora_args: LoraArguments,
-        model_args: ModelArguments,
-        data_args: DataArguments,
+        text_args: TextArguments,
         args: MultiLabelTrainingArguments,
+        *,
+        text_column: list[str],
+        is_new: bool,
     ):
         self.stage, self.facts = None, None
         self.lora_args, self.lora = lora_args, None
-        self.args, self.data_args, self.is_new = args, data_args, model_args.model_name_or_path is None
+        self.args, self.max_length, self.text_column, self.is_new = args, text_args.max_length, text_column, is_new
         if language_model_args.wanted:
-            for name in ("model_name_or_path", "text_encoder"):
-                if getattr(model_args, name) is not None:
+            for name, brings in (("model_name_or_path", not is_new), ("text_encoder", text_args.text_encoder)):
+                if brings:
                     raise UserError("brings its own encoder", field=name, accepted="none beside a language model")
             self.stage = LanguageModelStage(language_model_args, Path(args.output_dir))
             if language_model_args.language_model is not None:
@@ -51,9 +55,9 @@ class EncoderPreparation:
                         field="language_model",
                         accepted="another output_dir",
                     )
-                if model_args.tokenizer_name is not None:
+                if text_args.tokenizer_name is not None:
                     raise UserError("a language model has its own", field="tokenizer_name", accepted="none given")
-                model_args.tokenizer_name = language_model_args.language_model
+                text_args.tokenizer_name = language_model_args.language_model
         if lora_args.lora_rank is not None and args.push_to_hub:
             # a checkpoint holds backbone and factors apart, which nobody could open
             args.hub_strategy = HubStrategy.END
@@ -75,7 +79,7 @@ class EncoderPreparation:
             self._check_planted(model)
         if self.stage is not None:
             if self.facts is None:
-                self.stage.train(model, tokenizer, texts, self.args, text_column=self.data_args.text_column, tell=tell)
+                self.stage.train(model, tokenizer, texts, self.args, text_column=self.text_column, tell=tell)
             self.facts = self.stage.load(model)
             tell(f"the encoder begins as a language model of perplexity {self.facts['perplexity']:.2f}")
             set_seed(self.args.seed)  # the same from here on, whether it was trained now or before
@@ -84,7 +88,7 @@ class EncoderPreparation:
 
     def _check_length(self, model: MultiLabelPreTrainedModel) -> None:
         """`UserError` where texts may have more tokens than the backbone has positions, before the first of them has."""
-        encoder, most = getattr(model, "encoder", None), self.data_args.max_length
+        encoder, most = getattr(model, "encoder", None), self.max_length
         positions = getattr(encoder, "positions", None)
         if positions is not None and encoder.chunk_length is None and most > positions:
             raise UserError(
@@ -101,7 +105,7 @@ class EncoderPreparation:
                 field="ranked_tokens",
                 accepted="read, or --language_model_epochs or --language_model beside it",
             )
-        window, most = getattr(model.config, "window", None), self.data_args.max_length
+        window, most = getattr(model.config, "window", None), self.max_length
         if getattr(model.config, "stateful", False) and window >= most:
             raise UserError(
                 f"found {window}, and texts are cut at {most} tokens: nothing stands before it",

@@ -15,18 +15,17 @@ from hf_mlc.commands.running import check_output_folder
 from hf_mlc.commands.train_arguments import DataArguments
 from hf_mlc.data import fingerprint
 from hf_mlc.errors import UserError
+from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 from hf_mlc.labels import LabelSpace
 from hf_mlc.language_modeling import LANGUAGE_MODEL_FOLDER
 from hf_mlc.planting.step import PLANTING_FILE
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.refitting import REFIT_FOLDER
-from hf_mlc.training.results import RESULTS_FILE
 from hf_mlc.training.trainer import last_complete_checkpoint
 from hf_mlc.word_vectors.step import WORD_VECTORS_FILE
 
 
 RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
-METRICS_FILE = "metrics.json"  # what `evaluate` measured of it, where it was told to write here
 
 
 def prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:

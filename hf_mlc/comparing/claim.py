@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.commands.recipes import read_recipe
+from hf_mlc.comparing.set_statements import OverSets
 from hf_mlc.errors import UserError
 
 
@@ -32,6 +33,10 @@ class Arm:
         group (`str`, *optional*): heading of the table's part that it stands in; such arms are kept apart.
         with_encoder (`bool`, *optional*, defaults to `False`): starts from the pretrained encoder of `--encoder_path`;
             without that path it does not run.
+        trials (`tuple[dict]`, *optional*): settings to choose from on validation rows, each on top of `settings`, the likeliest
+            first: a data set takes as many of them, from the first, as it has trials (`ClaimData.num_trials`).
+        chosen_as (`str`, *optional*): an arm whose choice this one takes over, instead of trials of its own; so that an
+            ablation differs from it in `settings` and in nothing else.
     """
 
     name: str
@@ -41,6 +46,8 @@ class Arm:
     by_default: bool = True
     group: str = ""
     with_encoder: bool = False
+    trials: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    chosen_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,12 @@ class ClaimData:
         end_points (`tuple[str]`): metrics whose differences decide, fixed before running.
         shown (`tuple[str]`): further metrics of the table.
         text_column (`tuple[str]`, *optional*): columns of the text.
+        features_column (`str`, *optional*): of a table, the column of its features, instead of a text.
+        meta_file (`str`, *optional*): JSON file in the folder whose `labels` are the names of all labels, for data in which
+            some label may have no training row, and whose `feature_names` and `feature_types` are those of a table; without it
+            what the training split says.
+        num_trials (`int`, *optional*, defaults to 1): settings that each arm with trials may try; with 1 nothing is tried, and
+            each has its first.
         train_sizes (`tuple[int]`, *optional*): how many training documents to draw, one comparison each; without it all.
         validation_fraction (`float`, *optional*, defaults to 0.1): set aside where there is no validation split.
         recipe (`str`, *optional*): file of the arguments of `train`, from the repository's root.
@@ -129,6 +142,9 @@ class ClaimData:
     end_points: tuple[str, ...]
     shown: tuple[str, ...] = ()
     text_column: tuple[str, ...] = ("text",)
+    features_column: str | None = None
+    meta_file: str | None = None
+    num_trials: int = 1
     train_sizes: tuple[int, ...] = ()
     validation_fraction: float = 0.1
     recipe: str | None = None
@@ -165,6 +181,10 @@ class Claim:
         must_be_ahead (`dict`, *optional*): by arm, the arms that it has to be ahead of, every one, for the claim to hold.
         statements (`tuple[Statement]`, *optional*): sentences to print, with which of them hold.
         bars (`tuple[Bars]`, *optional*): numbers to pass.
+        over_sets ([`OverSets`], *optional*): what is said of all data sets together.
+        trials_by (`str`, *optional*, defaults to `"subset_accuracy"`): the metric of validation rows that trials are chosen by.
+        one_process (`bool`, *optional*, defaults to `False`): all runs in one process, where starting one would cost more than
+            most trainings; memory is then that of the largest run so far.
     """
 
     name: str
@@ -175,6 +195,9 @@ class Claim:
     must_be_ahead: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     statements: tuple[Statement, ...] = ()
     bars: tuple[Bars, ...] = ()
+    over_sets: OverSets | None = None
+    trials_by: str = "subset_accuracy"
+    one_process: bool = False
 
     def arm(self, name: str) -> Arm:
         """The arm of this name; `UserError` if there is none."""

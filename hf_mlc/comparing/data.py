@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import datasets
 import numpy as np
 
 from hf_mlc.comparing.claim import ROOT, ClaimData, Dates
+from hf_mlc.comparing.label_dependence import label_dependence
 from hf_mlc.comparing.lines import settings_hash
 from hf_mlc.data import Columns, add_validation_split, fingerprint, load_splits
 from hf_mlc.errors import UserError
@@ -29,9 +31,10 @@ class Rows:
     """Where the rows of one comparison lie.
 
     Args:
-        train, validation (`str`): files of training and validation rows: `id`, `text`, `labels`.
+        train, validation (`str`): files of training and validation rows: `id`, `labels` and `text`, or of a table `features`.
         labels (`str`): file of the label space: the labels of ALL training rows, drawn or not, so that a document's true
-            labels are the same at every training size. Training counts are of the training file alone.
+            labels are the same at every training size; or those that the data set names. Training counts are of the training
+            file alone.
         measured (`str`): the folder or file whose `split` is measured; opened when everything is chosen.
         split (`str`): what is measured.
         text_column (`list[str]`): columns of its text.
@@ -41,6 +44,9 @@ class Rows:
             have are evaluated.
         label_map (`dict`, *optional*): what training calls the measured rows' labels; `None` for one to leave out.
         date_column, measured_from (`str`, *optional*): only rows from this day on are measured.
+        features_column (`str`, *optional*): of a table, the column of the measured rows' features.
+        meta_file (`str`, *optional*): of a table, the file that declares its features.
+        facts (`dict`, *optional*): of the rows, for every line: how much the labels of a table depend on each other.
     """
 
     train: str
@@ -55,21 +61,30 @@ class Rows:
     label_map: dict[str, str | None] | None = None
     date_column: str | None = None
     measured_from: str | None = None
+    features_column: str | None = None
+    meta_file: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the rows hold features, not texts."""
+        return self.features_column is not None
 
     def read(self, split: str) -> datasets.Dataset:
         """The rows of `"train"` or `"validation"`."""
-        return load_splits(**{f"{split}_file": getattr(self, split)}, splits=[split])[split]
+        columns = Columns(features="features") if self.is_table else None
+        return load_splits(**{f"{split}_file": getattr(self, split)}, columns=columns, splits=[split])[split]
 
     def read_measured(self) -> datasets.Dataset:
         """The rows that are measured. Call it once, at the end."""
-        rows = self._load_measured(self.text_column)
+        rows = self._load_measured(_columns(self.text_column, self.features_column))
         if self.measured_from is None:
             return rows
-        days = _days(self._load_measured([self.date_column]), file=self.measured, field=self.date_column)
+        dates = self._load_measured(Columns(text=[self.date_column]))
+        days = _days(dates, file=self.measured, field=self.date_column)
         return rows.select([place for place, day in enumerate(days) if day >= self.measured_from])
 
-    def _load_measured(self, text_column: list[str]) -> datasets.Dataset:
-        columns = Columns(text=text_column)
+    def _load_measured(self, columns: Columns) -> datasets.Dataset:
         if Path(self.measured).is_dir():
             return load_splits(self.measured, columns=columns, splits=["test"])["test"]
         return load_splits(test_file=self.measured, columns=columns, splits=["test"])["test"]
@@ -106,10 +121,10 @@ def prepare_rows(
     The documents set aside are of the `train_size`: they are labelled, too.
     """
     skip = ["test"] if train_size is None else ["test", "validation"]
-    splits = load_splits(source, columns=Columns(text=list(data.text_column)), skip=skip)
+    splits = load_splits(source, columns=_columns(data.text_column, data.features_column), skip=skip)
     if data.dates is not None:
         splits = _written_until(splits, data.dates, source, skip)
-    space = LabelSpace.from_label_lists(splits["train"]["labels"], file=source)
+    space = _label_space(data, source, splits["train"]["labels"])
     unused = None
     if train_size is not None:
         if not 2 <= train_size <= len(splits["train"]):
@@ -136,24 +151,58 @@ def prepare_rows(
     if data.is_across:  # what is measured is part of what a run is
         dates = None if data.dates is None else vars(data.dates)
         fingerprints["across"] = settings_hash(label_map, dates, data.measured_folder)
+    measured = source
     if split == "test" and data.measured_folder is not None:
-        source = source.parent / data.measured_folder
-        if not source.is_dir():
-            raise UserError("no such folder", file=source, field="measured_dataset")
+        measured = source.parent / data.measured_folder
+        if not measured.is_dir():
+            raise UserError("no such folder", file=measured, field="measured_dataset")
     return Rows(
         train=str(folder / "train.jsonl"),
         validation=str(folder / "validation.jsonl"),
         labels=str(folder / "labels.json"),
-        measured=str(source if split == "test" else folder / f"{split}.jsonl"),
+        measured=str(measured if split == "test" else folder / f"{split}.jsonl"),
         split=split,
         text_column=list(data.text_column) if split == "test" else ["text"],
         fingerprints=fingerprints,
         num_train=len(splits["train"]),
         across=data.is_across,
         label_map=label_map,
+        features_column=None
+        if data.features_column is None
+        else data.features_column
+        if split == "test"
+        else "features",
+        meta_file=str(source / data.meta_file) if data.meta_file and data.features_column else None,
+        facts=_facts(data, splits["train"]["labels"], space),
         date_column=data.dates.column if data.dates and split == "test" else None,
         measured_from=data.dates.measured_from if data.dates and split == "test" else None,
     )
+
+
+def _columns(text_column: Sequence[str], features_column: str | None) -> Columns:
+    if features_column is not None:
+        return Columns(features=features_column)
+    return Columns(text=list(text_column))
+
+
+def _label_space(data: ClaimData, source: Path, label_lists) -> LabelSpace:
+    """The labels that the data set names, or those of its training rows."""
+    if data.meta_file is None:
+        return LabelSpace.from_label_lists(label_lists, file=source)
+    path = source / data.meta_file
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["labels"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        accepted = "a JSON object with a list of all label names under 'labels'"
+        raise UserError(f"no label names ({error})", file=path, field="meta_file", accepted=accepted) from None
+    return LabelSpace.from_label_lists(label_lists, names=names, file=source)
+
+
+def _facts(data: ClaimData, label_lists, space: LabelSpace) -> dict[str, Any]:
+    if data.features_column is None:
+        return {}
+    ids = [space.encode_known(labels)[0] for labels in label_lists]
+    return {"label_dependence": round(label_dependence(ids, len(space)), 4)}
 
 
 def read_label_map(path: Path, space: LabelSpace) -> dict[str, str | None]:

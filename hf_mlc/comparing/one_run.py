@@ -1,6 +1,7 @@
 """The process of one run: `python -m hf_mlc.comparing.one_run JOB.json`. It fits an arm, then reads the measured rows once.
 
-A process of its own, so that peak memory is the arm's alone and no run finds what another left behind.
+Usually a process of its own, so that peak memory is the arm's alone and no run finds what another left behind; small ones may share
+one (`hf_mlc.comparing.shared_runs`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import torch
 from transformers import set_seed
 
 from hf_mlc.commands.running import run, write_json
-from hf_mlc.comparing.arms import Fitted, Job, fit
+from hf_mlc.comparing.arms import Fitted, Job, load_runner
 from hf_mlc.comparing.data import Rows
 from hf_mlc.comparing.scores import ScoreCollector
 from hf_mlc.comparing.tuning import padded
 from hf_mlc.data import fingerprint
+from hf_mlc.data.contents import content_in
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
@@ -38,10 +40,12 @@ def main(arguments: list[str]) -> None:
     content = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     where = content.pop("where")
     job = Job(**{**content, "rows": Rows(**content["rows"])})
+    runner = load_runner(job.runner)  # what importing takes is no training
     set_seed(job.seed)
-    stopwatch = Stopwatch()
-    fitted = fit(job, Path(where["model"]))
+    earlier, stopwatch = resource.getrusage(resource.RUSAGE_CHILDREN), Stopwatch()
+    fitted = runner.fit(job, Path(where["model"]))
     cost, children = stopwatch.read(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    children_seconds = children.ru_utime + children.ru_stime - earlier.ru_utime - earlier.ru_stime
     spared = fitted.spared or {"seconds": 0.0, "cpu_seconds": 0.0}
     result = measure(fitted, job, where["scores"])
     peaks = peak_memory()
@@ -50,10 +54,9 @@ def main(arguments: list[str]) -> None:
         result["peak_gpu_bytes"] = peaks["peak_gpu_memory_bytes"]
     result |= {
         "parameters": fitted.parameters,
+        **({"parameter_parts": fitted.parameter_parts} if fitted.parameter_parts else {}),
         "train_seconds": round(cost["seconds"] + spared["seconds"], 2),
-        "train_cpu_seconds": round(
-            cost["cpu_seconds"] + children.ru_utime + children.ru_stime + spared["cpu_seconds"], 2
-        ),
+        "train_cpu_seconds": round(cost["cpu_seconds"] + children_seconds + spared["cpu_seconds"], 2),
         "model_bytes": fitted.model_bytes,
         "peak_bytes": peak_bytes,
         "facts": {"min_labels": fitted.min_labels, "thresholds": _shown(fitted.thresholds), **fitted.facts},
@@ -74,13 +77,13 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
         counts_L = counts_L[columns]
         if not isinstance(rule["thresholds"], float):
             rule["thresholds"] = np.asarray(rule["thresholds"])[columns].tolist()
-    targets, texts = padded(true_ids), rows["text"][:]
+    targets, items = padded(true_ids), rows[content_in(rows.column_names).column][:]
     metrics = MultiLabelMetrics(
         len(counts_L), train_counts=counts_L, num_train_documents=space.num_documents, ks=RANKING_KS, **rule
     )
     collector = ScoreCollector(len(rows), len(counts_L), **rule)
     seconds, clock = 0.0, time.perf_counter()
-    for places, scores_BS, candidate_ids_BS, *rest in fitted.score(texts):
+    for places, scores_BS, candidate_ids_BS, *rest in fitted.score(items):
         seconds += time.perf_counter() - clock
         scores_BS, chosen_BS = torch.as_tensor(scores_BS), rest[0] if rest else None
         if columns is not None:

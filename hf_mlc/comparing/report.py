@@ -9,6 +9,7 @@ from typing import Any
 
 from hf_mlc.comparing.bootstrap import Bootstrap, Interval
 from hf_mlc.comparing.claim import Claim, ClaimData
+from hf_mlc.comparing.parameters import parameters_table
 from hf_mlc.comparing.resampling import ResampledMetrics
 from hf_mlc.comparing.runs import scores_name
 from hf_mlc.comparing.scores import RunScores
@@ -33,6 +34,7 @@ def report(
         title = f"{data.name}: {of_size[0]['documents']:,} {of_size[0]['split']} documents"
         parts.append(title + (f", {size} training documents" if size is not None else "") + _surviving(of_size))
         parts.append(means_table(claim, of_size, [*data.end_points, *data.shown]))
+        parts.append(parameters_table([arm.name for arm in claim.arms], of_size))
         rows = list(differences(claim, data, of_size, scores, num_resamples))
         gains[size] = rows
         if rows:

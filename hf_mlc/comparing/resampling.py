@@ -27,6 +27,7 @@ METRICS = (
     "ap_macro",
     "subset_accuracy",
     "f1_samples",
+    "hamming_loss",
     "p@k",
     "r@k",
     "ndcg@k",
@@ -64,7 +65,7 @@ class ResampledMetrics:
         kind, _, rest = name.partition("@")
         if kind in ("p", "r", "ndcg") and rest.isdigit() and 1 <= int(rest) <= RANKS:
             return self._ranked(kind, int(rest), weights_RN)
-        if kind in ("subset_accuracy", "f1_samples") and not rest:
+        if kind in ("subset_accuracy", "f1_samples", "hamming_loss") and not rest:
             return self._by_document(kind, weights_RN)
         if kind in METRICS and rest in ("", *BUCKETS):
             least, most = BUCKETS[rest] if rest else (0, np.inf)
@@ -108,8 +109,11 @@ class ResampledMetrics:
     def _by_document(self, kind: str, weights_RN: np.ndarray) -> np.ndarray:
         """A mean over documents of what the predicted label set is worth."""
         hits_N, chosen_N = (np.asarray(pairs.sum(axis=1)).ravel() for pairs in (self.hit_NL, self.chosen_NL))
-        function = counting.exact_match if kind == "subset_accuracy" else counting.f1_per_document
-        value_N = np.asarray(function(hits_N, chosen_N, self.num_true_N), np.float64)
+        if kind == "hamming_loss":
+            value_N = (chosen_N + self.num_true_N - 2 * hits_N) / self.true_NL.shape[1]
+        else:
+            function = counting.exact_match if kind == "subset_accuracy" else counting.f1_per_document
+            value_N = np.asarray(function(hits_N, chosen_N, self.num_true_N), np.float64)
         weights_RN = weights_RN.astype(np.float64)
         return _ratio(weights_RN @ value_N, weights_RN.sum(axis=1))
 

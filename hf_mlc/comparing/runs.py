@@ -1,13 +1,10 @@
-"""All runs of a comparison, one after the other, each in a process of its own; those already in the file are left out."""
+"""All runs of a comparison, one after the other; those already in the file are left out."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,9 @@ from hf_mlc.comparing.claim import Arm, Claim, ClaimData
 from hf_mlc.comparing.data import Rows, folder_of, prepare_rows, rows_as_json
 from hf_mlc.comparing.environments import ENVIRONMENTS, python_of
 from hf_mlc.comparing.lines import append_line, key_of, read_lines, settings_hash
+from hf_mlc.comparing.processes import Alone, Shared
+from hf_mlc.comparing.trials import SEED as TRIALS_SEED
+from hf_mlc.comparing.trials import Choice, choose, trials_file
 from hf_mlc.errors import UserError
 
 
@@ -55,9 +55,11 @@ class Plan:
     models_dir: Path | None = None
     encoder: str | None = None
 
-    def settings_of(self, arm: Arm) -> dict[str, Any]:
-        """What the arm's runner is given on this data set."""
+    def settings_of(self, arm: Arm, trial: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the arm's runner is given on this data set: with the settings of one of its trials, or with those that another
+        arm chose, which its own stand on top of."""
         own = {**arm.settings, **self.data.arm_settings.get(arm.name, {})}
+        own = {**(trial or {}), **own} if arm.chosen_as else {**own, **(trial or {})}
         if arm.with_encoder:
             own["text_encoder"] = self.encoder
         if arm.runner in OURS:
@@ -113,38 +115,115 @@ def run_all(plan: Plan, *, command: Callable[[str, int, int | None], str]) -> tu
         if arm.with_encoder and plan.encoder is None:
             raise UserError(f"none given, and {arm.name} starts from one", field="encoder_path", accepted="a folder")
     kept = {key_of(line): line for line in read_lines(plan.output)}
-    scores = scores_folder(plan.output)
-    scores.mkdir(parents=True, exist_ok=True)
+    scores_folder(plan.output).mkdir(parents=True, exist_ok=True)
     lines, failures = [], []
-    for train_size in plan.train_sizes:
-        for seed in plan.seeds:
-            with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-") as work:
-                rows = prepare_rows(
-                    plan.data, source, Path(work, "rows"), train_size=train_size, seed=seed, split=plan.split
-                )
-                for arm in plan.arms:
-                    line = _head(plan, arm, seed, train_size, rows)
-                    if key_of(line) in kept:
-                        lines.append(kept[key_of(line)])
-                        continue
-                    shown = f"{arm.name}, seed {seed}" + (f", {train_size} documents" if train_size else "")
-                    say(f"{shown} ...")
-                    result, problem = _one(plan, arm, seed, rows, Path(work), scores / scores_name(line))
-                    if result is None:
-                        failures.append(f"{shown}: {problem}")
-                        say(f"{shown} failed: {problem}")
-                        continue
-                    line |= result | {"command": command(arm.name, seed, train_size)}
-                    append_line(plan.output, line)
-                    lines.append(line)
-                    values = "  ".join(
-                        f"{name} {line['metrics'].get(name, float('nan')):.4f}" for name in _named(plan)
+    with Shared() if plan.claim.one_process else Alone() as processes:
+        for train_size in plan.train_sizes:
+            trials = _Trials(plan, source, train_size, processes, failures)
+            for seed in plan.seeds:
+                with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-") as work:
+                    rows = prepare_rows(
+                        plan.data, source, Path(work, "rows"), train_size=train_size, seed=seed, split=plan.split
                     )
-                    say(f"{shown}: {values}  ({line['train_seconds']:.0f} s)")
+                    for arm in plan.arms:
+                        shown = _shown(arm, seed, train_size)
+                        line, problem = _line(plan, arm, trials, seed, rows, Path(work), kept)
+                        if line is None:
+                            failures.append(f"{shown}: {problem}")
+                            say(f"{shown} failed: {problem}")
+                            continue
+                        lines.append(line)
+                        if key_of(line) not in kept:
+                            line["command"] = command(arm.name, seed, train_size)
+                            append_line(plan.output, line)
+                            say(f"{shown}: {_values(plan, line)}")
     return lines, failures
 
 
-def _head(plan: Plan, arm: Arm, seed: int, train_size: int | None, rows: Rows) -> dict[str, Any]:
+def _line(
+    plan: Plan, arm: Arm, trials: _Trials, seed: int, rows: Rows, work: Path, kept: Mapping[tuple, dict[str, Any]]
+) -> tuple[dict[str, Any] | None, str]:
+    """The line of an arm and a seed, that of the file where it is there; `None` and what went wrong where it failed."""
+    choice = trials.choice(arm)
+    if choice is None:
+        return None, "no trial of it ended"
+    line = _head(plan, arm, choice.settings, seed, trials.train_size, rows)
+    if key_of(line) in kept:
+        return kept[key_of(line)], ""
+    say(f"{_shown(arm, seed, trials.train_size)} ...")
+    run = _Run(arm, plan.settings_of(arm, choice.settings), seed, rows)
+    scores_file = scores_folder(plan.output) / scores_name(line)
+    result, problem = _one(plan, run, work, scores_file, trials.processes)
+    if result is None:
+        return None, problem
+    return line | result | ({"trials": dict(choice.facts)} if choice.facts else {}), ""
+
+
+class _Trials:
+    """The choices of the arms at one training size, each made when its arm is first asked for."""
+
+    def __init__(self, plan: Plan, source: Path, train_size: int | None, processes: Alone, failures: list[str]):
+        self.plan, self.source, self.train_size = plan, source, train_size
+        self.processes, self.failures = processes, failures
+        self.file = trials_file(plan.output)
+        self.kept = {key_of(line): line for line in read_lines(self.file)}
+        self.choices: dict[str, Choice | None] = {}
+
+    def choice(self, arm: Arm) -> Choice | None:
+        """What the arm runs with; `None` where all its trials failed."""
+        chooser = arm if arm.chosen_as is None else self.plan.claim.arm(arm.chosen_as)
+        if chooser.name not in self.choices:
+            with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-trials-") as work:
+                self.choices[chooser.name] = self._chosen(chooser, Path(work))
+        return self.choices[chooser.name]
+
+    def _chosen(self, arm: Arm, work: Path) -> Choice | None:
+        plan, rows = self.plan, None
+
+        def run_trial(trial: Mapping[str, Any]) -> dict[str, Any] | None:
+            nonlocal rows
+            if rows is None:
+                rows = prepare_rows(
+                    plan.data, self.source, work / "rows", train_size=self.train_size, seed=TRIALS_SEED,
+                    split="validation",
+                )  # fmt: skip
+            line = {**_head(plan, arm, trial, TRIALS_SEED, self.train_size, rows), "split": "validation"}
+            if key_of(line) in self.kept:
+                return self.kept[key_of(line)]
+            shown = f"{_shown(arm, None, self.train_size)}, trial {json.dumps(trial)}"
+            say(f"{shown} ...")
+            settings = plan.settings_of(arm, trial)
+            if settings.get("refit"):  # what was trained on the validation rows would be measured on them
+                settings = {**settings, "refit": False}
+            run = _Run(arm, settings, TRIALS_SEED, rows)
+            result, problem = _one(plan, run, work, work / scores_name(line), self.processes, keep=False)
+            if result is None:
+                self.failures.append(f"{shown}: {problem}")
+                say(f"{shown} failed: {problem}")
+                return None
+            line |= result | {"trial": dict(trial)}
+            append_line(self.file, line)
+            say(f"{shown}: {plan.claim.trials_by} {line['metrics'][plan.claim.trials_by]:.4f}")
+            return line
+
+        return choose(arm, plan.data, plan.claim.trials_by, run_trial)
+
+
+def _shown(arm: Arm, seed: int | None, train_size: int | None) -> str:
+    return (
+        arm.name + (f", seed {seed}" if seed is not None else "") + (f", {train_size} documents" if train_size else "")
+    )
+
+
+def _values(plan: Plan, line: dict[str, Any]) -> str:
+    named = plan.data.end_points[:3]
+    values = "  ".join(f"{name} {line['metrics'].get(name, float('nan')):.4f}" for name in named)
+    return f"{values}  ({line['train_seconds']:.0f} s)"
+
+
+def _head(
+    plan: Plan, arm: Arm, trial: Mapping[str, Any], seed: int, train_size: int | None, rows: Rows
+) -> dict[str, Any]:
     return {
         "claim": plan.claim.name,
         "dataset": plan.data.name,
@@ -153,53 +232,54 @@ def _head(plan: Plan, arm: Arm, seed: int, train_size: int | None, rows: Rows) -
         "split": plan.split,
         "train_size": train_size,
         "train_documents": rows.num_train,
-        "settings": settings_hash(arm.runner, plan.settings_of(arm), rows.fingerprints),
+        "settings": settings_hash(arm.runner, plan.settings_of(arm, trial), rows.fingerprints),
+        **rows.facts,
     }
 
 
-def _named(plan: Plan) -> Sequence[str]:
-    return plan.data.end_points[:3]
+@dataclass(frozen=True)
+class _Run:
+    """What is to be run: an arm with settings and a seed, on rows."""
+
+    arm: Arm
+    settings: dict[str, Any]
+    seed: int
+    rows: Rows
 
 
 def _one(
-    plan: Plan, arm: Arm, seed: int, rows: Rows, work: Path, scores_file: Path
+    plan: Plan, run: _Run, work: Path, scores_file: Path, processes: Alone, *, keep: bool = True
 ) -> tuple[dict[str, Any] | None, str]:
-    """The result of one run, or `None` and what went wrong."""
-    assert arm.runner in RUNNERS
-    if arm.runner in ENVIRONMENTS:
+    """The result of one run, or `None` and what went wrong. With `keep=False` its model goes in any case."""
+    runner = run.arm.runner
+    assert runner in RUNNERS
+    if runner in ENVIRONMENTS:
         try:  # before the run's clock starts
-            python_of(arm.runner, plan.environments)
+            python_of(runner, plan.environments)
         except UserError as error:
             return None, str(error)
     name = scores_file.stem
-    models = work / "models" if plan.models_dir is None else plan.models_dir
+    models = work / "models" if plan.models_dir is None or not keep else plan.models_dir
     models.mkdir(parents=True, exist_ok=True)
     result_file, job_file, log_file = work / f"{name}.json", work / f"{name}.job.json", scores_file.with_suffix(".log")
     job = {
-        "runner": arm.runner,
-        "settings": plan.settings_of(arm),
-        "rows": rows_as_json(rows),
-        "seed": seed,
+        "runner": runner,
+        "settings": run.settings,
+        "rows": rows_as_json(run.rows),
+        "seed": run.seed,
         "environments": str(plan.environments),
         "where": {"model": str(models / name), "scores": str(scores_file), "result": str(result_file)},
     }
     job_file.write_text(json.dumps(job), encoding="utf-8")
-    with log_file.open("w", encoding="utf-8") as log:
-        process = subprocess.run(
-            [sys.executable, "-m", "hf_mlc.comparing.one_run", str(job_file)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
-            check=False,
-        )
-    if process.returncode == 0:
+    status = processes.do(job_file, log_file)
+    if status == 0:
         return json.loads(result_file.read_text(encoding="utf-8")), ""
     tail = log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if process.returncode == 2 and tail:
+    if status == 2 and tail:
         return None, tail[-1].removeprefix("hf-mlc: error: ")
     for text in tail[-LOG_TAIL:]:
         say(f"    {text}")
-    return None, f"ended with status {process.returncode}; its output is in {log_file}"
+    return None, f"ended with status {status}; its output is in {log_file}" if keep else f"ended with status {status}"
 
 
 def check_output(path: Path) -> None:

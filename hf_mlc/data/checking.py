@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 from transformers.utils import logging
 
+from hf_mlc.data.contents import content_in
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 
@@ -25,27 +26,30 @@ class SplitCounts:
         rows (`int`): documents.
         labels (`int`): different labels that occur.
         mean_labels (`float`): labels a row.
-        empty_texts (`int`): rows whose text is empty or white space.
+        noun (`str`): what the rows hold, "texts" or the like ([`~hf_mlc.data.contents.content.Content`]).
+        empty (`int`): rows that hold nothing: an empty text, or one of white space.
         empty_label_sets (`int`): rows without labels.
         rows_with_duplicate_labels (`int`): rows in which a label stands twice.
         duplicate_ids (`int`): rows whose id an earlier row of the split has.
-        texts_also_in_train (`int`): rows whose text, if not empty, is that of a training row too.
-        pictures_also_in_train (`int`): rows whose picture is a training row's: the same file, or the same bytes.
+        also_in_train (`int`): rows that hold what a training row holds too: the same text, the same picture (file or bytes).
         unknown_labels (`int`, *optional*): labels, summed over rows, that the label space lacks.
         cut_texts (`int`, *optional*): texts that were cut to the maximum length; known after tokenisation.
+        unseen_values (`int`, *optional*): of a table, values that training didn't have (categories; features of sparse rows), and
+            that count as none; known after encoding.
     """
 
     rows: int = 0
     labels: int = 0
     mean_labels: float = 0.0
-    empty_texts: int = 0
+    noun: str = "texts"
+    empty: int = 0
     empty_label_sets: int = 0
     rows_with_duplicate_labels: int = 0
     duplicate_ids: int = 0
-    texts_also_in_train: int = 0
-    pictures_also_in_train: int = 0
+    also_in_train: int = 0
     unknown_labels: int | None = None
     cut_texts: int | None = None
+    unseen_values: int | None = None
 
 
 @dataclass
@@ -59,10 +63,12 @@ class DataReport:
 
     def __str__(self) -> str:
         table = [["", *self.splits]]
+        nouns = "/".join(dict.fromkeys(counts.noun for counts in self.splits.values()))
+        shown = {"empty": f"empty {nouns}", "also_in_train": f"{nouns} also in train"}
         for name in SplitCounts.__dataclass_fields__:
             values = [getattr(counts, name) for counts in self.splits.values()]
-            if name in ("rows", "labels", "mean_labels", "empty_label_sets") or any(values):
-                table.append([name.replace("_", " "), *map(_shown, values)])
+            if name != "noun" and (name in ("rows", "labels", "mean_labels", "empty_label_sets") or any(values)):
+                table.append([shown.get(name, name.replace("_", " ")), *map(_shown, values)])
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         return "\n".join(
             "  ".join([first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(cells, widths[1:], strict=True))])
@@ -84,24 +90,24 @@ def check_splits(
         `UserError`: if no training row has a label; with `strict`, on the first unknown label, naming split and row.
     """
     report = DataReport()
-    train_texts: set[int] = set()
+    of_train: set[int] = set()
     for name in sorted(dataset, key=lambda name: name != "train"):
-        report.splits[name] = _counted(name, dataset[name], label_space, strict, train_texts)
+        report.splits[name] = _counted(name, dataset[name], label_space, strict, of_train)
     report.splits = {name: report.splits[name] for name in dataset}
     _raise_and_warn(report)
     return report
 
 
 def _counted(
-    name: str, rows: datasets.Dataset, label_space: LabelSpace | None, strict: bool, train_texts: set[int]
+    name: str, rows: datasets.Dataset, label_space: LabelSpace | None, strict: bool, of_train: set[int]
 ) -> SplitCounts:
-    counts = SplitCounts(rows=len(rows), unknown_labels=None if label_space is None else 0)
+    content = content_in(rows.column_names)
+    counts = SplitCounts(rows=len(rows), noun=content.noun, unknown_labels=None if label_space is None else 0)
     occurrences: Counter[str | int] = Counter()
     ids: set[int] = set()
     number = 0
-    content = "text" if "text" in rows.column_names else "image"
-    for batch in rows.select_columns(["id", content, "labels"]).iter(batch_size=1000):
-        for row_id, text, labels in zip(batch["id"], batch[content], batch["labels"], strict=True):
+    for batch in rows.select_columns(["id", content.column, "labels"]).iter(batch_size=1000):
+        for row_id, value, labels in zip(batch["id"], batch[content.column], batch["labels"], strict=True):
             number += 1
             distinct = set(labels)
             occurrences.update(distinct)
@@ -114,16 +120,13 @@ def _counted(
             digest = _digest(row_id)
             counts.duplicate_ids += digest in ids
             ids.add(digest)
-            if content == "image":
-                text = text["path"] if text["bytes"] is None else hashlib.sha256(text["bytes"]).hexdigest()
-            if not text.strip():
-                counts.empty_texts += 1
+            same = content.sameness(value)
+            if same is None:
+                counts.empty += 1
             elif name == "train":
-                train_texts.add(_digest(text))
-            elif content == "text":
-                counts.texts_also_in_train += _digest(text) in train_texts
+                of_train.add(_digest(same))
             else:
-                counts.pictures_also_in_train += _digest(text) in train_texts
+                counts.also_in_train += _digest(same) in of_train
     counts.labels = len(occurrences)
     counts.mean_labels = occurrences.total() / max(counts.rows, 1)
     return counts
@@ -143,12 +146,11 @@ def _raise_and_warn(report: DataReport):
     for name, counts in report.splits.items():
         if counts.duplicate_ids:
             logger.warning(f"{name}: {counts.duplicate_ids:,} rows have the id of an earlier row")
-        for what, number in (("texts", counts.texts_also_in_train), ("pictures", counts.pictures_also_in_train)):
-            if number:
-                logger.warning(
-                    f"{name}: {number:,} of {counts.rows:,} {what} stand in train too; "
-                    "they were kept, and make the measured quality look better than it is"
-                )
+        if counts.also_in_train:
+            logger.warning(
+                f"{name}: {counts.also_in_train:,} of {counts.rows:,} {counts.noun} stand in train too; "
+                "they were kept, and make the measured quality look better than it is"
+            )
         if counts.unknown_labels:
             logger.warning(f"{name}: {counts.unknown_labels:,} labels are not in the label space")
 

@@ -1,8 +1,10 @@
 """A data set from the Hub or from local files, as a `DatasetDict` of `train` / `validation` / `test`.
 
 Every split has the columns `id` (string), `text` (string) and `labels` (a list of strings, or of int64 where the data
-holds ids); of pictures (`Columns(image=...)`), `image` takes the place of `text`: `{"path", "bytes"}`, undecoded. Local files are streamed row by row into an Arrow file in the cache of `datasets`, so memory does not grow
-with them, and every row is checked on the way; a file that has not changed is not read again.
+holds ids); where the rows are no texts ([`hf_mlc.data.contents`]), their own column takes the place of `text`: of pictures
+(`Columns(image=...)`) `image`: `{"path", "bytes"}`, undecoded; of tables (`Columns(features=...)`) `features`. Local files are
+streamed row by row into an Arrow file in the cache of `datasets`, so memory does not grow with them, and every row is checked
+on the way; a file that has not changed is not read again.
 
 What is decided about rows that are not as one would wish (counts: [`~hf_mlc.data.checking.DataReport`]):
 
@@ -13,6 +15,8 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 | a column that is not there; a text or labels that are null; a label that is no string or integer | error: file, row, field |
 | strings and integers mixed as labels | error: file, row, field |
 | a picture that is not there, is no picture, is an address on the net | error: file, row, field |
+| a label column that holds something else than 0 or 1 | error: file, row, field |
+| table rows of another width than the first, a feature that is not there, an infinite number | error: file, row, field |
 | empty text | kept and counted; the model gets no evidence |
 | empty label set | kept and counted; a row of zeros |
 | a label twice in a row | merged when encoded; counted |
@@ -35,17 +39,20 @@ from typing import Any
 
 import datasets
 
+from hf_mlc.data.contents.features import ALL, StoredOtherwise
 from hf_mlc.data.hub import load_from_hub
 from hf_mlc.data.reading import (
     FORMATS,
     check_file,
     class_names_of,
     class_names_of_features,
+    column_names_of,
     format_of,
     read_raw_rows,
     stem_of,
 )
-from hf_mlc.data.rows import Columns, RowForm, checked_row
+from hf_mlc.data.rows import Columns, checked_row
+from hf_mlc.data.values import RowForm
 from hf_mlc.errors import MissingSplitError, UserError
 
 
@@ -58,8 +65,6 @@ _SPLIT_NAME = {
     "test": r"test(?:ing)?",
 }
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
-# pictures stay files, or bytes, until a batch is made of them
-UNDECODED = datasets.Image(decode=False)
 # part of the cache key: raise it when the rows that come out of the same file change
 _ROWS_VERSION = 1
 
@@ -151,20 +156,31 @@ def iterate_rows(
     Raises:
         `UserError`: naming file, row and field, when the row at fault is reached.
     """
-    columns = columns or Columns()
     check_file(file)
-    form = RowForm(
-        file=file,
-        is_csv=format_of(file) == "csv",
-        class_names=class_names_of(file, columns.labels),
-        label_type=label_type,
-        folder=Path(file).parent,
-    )
+    columns = _resolved(columns or Columns(), file)
+    form = _row_form(file, columns, label_type)
     for number, raw in read_raw_rows(file, columns):
         row = checked_row(raw, columns, form, row=number)
         if form.label_type is None and row.get("labels"):
             form = replace(form, label_type=type(row["labels"][0]))
         yield row
+
+
+def _resolved(columns: Columns, file: str | Path) -> Columns:
+    """`columns` with the file's own names in place of what stands for several."""
+    return columns.content.resolved(
+        columns, column_names_of(file) if ALL in columns.content_columns else (), file=file
+    )
+
+
+def _row_form(file: str | Path, columns: Columns, label_type: type | None = None) -> RowForm:
+    return RowForm(
+        file=file,
+        is_csv=format_of(file) == "csv",
+        class_names=None if columns.label_columns else class_names_of(file, columns.labels),
+        label_type=label_type,
+        folder=Path(file).parent,
+    )
 
 
 def _check_split_names(names: Sequence[str]):
@@ -238,7 +254,24 @@ def _from_files(
     for files in files_of.values():
         for file in files:
             check_file(file)
+    first = next((file for files in files_of.values() for file in files), None)
+    if first is not None:
+        columns = _resolved(columns, first)
+        columns = columns.content.formed(columns, read_raw_rows(first, columns), _row_form(first, columns))
     label_type = _first_label_type([file for files in files_of.values() for file in files], columns)
+    try:
+        return _read_files(files_of, columns, label_type, max_samples, cache_dir)
+    except StoredOtherwise as failure:
+        return _read_files(files_of, failure.columns, label_type, max_samples, cache_dir)
+
+
+def _read_files(
+    files_of: Mapping[str, list[Path]],
+    columns: Columns,
+    label_type: type,
+    max_samples: Mapping[str, int],
+    cache_dir: str | Path | None,
+) -> datasets.DatasetDict:
     loaded = datasets.DatasetDict()
     for split in SPLITS:
         if split not in files_of:
@@ -263,7 +296,7 @@ def _from_files(
                 },
             )
         except datasets.exceptions.DatasetGenerationError as failure:
-            if isinstance(failure.__cause__, UserError):
+            if isinstance(failure.__cause__, (UserError, StoredOtherwise)):
                 raise failure.__cause__ from None
             raise
     return loaded
@@ -280,11 +313,13 @@ def _rows_of_files(
 ) -> Iterator[dict[str, Any]]:
     """The generator behind a split; `files`, `state` and `version` only make the key of the cache change with them."""
     number = 0
+    content = columns.content
     for file in shown_as:
         number_before = number
         rows = iterate_rows(file, columns, label_type={"str": str, "int": int}[label_type])
         for row in islice(rows, None if most is None else most - number):
             number += 1
+            row[content.column] = content.stored(row[content.column], columns)
             yield row
         if number == number_before and number != most:
             raise UserError("an empty file: no rows", file=file, accepted="at least one row")
@@ -301,8 +336,10 @@ def _first_label_type(files: Sequence[Path], columns: Columns) -> type:
 
 def _features(label_type: type, columns: Columns) -> datasets.Features:
     label = datasets.Value("int64" if label_type is int else "string")
-    content = {"text": datasets.Value("string")} if columns.image is None else {"image": UNDECODED}
-    return datasets.Features({"id": datasets.Value("string"), **content, "labels": datasets.List(label)})
+    content = columns.content
+    return datasets.Features(
+        {"id": datasets.Value("string"), content.column: content.feature(columns), "labels": datasets.List(label)}
+    )
 
 
 # -- the Hub
@@ -351,21 +388,29 @@ def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: st
         raise UserError("an empty split: no rows", file=shown_as, accepted="at least one row")
     if set(columns.required) <= set(data.column_names):  # else the message lists all that there are
         data = data.select_columns([name for name in data.column_names if name in columns.wanted])
-    if isinstance(data.features.get(columns.image), datasets.Image):
-        data = data.cast_column(columns.image, UNDECODED)
-    class_names = class_names_of_features(data.features, columns.labels)
+    columns = columns.content.resolved(columns, data.column_names, file=shown_as)
+    data = columns.content.of_hub(data, columns)
+    class_names = None if columns.label_columns else class_names_of_features(data.features, columns.labels)
     inner = getattr(data.features.get(columns.labels), "feature", None)
-    is_integer = class_names is None and "int" in str(getattr(inner, "dtype", ""))
+    is_integer = class_names is None and not columns.label_columns and "int" in str(getattr(inner, "dtype", ""))
     form = RowForm(file=shown_as, class_names=class_names, label_type=int if is_integer else None)
-    return data.map(
-        _checked_batch,
-        batched=True,
-        with_indices=True,
-        remove_columns=data.column_names,
-        features=_features(int if is_integer else str, columns),
-        fn_kwargs={"columns": columns, "form": form},
-        desc=f"Checking {shown_as}",
-    )
+    columns = columns.content.formed(columns, enumerate(data, start=1), form)
+
+    def checked(columns: Columns) -> datasets.Dataset:
+        return data.map(
+            _checked_batch,
+            batched=True,
+            with_indices=True,
+            remove_columns=data.column_names,
+            features=_features(int if is_integer else str, columns),
+            fn_kwargs={"columns": columns, "form": form},
+            desc=f"Checking {shown_as}",
+        )
+
+    try:
+        return checked(columns)
+    except StoredOtherwise as failure:
+        return checked(failure.columns)
 
 
 def _checked_batch(
@@ -375,4 +420,7 @@ def _checked_batch(
         checked_row({name: values[i] for name, values in batch.items()}, columns, form, row=index + 1)
         for i, index in enumerate(indices)
     ]
+    content = columns.content
+    for row in rows:
+        row[content.column] = content.stored(row[content.column], columns)
     return {name: [row[name] for row in rows] for name in rows[0]}

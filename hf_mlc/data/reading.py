@@ -76,6 +76,20 @@ def read_raw_rows(file: str | Path, columns: Columns) -> Iterator[tuple[int, dic
     yield from reader(path, columns)
 
 
+def column_names_of(file: str | Path) -> list[str]:
+    """The columns of a file: of its header or schema; of JSON Lines the keys of the first row."""
+    path = Path(file)
+    if format_of(path) == "parquet":
+        with _opened(path) as stream, _parquet_errors(path):
+            return pq.ParquetFile(_seekable(stream, path)).schema_arrow.names
+    if format_of(path) == "csv":
+        try:
+            return [name.strip() for name in next(_records(path), [])]
+        except csv.Error as failure:
+            raise UserError(f"not CSV ({failure})", file=path, row=1, accepted="quotes that are closed") from None
+    return next((list(row) for _, row in _jsonl_rows(path, Columns())), [])
+
+
 def class_names_of(file: str | Path, column: str | None) -> tuple[str, ...] | None:
     """The names behind a Parquet column `List(ClassLabel)`, which `datasets` keeps in the file's schema."""
     if column is None or format_of(file) != "parquet":
@@ -117,9 +131,7 @@ _JSON_KIND = {list: "array", str: "string", int: "number", float: "number", bool
 
 
 def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # Python's default, 128 KiB, is shorter than a long note
-    delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
-    records = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    records = _records(path)
     number = 0
     try:
         header = next(records, None)
@@ -142,6 +154,13 @@ def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any
             yield number, dict(zip(header, record, strict=True))
     except csv.Error as failure:
         raise UserError(f"not CSV ({failure})", file=path, row=number + 1, accepted="quotes that are closed") from None
+
+
+def _records(path: Path) -> Iterator[list[str]]:
+    """The records of a CSV, its header first."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # Python's default, 128 KiB, is shorter than a long note
+    delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
+    return csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
 
 
 def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from hf_mlc.data.checking import DataReport
+from hf_mlc.data.encoding import encode_labels
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 
@@ -186,14 +187,10 @@ def _tokenized_batch(
     else:
         whole = tokenizer(batch["text"], truncation=False, verbose=False)["input_ids"]
         columns["_cut"] = [len(ids) > max_length for ids in whole]
-    columns["label_ids"], columns["_unknown"] = [], []
-    for labels, index in zip(batch["labels"], indices, strict=True):
-        if strict:
-            ids, unknown = label_space.encode(labels, file=split, row=index + 1), 0
-        else:
-            ids, unknown = label_space.encode_known(labels)
-        columns["label_ids"].append(ids)
-        columns["_unknown"].append(unknown)
+    rows = (index + 1 for index in indices)
+    columns["label_ids"], columns["_unknown"] = encode_labels(
+        batch["labels"], label_space, split=split, strict=strict, rows=rows
+    )
     return columns
 
 

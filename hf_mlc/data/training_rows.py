@@ -11,11 +11,9 @@ import datasets
 from hf_mlc.data.fingerprint import fingerprint
 from hf_mlc.data.splitting import add_validation_split
 from hf_mlc.errors import MissingSplitError, UserError
+from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.hub_reading import download_file, local_folder
 from hf_mlc.labels import LabelSpace
-
-
-RESULTS = "results.json"
 
 
 def results_of(name_or_path: str, *, revision: str | None = None) -> dict[str, Any]:
@@ -27,9 +25,9 @@ def results_of(name_or_path: str, *, revision: str | None = None) -> dict[str, A
     """
     folder = local_folder(name_or_path, revision=revision)
     if folder is not None:
-        file = folder / RESULTS
+        file = folder / RESULTS_FILE
     else:
-        file = download_file(name_or_path, RESULTS, revision=revision)
+        file = download_file(name_or_path, RESULTS_FILE, revision=revision)
     try:
         content = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
     except (OSError, ValueError):

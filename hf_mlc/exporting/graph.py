@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hf_mlc.auto import architecture_of
 from hf_mlc.errors import UserError
 from hf_mlc.exporting.recurrent import recurrence_as_operators
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
@@ -63,7 +62,7 @@ def traced(model: MultiLabelPreTrainedModel, *, opset: int | None = None) -> onn
         `UserError`: a model that doesn't read texts, or whose `forward` can't be traced.
     """
     model_type = model.config.model_type
-    if architecture_of(model_type).input != "text":
+    if model.config.input_kind != "text":
         raise UserError(f"a model of the kind '{model_type}' doesn't read texts", accepted="a model of texts")
     # sizes other than 0 and 1, which would be taken for constants, and other than each other
     sample = {INPUTS[0]: torch.ones(2, 7, dtype=torch.long), INPUTS[1]: torch.ones(2, 7, dtype=torch.long)}

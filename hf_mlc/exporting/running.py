@@ -18,7 +18,8 @@ import torch
 
 from hf_mlc.errors import UserError
 from hf_mlc.exporting.graph import EXTRA, INPUTS, OUTPUT
-from hf_mlc.inference import LoadedModel, config_of, label_space_of, load_tokenizer, predict_texts
+from hf_mlc.inference import LoadedModel, config_of, label_space_of, predict_texts
+from hf_mlc.inputs import TEXTS
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 
@@ -95,7 +96,7 @@ def load_onnx(
         raise UserError(f"there is no {ONNX_FILE}", file=folder, field="model", accepted="a folder that export wrote")
     config = config_of(folder, str(folder))
     label_space = label_space_of(config, folder, str(folder))
-    tokenizer = load_tokenizer(folder, field="model")
+    tokenizer = TEXTS.load_processor(folder, field="model")
     session = open_session(folder / ONNX_FILE, num_threads=num_threads, providers=providers)
     _check_fits(session, config, folder)
     return OnnxModel(OnnxClassifier(session, config), tokenizer, label_space)

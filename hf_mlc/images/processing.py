@@ -19,7 +19,8 @@ from transformers import AutoImageProcessor, BaseImageProcessor
 from transformers.utils import logging
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.errors import UserError
+from hf_mlc.data.encoding import encode_labels
+from hf_mlc.errors import UserError, first_line
 from hf_mlc.hub_reading import hub_problem
 from hf_mlc.images.opening import check_installed, open_image
 from hf_mlc.labels import LabelSpace
@@ -27,11 +28,6 @@ from hf_mlc.modeling.image_batch import encode_images
 
 
 logger = logging.get_logger(__name__)
-
-
-def reads_images(config: Any) -> bool:
-    """Whether a model of this configuration reads pictures and not text."""
-    return getattr(config, "encoder", None) == "image"
 
 
 def new_image_processor(size: int, *, mean: Sequence[float] = (0.5,) * 3, std: Sequence[float] = (0.5,) * 3):
@@ -75,7 +71,7 @@ def load_image_processor(
     except (OSError, ValueError, KeyError, ImportError) as error:
         problem = hub_problem(error) if not Path(name_or_path).is_dir() else None
         reason, accepted = problem or (
-            (str(error).strip().splitlines() or [type(error).__name__])[0],
+            first_line(error),
             "a Hub id or a folder, with a whole preprocessor_config.json",
         )
         raise UserError(
@@ -128,14 +124,8 @@ def encode_pictures(
     """
     encoded = datasets.DatasetDict()
     for name, split in dataset.items():
-        ids, unknown = [], 0
-        for row, labels in enumerate(split["labels"], start=1):
-            if strict or name == "train":
-                ids.append(label_space.encode(labels, file=name, row=row))
-            else:
-                known, missed = label_space.encode_known(labels)
-                ids.append(known)
-                unknown += missed
+        ids, missed = encode_labels(split["labels"], label_space, split=name, strict=strict)
+        unknown = sum(missed)
         rows = split.select_columns(["id", "image"]).rename_column("image", "pixel_values")
         rows = rows.add_column("label_ids", ids, feature=datasets.List(datasets.Value("int64")))
         encoded[name] = rows.add_column("length", [1] * len(rows))

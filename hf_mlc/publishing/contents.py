@@ -11,19 +11,21 @@ from typing import Any
 from transformers.dynamic_module_utils import get_relative_imports
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from hf_mlc.cards.facts import BASELINE, EXAMPLES, METRICS, RESULTS, STEPS
+from hf_mlc.cards.facts import BASELINE, EXAMPLES, RELATIONS, STEPS
 from hf_mlc.cards.plots import PLOTS
 from hf_mlc.cards.words import CARD_FILE
 from hf_mlc.errors import UserError
+from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 
 
 CONFIG = "config.json"
+EXTRACTOR = "preprocessor_config.json"  # of pictures, and of tables, whose feature extractor brings code of its own
 GENERATION = "generation_config.json"  # of a model that writes sequences: what `generate` does unless told otherwise
 CARD = "README.md"
 # what else a card is made from; read, and not published
-CARD_SOURCES = (CARD_FILE, BASELINE, EXAMPLES, STEPS)
+CARD_SOURCES = (CARD_FILE, BASELINE, EXAMPLES, STEPS, RELATIONS)
 PROCESSORS = (
-    "processor_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "processor_config.json", EXTRACTOR, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
     "sentencepiece.model", "spm.model", "spm_char.model", "dict.txt", "bpe.codes", "emoji.json", "entity_vocab.json",
     "chat_template.jinja",
@@ -43,7 +45,7 @@ def publication_files(names: Iterable[str], folder: Path) -> set[str]:
         folder (`Path`): where its config.json and its code lie.
     """
     config = read_config(folder)
-    named = {CONFIG, GENERATION, CARD, RESULTS, METRICS, *PROCESSORS, *PLOTS, *code_files(config, folder)}
+    named = {CONFIG, GENERATION, CARD, RESULTS_FILE, METRICS_FILE, *PROCESSORS, *PLOTS, *code_files(config, folder)}
     if config.get("label_space_file"):
         named.add(config["label_space_file"])
     return {name for name in names if name in named or WEIGHTS.fullmatch(name)}
@@ -65,18 +67,20 @@ def weight_files(folder: Path) -> list[str]:
     return [SAFE_WEIGHTS_INDEX_NAME, *sorted(parts)]
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json; empty where it has none or none that can be read."""
+def read_config(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """The folder's config.json, or another file of settings; empty where it has none or none that can be read."""
     try:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def code_files(config: dict[str, Any], folder: Path) -> set[str]:
-    """The code that travels with the weights: the modules that `auto_map` and `custom_pipelines` name, and their imports."""
-    waiting = {f"{module}.py" for module in _named_modules(config)}
+    """The code that travels with the weights: the modules that `auto_map` and `custom_pipelines` name (in config.json, and of
+    the feature extractor), and their imports."""
+    naming = (config, read_config(folder, EXTRACTOR))
+    waiting = {f"{module}.py" for settings in naming for module in _named_modules(settings)}
     found: set[str] = set()
     while waiting:
         name = waiting.pop()

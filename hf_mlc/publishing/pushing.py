@@ -10,8 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
-from hf_mlc.images.processing import load_image_processor, reads_images
-from hf_mlc.inference import load_tokenizer
+from hf_mlc.inputs import input_kind_of
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.publishing.contents import CARD
 from hf_mlc.publishing.repository import own_repo_id
@@ -40,8 +39,8 @@ def push_model(
     Args:
         model (`MultiLabelPreTrainedModel`): the model.
         repo_id (`str`): `owner/name`, or `name` for the user's own.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*): goes with it, of pictures the image processor; if not given, the one that is where the model was
-            loaded from. Where there is none, a tokenizer that is in the repository already stays there.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): goes with it, or what else its input is read through; if not given, the
+            one that is where the model was loaded from. Where there is none, a tokenizer that is in the repository already stays there.
         commit_message (`str`, *optional*): the commit's title.
         private (`bool`, *optional*): whether a new repository is private.
         token (`str`, *optional*): a token that may write; by default that of HF_TOKEN or `hf auth login`.
@@ -59,14 +58,13 @@ def push_model(
     if create_pr:
         raise UserError("found True", field="create_pr", accepted="False; revision='a-branch' keeps main as it is")
     repo_id = own_repo_id(HfApi(token=token), repo_id)  # the card's snippet needs the owner's name
-    source = model.config.name_or_path
+    source, kind = model.config.name_or_path, input_kind_of(model.config)
     if tokenizer is None and source:
         loaded_from = model.config.loaded_from  # at a revision, perhaps
         try:
-            load = load_image_processor if reads_images(model.config) else load_tokenizer
-            tokenizer = load(loaded_from["path_or_repo_id"], revision=loaded_from.get("revision"))
+            tokenizer = kind.load_processor(loaded_from["path_or_repo_id"], revision=loaded_from.get("revision"))
         except UserError as error:
-            logger.warning(f"The model goes without a tokenizer: {error}")
+            logger.warning(f"The model goes without its {kind.processor_noun}: {error}")
     with staging_folder() as staged:
         folder = Path(source) if source and Path(source).is_dir() else None
         stage_loaded(model, tokenizer, staged, repo_id=repo_id, folder=folder, max_shard_size=max_shard_size)

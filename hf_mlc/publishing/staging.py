@@ -16,18 +16,19 @@ from hf_mlc.cards import write_card
 from hf_mlc.cards.facts import read_evaluation
 from hf_mlc.errors import UserError
 from hf_mlc.files import folder_written_whole
+from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 from hf_mlc.inference import load_model
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.publishing.contents import (
     CARD,
     CARD_SOURCES,
     CONFIG,
-    METRICS,
+    EXTRACTOR,
     PLOTS,
     PROCESSORS,
-    RESULTS,
     VOCABULARIES,
     publication_files,
+    read_config,
     weight_files,
 )
 from hf_mlc.publishing.scrubbing import refuse_tokens, scrubbed
@@ -148,18 +149,25 @@ def _copy(names: Iterable[str], folder: Path, staged: Path) -> None:
 def _add_facts(model: MultiLabelPreTrainedModel, staged: Path, folder: Path | None, card_folder: Path | None) -> None:
     """Results, metrics and the user's README.md; then no JSON file in `staged` has anything of this machine in it."""
     if folder is not None:
-        _copy((RESULTS, METRICS, CARD), folder, staged)
+        _copy((RESULTS_FILE, METRICS_FILE, CARD), folder, staged)
     if card_folder is not None:
-        _copy((METRICS, CARD), card_folder, staged)
+        _copy((METRICS_FILE, CARD), card_folder, staged)
     if not read_evaluation(staged, card_folder, model.config.num_labels):
-        (staged / METRICS).unlink(missing_ok=True)  # of other weights: an earlier training's
+        (staged / METRICS_FILE).unlink(missing_ok=True)  # of other weights: an earlier training's
     label_names = set(model.config.id2label.values())
-    for name in (CONFIG, RESULTS, METRICS, *PROCESSORS):
+    for name in (CONFIG, RESULTS_FILE, METRICS_FILE, *PROCESSORS):
         if (staged / name).is_file() and name.endswith(".json") and name not in VOCABULARIES:
-            _scrub(staged / name, label_names)
+            _scrub(staged / name, label_names | _feature_words(staged) if name == EXTRACTOR else label_names)
 
 
-def _scrub(file: Path, label_names: set[str]) -> None:
+def _feature_words(staged: Path) -> set[str]:
+    """Names and categories of a table's features: rows are read by them, whatever they look like."""
+    extractor = read_config(staged, EXTRACTOR)
+    categories = extractor.get("categories") or {}
+    return {str(word) for words in (extractor.get("feature_names") or (), *categories.values()) for word in words}
+
+
+def _scrub(file: Path, data_words: set[str]) -> None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -168,7 +176,7 @@ def _scrub(file: Path, label_names: set[str]) -> None:
         raise UserError(f"found {type(content).__name__}", file=file.name, accepted="the file as the command wrote it")
     labels = {key: content[key] for key in LABEL_KEYS if file.name == CONFIG and key in content}
     kept = {key: value for key, value in content.items() if key not in labels and key not in LOADING_KEYS}
-    clean = scrubbed(kept, file=file.name, kept=label_names) | labels
+    clean = scrubbed(kept, file=file.name, kept=data_words) | labels
     if clean != content:
         file.write_text(
             json.dumps(clean, ensure_ascii=False, indent=2, sort_keys=file.name == CONFIG) + "\n", encoding="utf-8"

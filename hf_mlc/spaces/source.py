@@ -13,8 +13,8 @@ from transformers.utils import CONFIG_NAME
 
 from hf_mlc.errors import UserError
 from hf_mlc.hub_reading import download_file, local_folder
-from hf_mlc.images.processing import reads_images
 from hf_mlc.inference import config_of
+from hf_mlc.inputs import TEXTS, input_kind_of
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.pipeline_multi_label import TASK
 
@@ -56,8 +56,8 @@ def read_source(name_or_path: str, *, revision: str | None = None) -> ModelSourc
         revision (`str`, *optional*): branch, tag or commit on the Hub; the commit that it names now is kept.
 
     Raises:
-        `UserError`: no such folder, repository or revision, no right to read it, a model that isn't one of ours, one of
-            pictures, or one without the pipeline's file.
+        `UserError`: no such folder, repository or revision, no right to read it, a model that isn't one of ours, one that
+            doesn't read texts, or one without the pipeline's file.
     """
     folder = local_folder(name_or_path, revision=revision)
     on_hub, commit, card_file = folder is None, None, None
@@ -71,9 +71,10 @@ def read_source(name_or_path: str, *, revision: str | None = None) -> ModelSourc
     elif (folder / "README.md").is_file():
         card_file = folder / "README.md"
     config = config_of(folder, name_or_path)
-    if reads_images(config):
+    kind = input_kind_of(config)
+    if kind is not TEXTS:
         raise UserError(
-            "the model reads pictures, and the app is of texts",
+            f"the model reads {kind.noun}, and the app is of texts",
             file=name_or_path,
             field="model",
             accepted="a model of texts",

@@ -16,7 +16,8 @@ from transformers.utils.hub import PushInProgress
 
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
-from hf_mlc.training.results import RESULTS_FILE, run_results
+from hf_mlc.folder_files import RESULTS_FILE
+from hf_mlc.training.results import run_results
 
 
 logger = logging.get_logger(__name__)

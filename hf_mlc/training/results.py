@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from hf_mlc.training.trainer import MultiLabelTrainer
 
 
-RESULTS_FILE = "results.json"  # beside the weights; written last
-
-
 def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
     """The facts of a training run and its newest metrics of each split, ready for JSON.
 

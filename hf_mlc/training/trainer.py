@@ -171,7 +171,7 @@ class MultiLabelTrainer(PushingTrainer):
             row_budget_mb=self.args.score_budget_mb,
             seed=self.args.seed,
         )
-        if hasattr(self.model.config, "end_bias"):
+        if hasattr(self.model.config, "end_bias") or getattr(self.model, "decides_on_sets", False):
             # of a search it is a rule: the scores that thresholds are chosen on were found under it
             tuner.min_label_choices = (self.model.config.min_labels,)
         for predictions, targets in self.iterate_predictions(self.eval_dataset if dataset is None else dataset):

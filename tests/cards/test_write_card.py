@@ -242,7 +242,7 @@ def test_the_snippet_prints_what_the_card_says_and_shows_the_models_id(model_fol
 
 
 def test_a_model_that_cannot_be_used_as_the_card_says_gets_no_card(model_folder, monkeypatch):
-    monkeypatch.setattr("hf_mlc.cards.snippet._CODE", "raise OSError('no tokenizer in', {model_id}, {text})")
+    monkeypatch.setattr("hf_mlc.inputs.text._CODE", "raise OSError('no tokenizer in', {model_id}, {text})")
     with pytest.raises(UserError, match=r"the card's usage snippet fails \(OSError: .*no tokenizer in"):
         write_card(model_folder)
     assert not (model_folder / "README.md").exists()

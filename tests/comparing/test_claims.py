@@ -11,14 +11,11 @@ import pytest
 
 from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.commands.config_arguments import config_names
-from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.commands.train_steps import ARGUMENTS
 from hf_mlc.comparing import claims
 from hf_mlc.comparing.arms import OURS, RUNNERS
 from hf_mlc.comparing.claim import find_claim
 from hf_mlc.comparing.runs import Plan
-from hf_mlc.planting.arguments import PlantingArguments
-from hf_mlc.training.arguments import MultiLabelTrainingArguments
-from hf_mlc.word_vectors.arguments import WordVectorArguments
 
 
 CLAIMS = [module.name for module in pkgutil.iter_modules(claims.__path__)]
@@ -34,14 +31,15 @@ def test_a_claim_names_its_arms_once_and_its_differences_by_them(name):
         assert {*(data.arms or ()), *data.arm_settings} <= set(names)
     for arm in claim.arms:
         assert arm.runner in RUNNERS
-        assert (arm.runner in OURS) == arm.name.startswith(name)
+        assert arm.runner in OURS or not arm.name.startswith(name)
+        assert arm.chosen_as is None or arm.chosen_as in names
 
 
 @pytest.mark.parametrize("name", CLAIMS)
 def test_what_an_arm_or_a_data_set_sets_is_an_argument_of_train(name):
     claim = find_claim(name)
     known = set(config_names(ARCHITECTURES[name].config))
-    for part in (ModelArguments, DataArguments, MultiLabelTrainingArguments, PlantingArguments, WordVectorArguments):
+    for part in ARGUMENTS:
         known |= {field.name for field in dataclasses.fields(part)}
     for settings in [
         *(arm.settings for arm in claim.arms if arm.runner in OURS),

@@ -16,7 +16,7 @@ N, L = 37, 23
 NAMES = [
     "f1_micro", "f1_macro", "f1_macro_present", "precision_micro", "recall_micro", "ap_macro", "f1_macro@1-5",
     "f1_micro@6-20", "ap_macro@1-5", "ap_macro@6-20", "p@1", "p@3", "r@5", "ndcg@5",
-    "subset_accuracy", "f1_samples",
+    "subset_accuracy", "f1_samples", "hamming_loss",
 ]  # fmt: skip
 RULE = {"thresholds": 0.6, "min_labels": 1}
 

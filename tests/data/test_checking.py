@@ -48,10 +48,10 @@ def test_rows_labels_and_everything_odd_are_counted(warnings_of):
     )
     train, test = report.splits["train"], report.splits["test"]
     assert (train.rows, train.labels, train.mean_labels) == (4, 3, 1.0)  # (2 + 1 + 0 + 1) / 4
-    assert (train.empty_texts, train.empty_label_sets, train.rows_with_duplicate_labels) == (2, 1, 1)
+    assert (train.empty, train.empty_label_sets, train.rows_with_duplicate_labels) == (2, 1, 1)
     assert (train.duplicate_ids, test.duplicate_ids) == (1, 0)
-    assert test.texts_also_in_train == 1  # "b"; empty texts are alike without being copies
-    assert (test.empty_texts, test.empty_label_sets, test.labels) == (1, 1, 1)
+    assert test.also_in_train == 1  # "b"; empty texts are alike without being copies
+    assert (test.empty, test.empty_label_sets, test.labels) == (1, 1, 1)
     assert warnings == [
         "train: 1 rows have the id of an earlier row",
         "test: 1 of 3 texts stand in train too; they were kept, and make the measured quality look better than it is",
@@ -69,7 +69,7 @@ def test_the_report_is_a_table_of_aligned_columns(warnings_of):
 
 def test_the_order_of_the_splits_does_not_matter(warnings_of):
     report, _ = warnings_of(test=[("1", "a", ["x"])], train=[("1", "a", ["x"])])
-    assert list(report.splits) == ["test", "train"] and report.splits["test"].texts_also_in_train == 1
+    assert list(report.splits) == ["test", "train"] and report.splits["test"].also_in_train == 1
 
 
 def test_labels_outside_the_space_are_counted_or_an_error(warnings_of):

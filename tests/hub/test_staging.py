@@ -15,6 +15,7 @@ from hf_mlc.commands.train import main as train
 from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model
 from hf_mlc.publishing import stage_loaded, stage_model, staging_folder
+from tests.common.small_msdn import save_table_model
 from tests.hub.publisher import train_words
 
 
@@ -67,6 +68,20 @@ def test_a_model_of_label_sequences_is_published_with_what_generate_does(demo_co
     assert set(files) - code - PLOTS == ALWAYS | {"generation_config.json"}
     assert json.loads(files["generation_config.json"])["decoder_start_token_id"] == 1
     assert {"modeling_sgm.py", "sgm_decoder.py", "sgm_search.py", "label_constraints.py"} <= code
+
+
+def test_a_model_of_tables_is_published_with_its_feature_extractor_and_its_code(tmp_path):
+    folder = save_table_model(tmp_path / "model")
+    extractor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    # names and categories that look like paths are left as they are
+    extractor["feature_names"][0], extractor["categories"] = "/data/age", {"colour": ["/m/07j87", "red"]}
+    edit_json(folder / "preprocessor_config.json", **extractor)
+    files = stage(folder, tmp_path)
+    assert {"processing_table.py", "modeling_msdn.py", "pipeline_multi_label_tables.py", "table_encoder.py"} <= set(
+        files
+    )
+    assert json.loads(files["preprocessor_config.json"]) == extractor
+    assert "label_relations.png" in files and "label_relations.json" not in files
 
 
 def test_what_must_not_leave_the_machine_does_not(model, tmp_path):

@@ -90,7 +90,7 @@ def test_pictures_are_counted_and_their_fingerprint_is_no_machines(folder, tmp_p
     (folder / "test.jsonl").write_text('{"image": "b.png", "labels": ["x"]}\n', encoding="utf-8")
     splits = load_splits(folder, columns=COLUMNS)
     report = check_splits(splits)
-    assert report.splits["test"].pictures_also_in_train == 1 and report.splits["test"].texts_also_in_train == 0
+    assert report.splits["test"].also_in_train == 1 and report.splits["test"].noun == "pictures"
     assert report.splits["train"].empty_label_sets == 1
     before = fingerprint(splits["train"])
     folder.rename(tmp_path / "elsewhere")

@@ -50,7 +50,7 @@ def saved_models(request, tmp_path_factory):
     for tester in request.cls.testers:
         set_seed(0)
         config = tester.get_config()
-        if hasattr(config, "end_bias"):
+        if getattr(config, "decision", "thresholds") != "thresholds":
             config.min_labels = 1  # an untrained search may end at once, and no label says little about a pipeline
         model = tester.model_class(config).eval()
         folder = root / str(tester)

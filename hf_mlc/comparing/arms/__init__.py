@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ class Fitted:
         predict_seconds: the seconds that scoring took, where the clock of this process would count another's start.
         spared (`dict`, *optional*): `seconds` and `cpu_seconds` of work that an earlier arm did for this one as well; they
             belong to what fitting it costs.
+        parameter_parts (`dict[str, int]`, *optional*): of a model that relates labels on top of an encoder, how `parameters` divide
+            into `encoder`, `head` and `relation`.
     """
 
     score: Callable[[Sequence[str]], Scored]
@@ -67,6 +70,7 @@ class Fitted:
     versions: dict[str, str] = field(default_factory=dict)
     predict_seconds: Callable[[], float] | None = None
     spared: dict[str, float] | None = None
+    parameter_parts: dict[str, int] | None = None
 
 
 # what is given the data set's recipe
@@ -78,6 +82,11 @@ OURS = (
     "same-encoder-label-wise",
     "same-encoder-powerset",
     "same-encoder-chain",
+    "msdn-encoder-br",
+    "rnn-chain",
+    "rnn-chain-small",
+    "rethink-rnn",
+    "rnn-labels",
 )
 REFITTING = (
     "tfidf",
@@ -94,14 +103,21 @@ RUNNERS = {
     "problem-transformation": "problem_transformations",
     "seed-ensemble": "seed_ensemble",
     **dict.fromkeys((name for name in OURS if name.startswith("same-encoder")), "same_encoder"),
+    **dict.fromkeys(("msdn-encoder-br", "rnn-chain", "rnn-chain-small", "rethink-rnn", "rnn-labels"), "msdn_encoder"),
+    "table-method": "table_methods",
     "xr-linear": "xr_linear",
     "napkinxc": "napkinxc",
     "bigru-lwan": "bigru_lwan",
 }
 
 
+def load_runner(name: str) -> ModuleType:
+    """The module that fits arms of this runner; `UserError` if there is none."""
+    if name not in RUNNERS:
+        raise UserError(f"found '{name}'", field="runner", accepted=", ".join(RUNNERS))
+    return importlib.import_module(f"{__name__}.{RUNNERS[name]}")
+
+
 def fit(job: Job, folder: Path) -> Fitted:
     """Fits the job's arm; what it writes goes into `folder`."""
-    if job.runner not in RUNNERS:
-        raise UserError(f"found '{job.runner}'", field="runner", accepted=", ".join(RUNNERS))
-    return importlib.import_module(f"{__name__}.{RUNNERS[job.runner]}").fit(job, folder)
+    return load_runner(job.runner).fit(job, folder)

@@ -11,9 +11,10 @@ import yaml
 
 from hf_mlc.commands.train import main as train
 from hf_mlc.comparing.arms import Fitted, Job, Scored
+from hf_mlc.comparing.parameters import parameter_parts
 from hf_mlc.errors import UserError
+from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.inference import LoadedModel, load_model, scored_batches
-from hf_mlc.training.results import RESULTS_FILE
 
 
 TEXTS_AT_ONCE = 1024  # sorted by length together, as `evaluate` does
@@ -35,6 +36,8 @@ def fit(job: Job, folder: Path) -> Fitted:
         "planting_cache": str(folder.parent / "planting"),  # arms that differ in training alone plant the same
         "seed": job.seed,
     }
+    if job.rows.meta_file is not None:
+        settings = {"feature_file": job.rows.meta_file} | settings
     recipe = folder.with_name(f"{folder.name}.yaml")
     recipe.write_text(yaml.safe_dump(settings), encoding="utf-8")
     train(["--config", str(recipe)])
@@ -48,6 +51,7 @@ def fit(job: Job, folder: Path) -> Fitted:
         min_labels=loaded.model.config.min_labels,
         parameters=results["parameters"],
         model_bytes=bytes_of_model(folder),
+        parameter_parts=parameter_parts(loaded.model),
         facts={
             "epochs": results["training"]["epochs"],
             "steps": results["training"]["steps"],
@@ -73,8 +77,8 @@ def scoring(loaded: LoadedModel, settings: Mapping[str, Any]) -> Callable[[Seque
 
 
 def bytes_of_model(folder: Path) -> int:
-    """Weights, configuration and tokenizer: the files that loading reads."""
-    names = ("model*.safetensors*", "config.json", "labels.json", "tokenizer*.json")
+    """Weights, configuration and tokenizer, or what else prepares the input: the files that loading reads."""
+    names = ("model*.safetensors*", "config.json", "labels.json", "tokenizer*.json", "preprocessor_config.json")
     return sum(file.stat().st_size for name in names for file in folder.glob(name))
 
 

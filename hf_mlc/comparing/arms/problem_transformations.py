@@ -110,7 +110,9 @@ def _choose(
     best: tuple[float, Choice] | None = None
     for (c, weight), found in scores.items():
         scores_NL = np.concatenate(found)
-        rules = [(_worth(scores_NL, true_ids, select_by, fewest), PLANE, fewest, "plane") for fewest in (0, 1)]
+        rules = [
+            (worth_of_answers(scores_NL, true_ids, select_by, fewest), PLANE, fewest, "plane") for fewest in (0, 1)
+        ]
         if threshold_kind != "none":
             rule = chosen_rule(scores_NL, true_ids, space, kind=threshold_kind, metric=select_by, seed=seed)
             rules.append((rule.value, rule.thresholds, rule.min_labels, rule.kind))
@@ -121,7 +123,7 @@ def _choose(
     return best[1]
 
 
-def _worth(scores_NL: np.ndarray, true_ids: list[np.ndarray], metric: str, min_labels: int) -> float:
+def worth_of_answers(scores_NL: np.ndarray, true_ids: list[np.ndarray], metric: str, min_labels: int) -> float:
     """The metric of the separating plane's answers, with a fallback or without."""
     metrics = MultiLabelMetrics(scores_NL.shape[1], thresholds=PLANE, min_labels=min_labels)
     metrics.update(scores_NL, multi_hot(true_ids, scores_NL.shape[1]))

@@ -1,0 +1,75 @@
+"""The rows of a training run: which are read, and which labels they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datasets import DatasetDict
+
+from hf_mlc.commands.column_arguments import HubDataArguments
+from hf_mlc.commands.train_arguments import DataArguments
+from hf_mlc.data import Columns, add_validation_split, load_splits
+from hf_mlc.inference import LoadedModel
+from hf_mlc.labels import LabelSpace
+
+
+def load_rows(
+    data_args: DataArguments,
+    hub_args: HubDataArguments,
+    columns: Columns,
+    *,
+    skip: Sequence[str] = (),
+    only: str | None = None,
+) -> DatasetDict:
+    """The splits that the arguments name.
+
+    Args:
+        data_args, hub_args: the command's.
+        columns ([`~hf_mlc.data.rows.Columns`]): which columns hold what.
+        skip (`list[str]`, *optional*): splits that are not opened.
+        only (`str`, *optional*): the one split that is.
+    """
+    most = {"train": data_args.max_train_samples, "validation": data_args.max_eval_samples}
+    return load_splits(
+        data_args.dataset_name,
+        **hub_args.version(),
+        train_file=data_args.train_file,
+        validation_file=data_args.validation_file,
+        test_file=data_args.test_file,
+        columns=columns,
+        splits=None if only is None else [only],
+        skip=skip,
+        max_samples={split: number for split, number in most.items() if number is not None},
+    )
+
+
+def label_space_and_validation(
+    splits: DatasetDict,
+    data_args: DataArguments,
+    seed: int,
+    base: LoadedModel | None,
+    *,
+    label_columns: Sequence[str] | None = None,
+) -> tuple[DatasetDict, LabelSpace, list[str]]:
+    """The label space, the splits with a validation part, and lines that tell how that was set aside.
+
+    Names come from all training rows, set-aside ones too, or are those of `label_columns`; counts only from the rows that are
+    trained on.
+    """
+    source = data_args.dataset_name or data_args.train_file
+    if base is not None:
+        label_space = base.label_space
+    elif data_args.label_file is not None:
+        label_space = LabelSpace.load(data_args.label_file)
+    elif label_columns is not None:
+        label_space = LabelSpace.from_names(list(label_columns))
+    else:
+        label_space = LabelSpace.from_label_lists(splits["train"]["labels"], file=source)
+    lines = []
+    if "validation" not in splits:
+        splits, report = add_validation_split(
+            splits, label_space, fraction=data_args.validation_fraction, seed=seed, file=source
+        )
+        lines = ["validation rows set aside from training (part 0: train, part 1: validation)", str(report)]
+    label_space = label_space.counted(splits["train"]["labels"], file=source)
+    return splits, label_space, lines

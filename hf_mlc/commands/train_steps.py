@@ -1,0 +1,94 @@
+"""The table of input steps, all that a command line of `train` fills, and which of the steps a run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hf_mlc.auto import ARCHITECTURES
+from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
+from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.commands.train_images import PictureStep
+from hf_mlc.commands.train_inputs import InputStep
+from hf_mlc.commands.train_tables import TableStep
+from hf_mlc.commands.train_texts import TextStep
+from hf_mlc.errors import UserError
+from hf_mlc.inference import LoadedModel
+from hf_mlc.language_modeling import LanguageModelArguments
+from hf_mlc.modeling.configuration_multi_label import ENCODER_INPUTS
+from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.lora import LoraArguments
+from hf_mlc.word_vectors.arguments import WordVectorArguments
+
+
+# by the name of the kind
+STEPS: dict[str, type[InputStep]] = {step.kind.name: step for step in (TextStep, PictureStep, TableStep)}
+# what a command line fills, besides the fields of every configuration
+ARGUMENTS = (
+    ModelArguments,
+    DataArguments,
+    ColumnArguments,
+    HubDataArguments,
+    MultiLabelTrainingArguments,
+    LanguageModelArguments,
+    LoraArguments,
+    WordVectorArguments,
+    PlantingArguments,
+    *(step.arguments for step in STEPS.values()),
+)
+
+
+def step_of_run(
+    step_args: Mapping[str, Any],
+    column_args: ColumnArguments,
+    data_args: DataArguments,
+    *,
+    model_type: str,
+    given: Mapping[str, Any],
+    base: LoadedModel | None,
+) -> InputStep:
+    """The step of the kind that a run's rows are: the trained model's, or the one that its arguments ask for.
+
+    Args:
+        step_args (`Mapping[str, Any]`): every step's own arguments, by the name of its kind.
+        column_args, data_args: the command's.
+        model_type (`str`): the architecture of a new model.
+        given (`Mapping[str, Any]`): all arguments that were given, by name.
+        base (`LoadedModel`, *optional*): the trained model that training goes on from.
+
+    Raises:
+        `UserError`: an argument of another kind, `--encoder` beside one that asks for another encoder.
+    """
+    kind = asked_kind(model_type, given) if base is None else base.kind.name
+    step = STEPS[kind](step_args[kind], column_args, data_args, base)
+    for other in STEPS.values():
+        for name in () if other is type(step) else other.own_arguments():
+            if name in given and name not in step.own_arguments():
+                raise UserError(
+                    f"is of {other.kind.noun}, and the model reads {step.kind.noun}",
+                    field=name,
+                    accepted=f"none beside --encoder {step.encoder()}"
+                    if other.encoder() is None
+                    else f"--encoder {other.encoder()} beside it",
+                )
+    return step
+
+
+def asked_kind(model_type: str, given: Mapping[str, Any]) -> str:
+    """The kind of input that a new model is to read: of the encoder that is given or that an argument speaks of, else of the
+    architecture's usual one."""
+    encoder = given.get("encoder")
+    for name, step in STEPS.items():
+        named = next((argument for argument in step.naming if given.get(argument) is not None), None)
+        if named is None:
+            continue
+        if encoder is None:
+            return name
+        if step.encoder() not in (None, encoder):
+            raise UserError(
+                f"found '{encoder}' beside {named}", field="encoder", accepted=f"{step.encoder()}, or no {named}"
+            )
+    if encoder is None and model_type in ARCHITECTURES:
+        encoder = getattr(ARCHITECTURES[model_type].config, "encoder", None)
+    return ENCODER_INPUTS.get(encoder, "text")

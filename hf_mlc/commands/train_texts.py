@@ -1,0 +1,117 @@
+"""What `train` does with texts: a tokenizer, named or trained, and a text encoder, new or pretrained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedTokenizerBase
+
+from hf_mlc.commands.train_inputs import InputStep, pretrained_config
+from hf_mlc.data import DataReport, MultiLabelCollator, texts_of, train_tokenizer
+from hf_mlc.inputs import TEXTS
+from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.modeling.text_encoder import load_pretrained_encoder
+
+
+@dataclass
+class TextArguments:
+    """Where the rows are texts: how they are cut into tokens, and what reads them."""
+
+    max_length: int = field(default=512, metadata={"help": "Tokens of a document that are read."})
+    preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenise."})
+    pad_to_multiple_of: int | None = field(default=None, metadata={"help": "Round the padded length up to this."})
+    text_encoder: str | None = field(
+        default=None, metadata={"help": "Pretrained encoder, Hub id or folder, with its tokenizer."}
+    )
+    text_encoder_revision: str | None = field(default=None, metadata={"help": "Its branch, tag or commit."})
+    tokenizer_name: str | None = field(default=None, metadata={"help": "Tokenizer, Hub id or folder."})
+    tokenizer_kind: str = field(
+        default="word", metadata={"help": "From scratch, on training rows: word or bpe, where none is named."}
+    )
+    tokenizer_vocab_size: int = field(default=30000, metadata={"help": "Its largest vocabulary."})
+    tokenizer_min_frequency: int = field(default=2, metadata={"help": "Fewest training occurrences of an entry."})
+    tokenizer_lowercase: bool = field(default=True, metadata={"help": "Fold upper case."})
+
+
+class TextStep(InputStep):
+    """Of texts."""
+
+    kind, arguments = TEXTS, TextArguments
+    further = ("text_column", "text_config", "language_model", "language_model_epochs", "word_vectors")
+    naming = ("text_encoder", "text_config")
+    args: TextArguments
+
+    def encoded(
+        self, splits: DatasetDict, processor: PreTrainedTokenizerBase, label_space: LabelSpace, report: DataReport
+    ) -> DatasetDict:
+        """Rows of tokens."""
+        return self.kind.encode(
+            splits,
+            processor,
+            label_space,
+            report=report,
+            max_length=self.args.max_length,
+            num_proc=self.args.preprocessing_num_workers,
+        )
+
+    def collator(self, processor: PreTrainedTokenizerBase, num_labels: int) -> MultiLabelCollator:
+        """What pads them."""
+        return self.kind.collator(
+            processor,
+            num_labels,
+            targets=self.data_args.targets,
+            pad_to_multiple_of=self.args.pad_to_multiple_of,
+        )
+
+    def texts(self, rows: Dataset) -> Iterable[str]:
+        return texts_of(rows)
+
+    def token_ids(self, encoded: Dataset) -> Iterator[list[list[int]]]:
+        return (batch["input_ids"] for batch in encoded.select_columns("input_ids").iter(1000))
+
+    def processor(self, train: Dataset, checkpoint: Path | None) -> PreTrainedTokenizerBase:
+        tokenizer = super().processor(train, checkpoint)
+        if checkpoint is None:
+            tokenizer.model_max_length = self.args.max_length
+        return tokenizer
+
+    def new_processor(self, train: Dataset) -> PreTrainedTokenizerBase:
+        """The tokenizer that was named, the encoder's, or one trained on the training texts."""
+        args = self.args
+        name = args.tokenizer_name or args.text_encoder
+        if name is None:
+            return train_tokenizer(
+                texts_of(train),
+                kind=args.tokenizer_kind,
+                vocab_size=args.tokenizer_vocab_size,
+                min_frequency=args.tokenizer_min_frequency,
+                lowercase=args.tokenizer_lowercase,
+                max_length=args.max_length,
+            )
+        revision = args.text_encoder_revision if name == args.text_encoder else None
+        field = "tokenizer_name" if args.tokenizer_name else "text_encoder"
+        return self.kind.load_processor(name, revision=revision, field=field)
+
+    def settings(self, given: dict[str, Any], processor: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Also the sizes that tokenizer and longest text decide, and the encoder that `--text_encoder` names."""
+        args = self.args
+        settings = {"max_position_embeddings": args.max_length, **given}
+        if args.text_encoder is not None:
+            settings["text_config"] = pretrained_config(
+                args.text_encoder, revision=args.text_encoder_revision, field="text_encoder"
+            )
+        return settings | {
+            "vocab_size": len(processor),
+            "pad_token_id": processor.pad_token_id,
+            "unk_token_id": processor.unk_token_id,
+        }
+
+    def load_weights(self, model: MultiLabelPreTrainedModel) -> None:
+        """Those of `--text_encoder`."""
+        if self.args.text_encoder is not None:
+            load_pretrained_encoder(model.encoder, self.args.text_encoder, revision=self.args.text_encoder_revision)

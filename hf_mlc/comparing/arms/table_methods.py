@@ -1,0 +1,313 @@
+"""Methods over the columns of a table: one classifier a label, chains of them, boosted trees, a forest of label sets.
+
+scikit-learn and LightGBM do the work, on the columns that MSDN's processor makes of a row: standardised, and sparse where the data
+are. *Untuned* they are as somebody has them who changes nothing, and a label is answered from one half on. *Tuned*, their
+settings, the decision rule and its top-1 fallback are chosen on the validation rows. Both are fitted on training and validation
+rows alike in the end: the untuned ones choose nothing, and the tuned ones have chosen.
+
+Shape legend: N rows, P columns, L labels, K labels that can be learned, S distinct label sets.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from hf_mlc.comparing.arms import Fitted, Job, Scored
+from hf_mlc.comparing.arms.powerset_forest import PowersetForest
+from hf_mlc.comparing.arms.problem_transformations import PLANE, powerset_scores, worth_of_answers
+from hf_mlc.comparing.arms.table_columns import TableColumns
+from hf_mlc.comparing.tuning import chosen_rule, multi_hot
+from hf_mlc.errors import UserError
+from hf_mlc.labels import LabelSpace
+
+
+CHAINS = 10
+ROWS_AT_ONCE = 500
+OF_THE_RULE = ("refit", "threshold_metric")  # what a recipe may say for every arm, and what changes nothing here
+
+
+def fit(job: Job, folder: Path) -> Fitted:
+    """Fits one method.
+
+    Settings: `method`, a key of `METHODS`; those of the method (its `settings`); `category_columns`, as of `train`; `tuned`
+    (`False`), and of a tuned one `grid` (settings to try, each a dict; the method's own), `select_by` (a metric of
+    `tune_thresholds`; subset accuracy) and `threshold_kind` ("auto"; "none": one half alone).
+    """
+    settings = {name: value for name, value in job.settings.items() if name not in OF_THE_RULE}
+    name = settings.pop("method", None)
+    if name not in METHODS:
+        raise UserError(f"found '{name}'", field="method", accepted=", ".join(METHODS))
+    method = METHODS[name]
+    tuned = settings.pop("tuned", False)
+    choosing = {key: settings.pop(key) for key in ("grid", "select_by", "threshold_kind") if key in settings}
+    fitting = {key: settings.pop(key) for key in ("category_columns",) if key in settings}
+    fitting["feature_file"] = job.rows.meta_file
+    if job.rows.meta_file is not None:
+        fitting.setdefault("feature_file", job.rows.meta_file)
+    _check_settings(method, settings)
+    space, train, validation = job.rows.label_space(), job.rows.read("train"), job.rows.read("validation")
+    rows = [*train["features"], *validation["features"]]
+    ids = [space.encode_known(labels)[0] for labels in [*train["labels"], *validation["labels"]]]
+    if tuned:
+        halves = TableColumns(rows[: len(train)], **fitting), rows[: len(train)], rows[len(train) :]
+        chosen = _choose(method, settings, halves, ids, space, job.seed, **choosing)
+    else:
+        chosen = {"settings": settings, "thresholds": PLANE, "min_labels": 0, "facts": {}}
+    columns = TableColumns(rows, **fitting)
+    model = method(job.seed, **chosen["settings"]).fit(columns.matrix(rows), multi_hot(ids, len(space)))
+
+    def score(rows: Sequence[Any]) -> Scored:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[start : start + ROWS_AT_ONCE]
+            scores_NL = model.scores(columns.matrix(part)).astype(np.float32)
+            yield list(range(start, start + len(part))), torch.from_numpy(scores_NL), None
+
+    parameters = model.num_parameters()
+    return Fitted(
+        score=score,
+        thresholds=chosen["thresholds"],
+        min_labels=chosen["min_labels"],
+        parameters=parameters,
+        model_bytes=8 * parameters,
+        facts={**model.settings, "rows": len(rows), **chosen["facts"]},
+        versions=model.versions(),
+    )
+
+
+def _check_settings(method: type[PerLabelMethod], settings: Mapping[str, Any]) -> None:
+    unknown = sorted(set(settings) - set(method.settings))
+    if unknown:
+        raise UserError(
+            f"the method has no setting '{unknown[0]}'", field=unknown[0], accepted=", ".join(method.settings)
+        )
+
+
+def _choose(
+    method: type[PerLabelMethod], settings: dict[str, Any], halves: tuple[TableColumns, list, list], ids: list[np.ndarray],
+    space: LabelSpace, seed: int, *, grid: Sequence[Mapping[str, Any]] | None = None, select_by: str = "subset_accuracy", threshold_kind: str = "auto",
+) -> dict[str, Any]:  # fmt: skip
+    """The settings and the decision rule that answer the validation rows best; of equals the first."""
+    columns, train, held_out = halves
+    if not held_out:
+        raise UserError("no validation rows to choose on", field="tuned", accepted="false")
+    train_NP, held_out_NP = columns.matrix(train), columns.matrix(held_out)
+    truth_NL, true_ids = multi_hot(ids[: len(train)], len(space)), ids[len(train) :]
+    best_value, best = -np.inf, {}
+    for candidate in method.grid if grid is None else grid:
+        _check_settings(method, candidate)
+        trial = {**settings, **candidate}
+        scores_NL = method(seed, **trial).fit(train_NP, truth_NL).scores(held_out_NP)
+        rules = [(worth_of_answers(scores_NL, true_ids, select_by, least), PLANE, least, "half") for least in (0, 1)]
+        if threshold_kind != "none" and method.has_scale:
+            rule = chosen_rule(scores_NL, true_ids, space, kind=threshold_kind, metric=select_by, seed=seed)
+            rules.append((rule.value, rule.thresholds, rule.min_labels, rule.kind))
+        for value, thresholds, min_labels, kind in rules:
+            if value > best_value:
+                facts = {"rule": kind, "chosen_on": len(true_ids), f"validation_{select_by}": round(value, 6)}
+                best_value = value
+                best = {"settings": trial, "thresholds": thresholds, "min_labels": min_labels, "facts": facts}
+    return best
+
+
+class PerLabelMethod:
+    """One classifier a label.
+
+    Of a label that no training row has, or all have, there is nothing to learn: it is not fitted, and scored 0 or 1.
+    (scikit-learn's `OneVsRestClassifier` gives the former the decision 0, half of the scale.)
+
+    Args:
+        seed (`int`): of everything drawn.
+        settings: of the method, on top of its own.
+    """
+
+    settings: Mapping[str, Any] = {}
+    grid: Sequence[Mapping[str, Any]] = ()  # what a tuned one tries
+    has_scale = True  # whether a score's height goes over from one fit to another, so that thresholds mean something
+
+    def __init__(self, seed: int, **settings: Any):
+        self.seed, self.settings = seed, {**type(self).settings, **settings}
+        self.fitted: list[Any] = []
+
+    def fit(self, features_NP, truth_NL: np.ndarray) -> PerLabelMethod:
+        counts_L = truth_NL.sum(axis=0, dtype=np.int64)
+        self.learned = np.flatnonzero((counts_L > 0) & (counts_L < len(truth_NL)))
+        self.constant_L = (counts_L == len(truth_NL)).astype(np.float32)
+        if len(self.learned):
+            with warnings.catch_warnings():
+                # one label of many that stops a little early does not matter
+                warnings.simplefilter("ignore", _scikit_learn().ConvergenceWarning)
+                self._fit(features_NP, truth_NL[:, self.learned], counts_L[self.learned])
+        return self
+
+    def scores(self, features_NP) -> np.ndarray:
+        """Probabilities `(N, L)`."""
+        scores_NL = np.tile(self.constant_L, (features_NP.shape[0], 1))
+        if len(self.learned):
+            scores_NL[:, self.learned] = self._scores(features_NP)
+        return scores_NL
+
+    def num_parameters(self) -> int:
+        """Weights and biases, zeros too: that is how scikit-learn stores them."""
+        return sum(one.coef_.size + one.intercept_.size for one in self.fitted)
+
+    def versions(self) -> dict[str, str]:
+        return {"scikit-learn": _scikit_learn().version}
+
+    def classifier(self) -> Any:
+        """A new classifier of one label."""
+        raise NotImplementedError
+
+    def _fit(self, features_NP, truth_NK: np.ndarray, counts_K: np.ndarray) -> None:
+        self.fitted = [self.classifier().fit(features_NP, column_N) for column_N in truth_NK.T]
+
+    def _scores(self, features_NP) -> np.ndarray:
+        return np.stack([one.predict_proba(features_NP)[:, 1] for one in self.fitted], axis=1)
+
+
+class LogisticBinaryRelevance(PerLabelMethod):
+    """Logistic regression by liblinear. Settings: `C`, `class_weight`."""
+
+    settings = {"C": 1.0, "class_weight": None}
+    grid = tuple({"C": c} for c in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0))
+
+    def classifier(self) -> Any:
+        options = {name: self.settings[name] for name in ("C", "class_weight")}
+        return _scikit_learn().LogisticRegression(solver="liblinear", random_state=self.seed, **options)
+
+
+class LogisticChain(LogisticBinaryRelevance):
+    """A chain of these (`ClassifierChain`): each also reads the answers for the labels before it. Settings: also `order`,
+    "frequency" (the frequent label first), "given" or "random"."""
+
+    settings = {**LogisticBinaryRelevance.settings, "order": "frequency"}
+
+    def _fit(self, features_NP, truth_NK: np.ndarray, counts_K: np.ndarray) -> None:
+        order = {
+            "frequency": np.argsort(-counts_K, kind="stable"),
+            "given": np.arange(len(counts_K)),
+            "random": "random",
+        }
+        if self.settings["order"] not in order:
+            raise UserError(f"found '{self.settings['order']}'", field="order", accepted=", ".join(order))
+        self.chains = [self._chain(features_NP, truth_NK, order[self.settings["order"]], self.seed)]
+
+    def _chain(self, features_NP, truth_NK: np.ndarray, order, seed: int) -> Any:
+        chain = _scikit_learn().ClassifierChain(self.classifier(), order=order, random_state=seed)
+        return chain.fit(features_NP, truth_NK)
+
+    def _scores(self, features_NP) -> np.ndarray:
+        return np.mean([chain.predict_proba(features_NP) for chain in self.chains], axis=0)
+
+    def num_parameters(self) -> int:
+        chains = self.chains if len(self.learned) else []
+        return sum(one.coef_.size + one.intercept_.size for chain in chains for one in chain.estimators_)
+
+
+class LogisticChainEnsemble(LogisticChain):
+    """The mean probabilities of ten chains of random orders. Settings: also `chains`."""
+
+    settings = {**LogisticBinaryRelevance.settings, "chains": CHAINS}
+    grid = tuple({"C": c} for c in (0.03, 0.1, 0.3, 1.0))
+
+    def _fit(self, features_NP, truth_NK: np.ndarray, counts_K: np.ndarray) -> None:
+        seeds = np.random.default_rng(self.seed).integers(2**31, size=self.settings["chains"])
+        self.chains = [self._chain(features_NP, truth_NK, "random", int(seed)) for seed in seeds]
+
+
+class BoostedBinaryRelevance(PerLabelMethod):
+    """Boosted trees of LightGBM. Settings: `n_estimators`, `num_leaves`, `learning_rate`, `min_child_samples`."""
+
+    settings = {"n_estimators": 100, "num_leaves": 15, "learning_rate": 0.1, "min_child_samples": 20}
+    grid = (
+        {},
+        {"num_leaves": 31},
+        {"num_leaves": 7},
+        {"num_leaves": 7, "min_child_samples": 5},
+        {"n_estimators": 300, "learning_rate": 0.03, "min_child_samples": 5},
+    )
+
+    def classifier(self) -> Any:
+        # one thread and rows in one order: the same trees in every run
+        return _lightgbm().LGBMClassifier(
+            **self.settings, random_state=self.seed, n_jobs=1, deterministic=True, force_row_wise=True, verbosity=-1
+        )
+
+    def _fit(self, features_NP, truth_NK: np.ndarray, counts_K: np.ndarray) -> None:
+        super()._fit(_plain(features_NP), truth_NK, counts_K)
+
+    def _scores(self, features_NP) -> np.ndarray:
+        return super()._scores(_plain(features_NP))
+
+    def num_parameters(self) -> int:
+        """A column and a threshold a split, a number a leaf."""
+        trees = [tree for one in self.fitted for tree in one.booster_.dump_model()["tree_info"]]
+        return sum(3 * tree["num_leaves"] - 2 for tree in trees)
+
+    def versions(self) -> dict[str, str]:
+        return {**super().versions(), "lightgbm": _lightgbm().__version__}
+
+
+class ForestPowerset(PerLabelMethod):
+    """A random forest over the distinct label sets; the answer is its best set, scores are those of `powerset_scores`. Settings:
+    `n_estimators`, `max_features`, `min_samples_leaf`."""
+
+    settings = {"n_estimators": 300, "max_features": "sqrt", "min_samples_leaf": 1}
+    grid = ({}, {"max_features": 0.2}, {"min_samples_leaf": 2}, {"max_features": 0.2, "min_samples_leaf": 2})
+    has_scale = False  # of hundreds of sets the share of one label shrinks as sets are added
+
+    def fit(self, features_NP, truth_NL: np.ndarray) -> ForestPowerset:
+        self.forest = PowersetForest(**self.settings, seed=self.seed).fit(features_NP, truth_NL)
+        return self
+
+    def scores(self, features_NP) -> np.ndarray:
+        shares_NS, sets_SL = torch.from_numpy(self.forest.shares(features_NP)), torch.from_numpy(self.forest.sets_SL)
+        return powerset_scores(shares_NS, sets_SL).numpy()
+
+    def num_parameters(self) -> int:
+        return self.forest.num_parameters
+
+
+METHODS = {
+    "logistic-br": LogisticBinaryRelevance,
+    "logistic-chain": LogisticChain,
+    "logistic-chain-ensemble": LogisticChainEnsemble,
+    "lightgbm-br": BoostedBinaryRelevance,
+    "forest-powerset": ForestPowerset,
+}
+
+
+def _plain(features_NP):
+    """As LightGBM takes it: sparse rows as floats, dense ones in float64 or 32."""
+    return features_NP.astype(np.float32) if scipy.sparse.issparse(features_NP) else features_NP
+
+
+def _scikit_learn() -> SimpleNamespace:
+    try:
+        import sklearn
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.multioutput import ClassifierChain
+    except ImportError as error:
+        raise UserError("scikit-learn is not installed", accepted="pip install hf_mlc[compare]") from error
+    return SimpleNamespace(
+        ConvergenceWarning=ConvergenceWarning,
+        LogisticRegression=LogisticRegression,
+        ClassifierChain=ClassifierChain,
+        version=sklearn.__version__,
+    )
+
+
+def _lightgbm() -> Any:
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise UserError("LightGBM is not installed", accepted="pip install hf_mlc[compare]") from error
+    return lightgbm

@@ -1,0 +1,110 @@
+"""The tables of all data sets together: average ranks, tests against one arm, the claim's statements over sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_mlc.comparing.claim import Claim
+from hf_mlc.comparing.critical_difference import draw_ranks
+from hf_mlc.comparing.ranks import critical_difference, friedman_p, holm, wilcoxon
+from hf_mlc.comparing.set_statements import SetMeans
+from hf_mlc.files import written_whole
+
+
+LOWER_IS_BETTER = ("hamming_loss",)
+
+
+def sets_report(claim: Claim, lines: Sequence[Mapping[str, Any]], *, picture: Path | None = None) -> str:
+    """Everything that is said of several data sets together; empty of a claim that says nothing of them, or of fewer than two.
+
+    Args:
+        claim: with `over_sets`.
+        lines: of the runs of all data sets, of one split; those of drawn training sizes have no part in it.
+        picture (`Path`, *optional*): where to draw the average ranks.
+    """
+    over = claim.over_sets
+    if over is None:
+        return ""
+    lines = [line for line in lines if line["train_size"] is None]
+    means = SetMeans(lines, [data.name for data in claim.datasets], over.ranked)
+    if len(means.datasets) < 2:
+        return ""
+    parts = [f"{len(means.datasets)} data sets: {', '.join(means.datasets)}"]
+    parts.append(values_table(means, over.metrics[0]))
+    parts.append(ranks_table(means, over.metrics))
+    parts.append(tests_table(means, [arm.name for arm in claim.arms], over.reference, over.metrics[0]))
+    parts.append("\n".join(said for said in (statement.answer(means) for statement in over.statements) if said))
+    ranks = means.average_ranks(over.metrics[0])
+    if picture is not None and len(ranks) > 1:
+        title = f"average rank in {over.metrics[0]} over {len(means.datasets)} data sets"
+        with written_whole(picture, binary=True) as stream:
+            stream.write(draw_ranks(ranks, len(means.datasets), ours=over.ours, title=title))
+        parts.append(f"average ranks drawn in {picture}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def values_table(means: SetMeans, metric: str) -> str:
+    """The mean of every ranked arm on every data set; a star where it is the best of the ranked ones."""
+    values_AD = means.table(metric)
+    if not values_AD.size:
+        return ""
+    width = max(len(metric), *(len(arm) for arm in means.ranked)) + 2
+    columns = [max(10, len(name) + 2) for name in means.datasets]
+    best_D = values_AD.min(axis=0) if metric in LOWER_IS_BETTER else values_AD.max(axis=0)
+    rows = [
+        f"{metric:<{width}}" + "".join(f"{name:>{size}}" for name, size in zip(means.datasets, columns, strict=True))
+    ]
+    for arm, values_D in zip(means.ranked, values_AD, strict=True):
+        cells = [f"{value:.4f}{'*' if value == best else ' '}" for value, best in zip(values_D, best_D, strict=True)]
+        rows.append(f"{arm:<{width}}" + "".join(f"{cell:>{size}}" for cell, size in zip(cells, columns, strict=True)))
+    return "\n".join(rows)
+
+
+def ranks_table(means: SetMeans, metrics: Sequence[str]) -> str:
+    """Average ranks, best first by the first metric; below them what the tests over all arms say."""
+    ranks = {metric: means.average_ranks(metric, lower_is_better=metric in LOWER_IS_BETTER) for metric in metrics}
+    ranks = {metric: found for metric, found in ranks.items() if len(found) > 1}
+    if not ranks:
+        return ""
+    first = next(iter(ranks))
+    width = max(len("average rank"), *(len(arm) for arm in means.ranked)) + 2
+    columns = {metric: max(10, len(metric) + 2) for metric in ranks}
+    rows = [f"{'average rank':<{width}}" + "".join(f"{metric:>{size}}" for metric, size in columns.items())]
+    for arm in sorted(means.ranked, key=ranks[first].__getitem__):
+        rows.append(
+            f"{arm:<{width}}" + "".join(f"{ranks[metric][arm]:>{size}.2f}" for metric, size in columns.items())
+        )
+    num_arms, num_datasets = len(means.ranked), len(means.datasets)
+    rows.append(
+        f"two average ranks of {num_arms} systems on {num_datasets} data sets differ from {critical_difference(num_arms, num_datasets):.2f} on "
+        f"(Nemenyi, .05); that all are alike in {first} has p = {friedman_p(means.table(first)):.2g} (Friedman)"
+    )
+    if means.unranked:
+        rows.append(f"not run on every set, and so without a rank: {', '.join(means.unranked)}")
+    return "\n".join(rows)
+
+
+def tests_table(means: SetMeans, arms: Sequence[str], reference: str, metric: str) -> str:
+    """Every arm against one, by Wilcoxon's signed-rank test over the data sets that both ran on."""
+    found = []
+    for arm in arms:
+        shared = [data for data in means.datasets if means.has(data, arm, reference)]
+        if arm == reference or len(shared) < 2:
+            continue
+        pairs = [(means.mean(data, arm, metric), means.mean(data, reference, metric)) for data in shared]
+        if any(value is None for pair in pairs for value in pair):
+            continue
+        found.append((arm, len(shared), wilcoxon(*zip(*pairs, strict=True))))
+    if not found:
+        return ""
+    adjusted = holm([test.p for *_, test in found])
+    title = f"less {reference}, {metric}"
+    width = max(len(title), *(len(arm) for arm, *_ in found)) + 2
+    rows = [f"{title:<{width}}{'mean':>9}{'sets':>6}{'above':>7}{'below':>7}{'p':>9}{'Holm':>9}"]
+    for (arm, sets, test), p in zip(found, adjusted, strict=True):
+        cells = f"{test.difference:>+9.4f}{sets:>6}{test.wins:>7}{test.losses:>7}{test.p:>9.4f}{p:>9.4f}"
+        rows.append(f"{arm:<{width}}{cells}")
+    rows.append("p: Wilcoxon's signed-rank test over data sets, two-sided; Holm: for all lines at once")
+    return "\n".join(rows)

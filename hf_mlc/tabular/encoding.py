@@ -1,0 +1,166 @@
+"""Rows of a table made ready for training: features become the columns that the model reads, labels become ids.
+
+Shape legend: B rows of a block, P columns of `input_features`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import datasets
+import numpy as np
+from datasets.fingerprint import Hasher
+from transformers.utils import logging
+
+from hf_mlc.data.checking import DataReport
+from hf_mlc.data.encoding import encode_labels
+from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError
+from hf_mlc.tabular.fitting import CELLS, of_user
+
+
+logger = logging.get_logger(__name__)
+
+# part of the cache key: raise it when the same rows come out differently
+_ROWS_VERSION = 1
+
+
+class FeatureRows:
+    """The column `features` of a split, row after row, as often as one asks; read in batches, never all at once.
+
+    Args:
+        split (`datasets.Dataset`): as `load_splits` gives it.
+    """
+
+    def __init__(self, split: datasets.Dataset):
+        self.split = split.with_format(None).select_columns("features")
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.split.iter(batch_size=1000):
+            yield from batch["features"]
+
+
+def state_of(extractor: TableFeatureExtractor) -> str:
+    """All that an extractor does to a row, in a string."""
+    return json.dumps(extractor.to_dict(), sort_keys=True, default=str)
+
+
+def is_mostly_zeros(extractor: TableFeatureExtractor) -> bool:
+    """Whether rows are better kept as positions and values: of a sparse table, or where categories make most columns."""
+    uncentred = not any(extractor.means)
+    return (uncentred and extractor.numeric_size > 100) or extractor.input_size > 3 * len(extractor.feature_names)
+
+
+def encode_tables(
+    dataset: datasets.DatasetDict,
+    extractor: TableFeatureExtractor,
+    label_space: LabelSpace,
+    *,
+    strict: bool = False,
+    report: DataReport | None = None,
+) -> datasets.DatasetDict:
+    """Encodes every split once, in blocks, cached by `datasets`.
+
+    Args:
+        dataset (`datasets.DatasetDict`): with the columns `id`, `features`, `labels`, as `load_splits` gives them.
+        extractor ([`~hf_mlc.modeling.processing_table.TableFeatureExtractor`]): fitted on training rows.
+        label_space ([`~hf_mlc.labels.LabelSpace`]): turns labels into ids.
+        strict (`bool`, *optional*, defaults to `False`): whether a label that is not in the label space is an error in
+            validation and test too, instead of being counted and skipped. In training it always is.
+        report ([`~hf_mlc.data.checking.DataReport`], *optional*): gets the numbers of unknown labels and of values that
+            training didn't have.
+
+    Returns:
+        `datasets.DatasetDict`: with `id`, `label_ids` (sorted, each once), `length`, 1 for all, and `input_features`: P numbers,
+        or, where most are zero, `{"indices", "values"}`; the collator makes one of the other.
+
+    Raises:
+        `UserError`: a row that the extractor refuses, a label that is not in the label space; naming split and row.
+    """
+    sparse = is_mostly_zeros(extractor)
+    number = datasets.Value("float32")
+    stored = datasets.List(number)
+    if sparse:
+        stored = {"indices": datasets.List(datasets.Value("int32")), "values": datasets.List(number)}
+    state = Hasher.hash((state_of(extractor), json.dumps(label_space.to_dict())))
+    encoded = datasets.DatasetDict()
+    for name, split in dataset.items():
+        done = split.map(
+            _encoded_block,
+            batched=True,
+            batch_size=max(1, min(1000, CELLS // max(1, extractor.input_size))),
+            with_indices=True,
+            remove_columns=[column for column in split.column_names if column != "id"],
+            features=datasets.Features(
+                {
+                    "id": datasets.Value("string"),
+                    "input_features": stored,
+                    "label_ids": datasets.List(datasets.Value("int64")),
+                    "length": datasets.Value("int64"),
+                    "_unknown": datasets.Value("int64"),
+                    "_unseen": datasets.Value("int64"),
+                }
+            ),
+            fn_kwargs={
+                "extractor": extractor,
+                "label_space": label_space,
+                "split": name,
+                "strict": strict,
+                "sparse": sparse,
+            },
+            new_fingerprint=Hasher.hash((split._fingerprint, state, name, strict, _ROWS_VERSION)),
+            desc=f"Encoding {name}",
+        )
+        # the counts are kept as columns on the way, so that a cached run can report them too
+        num_unknown, num_unseen = sum(done["_unknown"]), sum(done["_unseen"])
+        encoded[name] = done.remove_columns(["_unknown", "_unseen"])
+        if num_unknown:
+            logger.warning(f"{name}: {num_unknown:,} labels that are not in the label space were skipped")
+        if num_unseen:
+            logger.warning(
+                f"{name}: {num_unseen:,} values that training didn't have (categories, features) count as none"
+            )
+        if report is not None and name in report.splits:
+            report.splits[name].unknown_labels = num_unknown
+            report.splits[name].unseen_values = num_unseen
+    return encoded
+
+
+def _encoded_block(
+    block: dict[str, list[Any]],
+    indices: list[int],
+    *,
+    extractor: TableFeatureExtractor,
+    label_space: LabelSpace,
+    split: str,
+    strict: bool,
+    sparse: bool,
+) -> dict[str, Any]:
+    rows, first_row = block["features"], indices[0] + 1
+    before = extractor.unseen_counts.total()
+    try:
+        features_BP = extractor.encode(rows, first_row=first_row)
+    except TableRowError as error:
+        raise of_user(error, split) from None
+    unseen = [0] * len(rows)
+    unseen[0] = extractor.unseen_counts.total() - before  # of the block as a whole
+    ids, unknown = encode_labels(
+        block["labels"], label_space, split=split, strict=strict, rows=range(first_row, first_row + len(rows))
+    )
+    return {
+        "input_features": [_sparse(features_P) for features_P in features_BP] if sparse else list(features_BP),
+        "label_ids": ids,
+        "length": [1] * len(rows),
+        "_unknown": unknown,
+        "_unseen": unseen,
+    }
+
+
+def _sparse(features_P: np.ndarray) -> dict[str, np.ndarray]:
+    indices = np.flatnonzero(features_P)
+    return {"indices": indices.astype(np.int32), "values": features_P[indices]}

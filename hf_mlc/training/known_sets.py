@@ -1,0 +1,84 @@
+"""The label sets that training rows have, for a model that answers with known sets or favours them.
+
+Shape legend: N training rows, L labels, S different sets, P labels of a set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers.utils import logging
+
+from hf_mlc.modeling.msdn_known_sets import KnownSets
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+
+
+logger = logging.get_logger(__name__)
+
+MOST_BYTES = 64 * 2**20  # of the packed sets, saved with the weights
+_ROWS_AT_ONCE = 10_000
+
+
+def known_sets_for_training(model: MultiLabelPreTrainedModel, encoded: Dataset) -> dict[str, Any] | None:
+    """Fills the known sets of a model that keeps some, from rows that are ready for the collator; before it is trained.
+
+    A checkpoint's buffers have the size of its own run's sets, so a run that goes on from one needs this as well.
+
+    Args:
+        model (`MultiLabelPreTrainedModel`): one that keeps no such sets, or has no use for them, is left alone.
+        encoded (`datasets.Dataset`): TRAINING rows with `label_ids`; of a second training, validation rows too.
+
+    Returns:
+        Facts for results.json, `None` where nothing was filled in.
+    """
+    known = getattr(model, "known_sets", None)
+    if not isinstance(known, KnownSets) or getattr(model.config, "variant", "causal") != "causal":
+        return None
+    lists = encoded["label_ids"]
+    batches = (lists[start : start + _ROWS_AT_ONCE] for start in range(0, len(encoded), _ROWS_AT_ONCE))
+    return fill_known_sets(model, (ids for batch in batches for ids in batch))
+
+
+def fill_known_sets(
+    model: MultiLabelPreTrainedModel, label_ids: Iterable[Iterable[int]], *, most_bytes: int = MOST_BYTES
+) -> dict[str, Any]:
+    """Counts the label sets of training rows and keeps them in the model, the most frequent first.
+
+    Sets of the same count go by size, the smaller ones first, then by label ids: of equally probable known sets the first one
+    is answered. A row without labels has a set too, the empty one.
+
+    Args:
+        model (`MultiLabelPreTrainedModel`): with a `known_sets` module and `num_known_sets` in its configuration.
+        label_ids (iterable of lists): the labels of each row.
+        most_bytes (`int`, *optional*, defaults to 64 MiB): of the packed sets; of more, the rarest are left out, with a warning.
+
+    Returns:
+        `dict`: `rows`, `sets` (different ones), `kept`, and `seen_once`, the share of rows whose set no other row has.
+    """
+    counts = Counter(tuple(sorted(set(map(int, ids)))) for ids in label_ids)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], len(item[0]), item[0]))
+    width = (model.config.num_labels + 7) // 8
+    kept = ranked[: max(1, most_bytes // width)]
+    if len(kept) < len(ranked):
+        logger.warning(
+            f"{len(ranked):,} different label sets in training: the model keeps the {len(kept):,} most frequent ones."
+        )
+    model.known_sets.fill(_packed([ids for ids, _ in kept], width), torch.tensor([count for _, count in kept]))
+    model.config.num_known_sets = len(kept)
+    rows = sum(counts.values())
+    once = sum(count for count in counts.values() if count == 1)
+    return {"rows": rows, "sets": len(ranked), "kept": len(kept), "seen_once": once / rows if rows else 0.0}
+
+
+def _packed(sets: list[tuple[int, ...]], width: int) -> torch.Tensor:
+    """As `modeling.msdn_known_sets.pack_sets`, from ids: the sets' 0 and 1 would need eight times the room."""
+    packed_SW = np.zeros((len(sets), width), dtype=np.uint8)
+    numbers_P = np.repeat(np.arange(len(sets)), [len(ids) for ids in sets])
+    ids_P = np.fromiter((label for ids in sets for label in ids), dtype=np.int64, count=len(numbers_P))
+    np.bitwise_or.at(packed_SW, (numbers_P, ids_P // 8), (1 << (ids_P % 8)).astype(np.uint8))
+    return torch.from_numpy(packed_SW)

@@ -1,0 +1,298 @@
+"""From a document's base logits to its label set and its scores, over one label chain or several with orders of their own.
+
+Which answer is the best one for which metric stands in `msdn_choices.py`.
+
+Several chains (an ensemble over orders) vote: the candidates of each are scored by all, and the best mean log-probability
+wins; marginals are averaged as probabilities. The mean of logarithms is a geometric mean: a set that one order holds impossible
+is out, which is what a conjunction of models should say of a whole set.
+
+Shape legend: B documents, L labels, M orders, C candidates, K beams or samples, S known sets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+from transformers.utils import logging
+
+from .msdn_chain import LabelChain, TableChain, log_probabilities, row_blocks
+from .msdn_choices import expected_f1_choice
+from .msdn_exact import forward_marginals, viterbi
+from .msdn_known_sets import KnownSets, SetScorer, share_log_odds
+from .msdn_search import FoundLabels, SampledLabels, beam_search, greedy, sample
+
+
+logger = logging.get_logger(__name__)
+
+DECODINGS = ("greedy", "viterbi", "beam", "sample", "known_sets")
+
+
+class OrderedChain:
+    """A chain and the order of its labels.
+
+    Args:
+        chain ([`~msdn_chain.LabelChain`]): in its own order.
+        order_L (`Sequence[int]` or `torch.LongTensor` of shape `(L,)`): the label at each place.
+    """
+
+    def __init__(self, chain: LabelChain, order_L: Sequence[int] | torch.LongTensor):
+        self.chain = chain
+        self.order_L = torch.as_tensor(order_L, dtype=torch.long)
+        self.places_L = self.order_L.argsort()
+
+    def to_chain(self, values: torch.Tensor) -> torch.Tensor:
+        """Values `(..., L)` in the user's order of labels, in the chain's."""
+        return values[..., self.order_L.to(values.device)]
+
+    def to_user(self, values: torch.Tensor) -> torch.Tensor:
+        """The inverse of `to_chain`."""
+        return values[..., self.places_L.to(values.device)]
+
+    @property
+    def table_LS(self) -> torch.Tensor | None:
+        """The relation's table, where it has one: then the mode and the marginals are exact."""
+        return self.chain.table_LS if isinstance(self.chain, TableChain) else None
+
+
+class ChainAnswer(NamedTuple):
+    """What documents are answered with, in the user's order of labels.
+
+    Args:
+        logits_BL (`torch.FloatTensor` of shape `(B, L)`): log-odds of the labels' scores.
+        chosen_BL (`torch.BoolTensor` of shape `(B, L)`, *optional*): their label sets, where these were asked for.
+        log_probs_B (`torch.FloatTensor` of shape `(B,)`, *optional*): log P of the set; of several orders, the mean.
+    """
+
+    logits_BL: torch.FloatTensor
+    chosen_BL: torch.BoolTensor | None = None
+    log_probs_B: torch.FloatTensor | None = None
+
+
+class ChainDecoder:
+    """Decodes documents by the same chains and settings; made once a call, or once an evaluation.
+
+    Args:
+        chains (`Sequence[OrderedChain]`): M, over the same labels.
+        decoding (`str`, *optional*, defaults to `"viterbi"`):
+            `"greedy"`, `"viterbi"` (by beams where a chain has no table), `"beam"`, `"sample"` (the most probable one drawn) or
+            `"known_sets"` (no search: the most probable one of the list).
+        scores (`str`, *optional*, defaults to `"marginals"`):
+            `"marginals"`: each label's probability whatever the others are: exact where a chain has a table, from samples
+            otherwise and with `decoding="sample"`; under `known_sets` that of the changed distribution. `"decoded"`: its
+            probability given the labels before it in the answered set, the logits of several orders averaged.
+        decision (`str`, *optional*, defaults to `"sets"`):
+            `"expected_f1"` answers with the set of the highest expected F1 in place of the most probable one: by
+            `num_samples` samples of each chain, and of known sets by the probabilities of as many of the most probable ones.
+        num_beams (`int`, *optional*, defaults to 8): of beam search.
+        num_samples (`int`, *optional*, defaults to 100): drawn a document.
+        seed (`int`, *optional*, defaults to 0): of the samples.
+        known (`KnownSets`, *optional*): the training rows' label sets.
+        known_sets (`str`, *optional*, defaults to `"off"`):
+            `"restrict"`: only they are answered. `"favour"`: the probability of a set seen n times is multiplied by
+            `(1 + n) ** known_set_weight`; with Viterbi over one order the answer then is the best of all 2^L sets, since a
+            set that was not seen and is not the mode can't win.
+        known_set_weight (`float`, *optional*, defaults to 1.0): with 0, `"favour"` is `"off"`.
+
+    Raises:
+        `ValueError`: an unknown decoding; known sets asked for where none are kept.
+    """
+
+    def __init__(
+        self,
+        chains: Sequence[OrderedChain],
+        *,
+        decoding: str = "viterbi",
+        scores: str = "marginals",
+        decision: str = "sets",
+        num_beams: int = 8,
+        num_samples: int = 100,
+        seed: int = 0,
+        known: KnownSets | None = None,
+        known_sets: str = "off",
+        known_set_weight: float = 1.0,
+    ):
+        if decoding not in DECODINGS:
+            raise ValueError(f"`decoding` must be one of {', '.join(DECODINGS)}, found '{decoding}'")
+        if decoding == "known_sets":
+            known_sets = "restrict"
+        elif known_sets == "favour" and not known_set_weight:
+            known_sets = "off"
+        if known_sets != "off" and not known:
+            raise ValueError(
+                f"decoding with known label sets needs those of the training rows, found none (`known_sets` is '{known_sets}', "
+                "`num_known_sets` 0)"
+            )
+        if decoding == "viterbi" and any(ordered.table_LS is None for ordered in chains):
+            logger.warning_once(
+                "The relations reach too far back for exact decoding: beam search is used in its place "
+                "(`decoding` 'viterbi', `num_beams`)."
+            )
+            decoding = "beam"
+        self.chains, self.decoding, self.scores, self.decision = list(chains), decoding, scores, decision
+        self.num_beams, self.num_samples, self.seed = num_beams, num_samples, seed
+        self.known_sets = known_sets
+        if known_sets != "off":
+            self.sets_SL, self.bonus_S = known.sets_SL, known.bonus(known_set_weight)
+            self.scorers = [SetScorer(ordered.chain, ordered.to_chain(self.sets_SL)) for ordered in self.chains]
+
+    def __call__(
+        self, logits_BL: torch.Tensor, *, with_sets: bool = True, block_bytes: int | None = None
+    ) -> ChainAnswer:
+        """The answers, block by block of documents.
+
+        Args:
+            logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
+            with_sets (`bool`, *optional*, defaults to `True`): whether sets are wanted; marginals alone need no search.
+            block_bytes (`int`, *optional*): memory of a block; 32 MiB.
+        """
+        logits_BL = logits_BL.detach().float()
+        with_sets = with_sets or self.scores == "decoded"
+        blocks = row_blocks(len(logits_BL), self._bytes_a_document(logits_BL.shape[1]), block_bytes)
+        with torch.no_grad():
+            answers = [self._answer(logits_BL[rows], with_sets) for rows in blocks]
+        return ChainAnswer(*(torch.cat(parts) for parts in zip(*answers, strict=True) if parts[0] is not None))
+
+    def _bytes_a_document(self, num_labels: int) -> int:
+        candidates = {"beam": self.num_beams, "sample": self.num_samples}.get(self.decoding, 1)
+        if self.decision == "expected_f1":
+            candidates = 2 * self.num_samples
+        in_candidates = 32 * num_labels * candidates * len(self.chains)  # scored by one chain at a time
+        if self.known_sets == "off":
+            return in_candidates
+        return in_candidates + sum(scorer.bytes_a_document for scorer in self.scorers) + 16 * len(self.sets_SL)
+
+    def _answer(self, logits_BL: torch.Tensor, with_sets: bool) -> ChainAnswer:
+        base = [ordered.to_chain(logits_BL) for ordered in self.chains]
+        drawn = [self._drawn(number, part, with_sets) for number, part in enumerate(base)]
+        chosen_BL = log_probs_B = of_sets_MBS = None
+        if self.known_sets != "off":
+            of_sets_MBS = torch.stack([scorer(part) for scorer, part in zip(self.scorers, base, strict=True)])
+        if with_sets and self.decision == "expected_f1":
+            possible = self._possible(drawn, of_sets_MBS)
+            chosen_BL = expected_f1_choice(possible, only_found=self.known_sets == "restrict")
+            log_probs_B = self._mean_log_probs(base, chosen_BL[:, None]).squeeze(1)
+        elif with_sets:
+            if self.known_sets != "restrict":
+                chosen_BL, log_probs_B = self._searched(base, drawn)
+            if self.known_sets != "off":
+                chosen_BL, log_probs_B = self._with_known(of_sets_MBS.mean(dim=0), chosen_BL, log_probs_B)
+        if self.scores == "decoded":
+            return ChainAnswer(self._along(logits_BL, chosen_BL), chosen_BL, log_probs_B)
+        return ChainAnswer(self._marginals(base, drawn, of_sets_MBS), chosen_BL, log_probs_B)
+
+    def _has_exact_marginals(self, ordered: OrderedChain) -> bool:
+        return ordered.table_LS is not None and self.decoding != "sample"
+
+    def _drawn(self, number: int, logits_BL: torch.Tensor, with_sets: bool) -> SampledLabels | None:
+        """Samples of one chain, where its answer or its marginals need some."""
+        ordered = self.chains[number]
+        of_sets = with_sets and (self.decision == "expected_f1" or self.decoding == "sample")
+        of_scores = self.scores == "marginals" and not self._has_exact_marginals(ordered)
+        if self.known_sets == "restrict" or not (of_sets or of_scores):
+            return None
+        # other numbers for each order: their errors are to average out
+        return sample(logits_BL, ordered.chain, num_samples=self.num_samples, seed=self.seed + number)
+
+    def _possible(self, drawn: list[SampledLabels | None], of_sets_MBS: torch.Tensor | None) -> FoundLabels:
+        """Sets that may be true and their shares of the probability: all samples, and the likeliest known sets."""
+        labels, log_weights = [], []
+        if self.known_sets != "restrict":
+            for ordered, samples in zip(self.chains, drawn, strict=True):
+                labels.append(ordered.to_user(samples.labels_BNL))
+                share = 1 / (len(drawn) * self.num_samples)
+                log_weights.append(torch.full_like(samples.log_probs_BN, math.log(share)))
+        if self.known_sets != "off":
+            weights_BS = of_sets_MBS.logsumexp(dim=0) - math.log(len(of_sets_MBS))
+            if self.known_sets == "favour":  # what they have more than the samples say
+                weights_BS = weights_BS + self.bonus_S.expm1().log()
+            best = weights_BS.sort(dim=1, descending=True, stable=True)
+            labels.append(self.sets_SL[best.indices[:, : self.num_samples]])
+            log_weights.append(best.values[:, : self.num_samples])
+        return FoundLabels(torch.cat(labels, dim=1), torch.cat(log_weights, dim=1))
+
+    def _searched(
+        self, base: list[torch.Tensor], drawn: list[SampledLabels | None]
+    ) -> tuple[torch.BoolTensor, torch.FloatTensor]:
+        """The best set `(B, L)` of those that the chains find, by all of them, and its mean log-probability `(B,)`."""
+        found = [self._candidates(*parts) for parts in zip(self.chains, base, drawn, strict=True)]
+        candidates_BCL = torch.cat(
+            [ordered.to_user(labels) for ordered, labels in zip(self.chains, found, strict=True)], dim=1
+        )
+        scores_BC = self._mean_log_probs(base, candidates_BCL)
+        best_B = scores_BC.argmax(dim=1)
+        rows_B = torch.arange(len(best_B), device=best_B.device)
+        return candidates_BCL[rows_B, best_B], scores_BC[rows_B, best_B]
+
+    def _mean_log_probs(self, base: list[torch.Tensor], labels_BCL: torch.BoolTensor) -> torch.FloatTensor:
+        """The mean over the orders of log P of given sets, `(B, C)`."""
+        log_probs = [
+            log_probabilities(part, ordered.chain, ordered.to_chain(labels_BCL))
+            for ordered, part in zip(self.chains, base, strict=True)
+        ]
+        return torch.stack(log_probs).mean(dim=0)
+
+    def _candidates(
+        self, ordered: OrderedChain, logits_BL: torch.Tensor, drawn: SampledLabels | None
+    ) -> torch.BoolTensor:
+        """The label vectors `(B, C, L)` that one chain finds, in its order; of one chain alone the best is enough."""
+        if self.decoding == "greedy":
+            return greedy(logits_BL, ordered.chain)[0][:, None]
+        if self.decoding == "viterbi":
+            return viterbi(logits_BL, ordered.table_LS)[0][:, None]
+        if self.decoding == "beam":
+            found = beam_search(logits_BL, ordered.chain, num_beams=self.num_beams).labels_BKL
+            return found[:, :1] if len(self.chains) == 1 else found
+        return drawn.labels_BNL
+
+    def _with_known(
+        self, scores_BS: torch.Tensor, chosen_BL: torch.Tensor | None, log_probs_B: torch.Tensor | None
+    ) -> tuple[torch.BoolTensor, torch.FloatTensor]:
+        """The best known set, or the searched one where known sets are only favoured and it is better than they."""
+        favoured_BS = scores_BS if chosen_BL is None else scores_BS + self.bonus_S
+        best_B = favoured_BS.argmax(dim=1)  # of equals the first, which was seen most
+        rows_B = torch.arange(len(best_B), device=best_B.device)
+        known_BL, known_B = self.sets_SL[best_B], scores_BS[rows_B, best_B]
+        if chosen_BL is None:
+            return known_BL, known_B
+        is_known_B = favoured_BS[rows_B, best_B] >= log_probs_B
+        return torch.where(is_known_B[:, None], known_BL, chosen_BL), torch.where(is_known_B, known_B, log_probs_B)
+
+    def _along(self, logits_BL: torch.Tensor, chosen_BL: torch.Tensor) -> torch.FloatTensor:
+        """The logit of each label given those before it in the set, averaged over the orders."""
+        added_MBL = torch.stack(
+            [ordered.to_user(ordered.chain.of(ordered.to_chain(chosen_BL))) for ordered in self.chains]
+        )
+        return logits_BL + added_MBL.mean(dim=0)
+
+    def _marginals(
+        self, base: list[torch.Tensor], drawn: list[SampledLabels | None], of_sets_MBS: torch.Tensor | None
+    ) -> torch.FloatTensor:
+        """Log-odds of each label's probability, `(B, L)`: of the chains, averaged, or as the known sets change it."""
+        if self.known_sets == "restrict":
+            return share_log_odds(of_sets_MBS.logsumexp(dim=0), self.sets_SL)
+        log_odds_MBL = torch.stack(
+            [
+                ordered.to_user(
+                    forward_marginals(part, ordered.table_LS)
+                    if self._has_exact_marginals(ordered)
+                    else samples.log_odds_BL
+                )
+                for ordered, part, samples in zip(self.chains, base, drawn, strict=True)
+            ]
+        )
+        if self.known_sets == "off" and len(base) == 1:
+            return log_odds_MBL[0]
+        # of absence and of presence
+        both_MBL2 = torch.stack([F.logsigmoid(-log_odds_MBL), F.logsigmoid(log_odds_MBL)], dim=3)
+        both_BL2 = both_MBL2.logsumexp(dim=0)
+        if self.known_sets == "off":
+            return both_BL2[..., 1] - both_BL2[..., 0]
+        weights_BS = of_sets_MBS.logsumexp(dim=0) + self.bonus_S.expm1().log()
+        return share_log_odds(weights_BS, self.sets_SL, both_BL2)
+
+
+__all__ = ["DECODINGS", "ChainAnswer", "ChainDecoder", "OrderedChain"]

@@ -1,0 +1,219 @@
+"""The label sets of the training rows: kept with the model, scored fast, and answered with or favoured.
+
+A method that answers with label sets as a whole (a label powerset) never makes up a combination that nobody has seen. A chain
+can have the same advantage, if it is wanted: it knows the probability of every set, so it can take the best of a list.
+
+A list is scored at once. What the relation adds to a label's logit is the same for every document, and nearly all labels
+of nearly all sets are absent in a neighbourhood where all are absent; so log P of a set is log P of "no label at all", which
+is one sum a document, and corrections in the few places near its labels. Equal corrections (same label, same answer, same relation
+logit) are shared between sets.
+
+Shape legend: B documents, S known sets, L labels, W = ceil(L / 8) bytes a set, C different corrections, N of all sets together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .msdn_chain import Relation, as_chain, cell_log_probs, row_blocks
+
+
+_LEAST = 1e-30  # a share that is kept apart from 0, so that its logarithm is finite
+_CELLS_A_BLOCK = 2**20  # sets x labels that are prepared at once, with about 45 bytes each
+
+
+def pack_sets(labels_SL: torch.Tensor) -> torch.ByteTensor:
+    """Label sets as bits, `(S, ceil(L / 8))`: label l is bit l mod 8 of byte l // 8.
+
+    Args:
+        labels_SL (`torch.Tensor` of shape `(S, L)`): 0 and 1.
+    """
+    padded = F.pad(labels_SL.bool(), (0, -labels_SL.shape[1] % 8)).unflatten(1, (-1, 8))
+    weights_8 = 2 ** torch.arange(8, device=labels_SL.device)
+    return (padded * weights_8).sum(dim=2).to(torch.uint8)
+
+
+def unpack_sets(packed_SW: torch.Tensor, num_labels: int) -> torch.BoolTensor:
+    """The label sets that `pack_sets` packed, `(S, L)`."""
+    bits_8 = torch.arange(8, device=packed_SW.device)
+    return ((packed_SW.long()[:, :, None] >> bits_8) & 1).bool().flatten(1)[:, :num_labels]
+
+
+class KnownSets(nn.Module):
+    """Buffers of the training rows' label sets, saved with the weights: L / 8 + 8 bytes a set.
+
+    Args:
+        num_sets (`int`): S; from the configuration, so that a saved model finds its buffers' size.
+        num_labels (`int`): L, in the user's order.
+    """
+
+    def __init__(self, num_sets: int, num_labels: int):
+        super().__init__()
+        self.num_labels = num_labels
+        self.register_buffer("packed", torch.zeros(num_sets, (num_labels + 7) // 8, dtype=torch.uint8))
+        self.register_buffer("counts", torch.zeros(num_sets, dtype=torch.long))
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @torch.no_grad()
+    def fill(self, packed_SW: torch.Tensor, counts_S: torch.Tensor) -> None:
+        """Takes other sets in; the caller writes their number into the configuration (`num_known_sets`).
+
+        Args:
+            packed_SW (`torch.ByteTensor` of shape `(S, W)`): of `pack_sets`, each set once.
+            counts_S (`torch.Tensor` of shape `(S,)`): training rows of each.
+
+        Raises:
+            `ValueError`: shapes that don't fit.
+        """
+        width = (self.num_labels + 7) // 8
+        if packed_SW.ndim != 2 or packed_SW.shape[1] != width or counts_S.shape != packed_SW.shape[:1]:
+            raise ValueError(
+                f"known sets of {self.num_labels} labels must be packed as (S, {width}) with (S,) counts, found "
+                f"{tuple(packed_SW.shape)} and {tuple(counts_S.shape)}"
+            )
+        self.packed = packed_SW.to(self.packed)
+        self.counts = counts_S.to(self.counts)
+
+    @property
+    def sets_SL(self) -> torch.BoolTensor:
+        """The sets in the user's order of labels, `(S, L)`."""
+        return unpack_sets(self.packed, self.num_labels)
+
+    def bonus(self, weight: float) -> torch.FloatTensor:
+        """What a set's log-probability gets for having been seen n times, `(S,)`: `weight log(1 + n)`; 0 for unseen sets."""
+        return weight * self.counts.float().log1p()
+
+
+class _Corrections(NamedTuple):
+    """The corrections of a block of sets: C different ones, and which of them each set has (N in all)."""
+
+    positions_C: torch.LongTensor
+    labels_C: torch.BoolTensor
+    added_C: torch.FloatTensor
+    members_N: torch.LongTensor
+    starts_S: torch.LongTensor
+
+
+class SetScorer:
+    """log P(y|x) of the same list of label sets for any documents.
+
+    Made once a call, or once an evaluation: it holds what the relation says of the sets, 8 bytes for each place near a label
+    (or on one) of each set.
+
+    Args:
+        relation: a table, a callable or a chain (`as_chain`).
+        sets_SL (`torch.Tensor` of shape `(S, L)`): 0 and 1, in the chain's order of labels.
+        cells_a_block (`int`, *optional*): sets x labels that are prepared at once, and so the memory of doing it.
+    """
+
+    def __init__(self, relation: Relation, sets_SL: torch.Tensor, *, cells_a_block: int = _CELLS_A_BLOCK):
+        num_labels = sets_SL.shape[1]
+        chain = as_chain(relation, num_labels)
+        self.num_sets = len(sets_SL)
+        with torch.no_grad():
+            self.added_L = chain.of(
+                torch.zeros_like(sets_SL[:1]) if len(sets_SL) else sets_SL.new_zeros(1, num_labels)
+            )[0]
+            self.blocks = [
+                self._corrections(chain, sets_SL[rows].bool())
+                for rows in row_blocks(len(sets_SL), num_labels, cells_a_block)
+            ]
+
+    def _corrections(self, chain, sets_SL: torch.BoolTensor) -> _Corrections:
+        added_SL = chain.of(sets_SL).contiguous()
+        is_other_SL = sets_SL | (added_SL != self.added_L)
+        _, positions_N = is_other_SL.nonzero(as_tuple=True)  # by sets, and in each by positions
+        # equal keys are equal corrections: the position, the answer, and the bits of the relation logit
+        bits_N = added_SL[is_other_SL].view(torch.int32).long() & 0xFFFFFFFF
+        keys_N = ((positions_N * 2 + sets_SL[is_other_SL]) << 32) | bits_N
+        keys_C, members_N = keys_N.unique(return_inverse=True)
+        numbers_S = is_other_SL.sum(dim=1)
+        bits_C = keys_C & 0xFFFFFFFF
+        bits_C = torch.where(bits_C >= 2**31, bits_C - 2**32, bits_C)
+        return _Corrections(
+            positions_C=keys_C >> 33,
+            labels_C=((keys_C >> 32) & 1).bool(),
+            added_C=bits_C.to(torch.int32).view(torch.float32),
+            members_N=members_N,
+            starts_S=numbers_S.cumsum(dim=0) - numbers_S,
+        )
+
+    def __call__(self, logits_BL: torch.Tensor) -> torch.FloatTensor:
+        """log P(y|x) of each set, `(B, S)`.
+
+        Args:
+            logits_BL (`torch.Tensor` of shape `(B, L)`): base logits.
+        """
+        logits_BL = logits_BL.float()
+        absent_BL = -F.softplus(logits_BL + self.added_L)  # log P of each label's absence where none came before it
+        corrected = []
+        for block in self.blocks:
+            if not len(block.members_N):  # the empty set alone, or no set
+                corrected.append(logits_BL.new_zeros(len(logits_BL), len(block.starts_S)))
+                continue
+            logits_BC = logits_BL[:, block.positions_C] + block.added_C
+            corrections_BC = cell_log_probs(logits_BC, block.labels_C) - absent_BL[:, block.positions_C]
+            sums_SB = F.embedding_bag(block.members_N, corrections_BC.T.contiguous(), block.starts_S, mode="sum")
+            corrected.append(sums_SB.T)
+        return absent_BL.sum(dim=1, keepdim=True) + torch.cat(corrected, dim=1)
+
+    @property
+    def bytes_a_document(self) -> int:
+        """What `__call__` holds for each document, in bytes."""
+        most = max((len(block.positions_C) for block in self.blocks), default=0)
+        return 4 * (2 * self.num_sets + 4 * most)
+
+
+def score_sets(
+    logits_BL: torch.Tensor, relation: Relation, sets_SL: torch.Tensor, *, block_bytes: int | None = None
+) -> torch.FloatTensor:
+    """log P(y|x) of the same label sets for each document, `(B, S)`; see `SetScorer`.
+
+    Args:
+        logits_BL (`torch.Tensor` of shape `(B, L)`): base logits.
+        relation: a table, a callable or a chain (`as_chain`).
+        sets_SL (`torch.Tensor` of shape `(S, L)`): 0 and 1, in the chain's order of labels.
+        block_bytes (`int`, *optional*): memory of a block of documents; 32 MiB.
+    """
+    scorer = SetScorer(relation, sets_SL)
+    return torch.cat(
+        [scorer(logits_BL[rows]) for rows in row_blocks(len(logits_BL), scorer.bytes_a_document, block_bytes)]
+    )
+
+
+def share_log_odds(
+    log_weights_BS: torch.Tensor,
+    sets_SL: torch.Tensor,
+    log_probs_BL2: torch.Tensor | None = None,
+) -> torch.FloatTensor:
+    """Log-odds of each label under a distribution over the listed sets, `(B, L)`, alone or added to another distribution.
+
+    Alone, it is what restricted answers believe: `P(S|x)` over the listed sets, normalised. Added to the chain's own
+    marginals, with the weights `P(S|x) ((1 + n)^w - 1)`, it is what favouring believes: every set's probability times
+    `(1 + n)^w`, which is 1 for those never seen.
+
+    Args:
+        log_weights_BS (`torch.Tensor` of shape `(B, S)`): logarithm of each set's weight, not normalised.
+        sets_SL (`torch.Tensor` of shape `(S, L)`): the sets.
+        log_probs_BL2 (`torch.Tensor` of shape `(B, L, 2)`, *optional*):
+            logarithms of the probabilities of absence and presence in the other distribution, on the weights' scale.
+    """
+    most_B1 = log_weights_BS.amax(dim=1, keepdim=True)
+    weights_BS = (log_weights_BS - most_B1).exp()
+    members_SL = sets_SL.to(weights_BS)
+    log_present_BL, log_absent_BL = (
+        (weights_BS @ part).clamp(min=_LEAST).log() + most_B1 for part in (members_SL, 1 - members_SL)
+    )
+    if log_probs_BL2 is not None:
+        log_absent_BL = torch.logaddexp(log_absent_BL, log_probs_BL2[..., 0])
+        log_present_BL = torch.logaddexp(log_present_BL, log_probs_BL2[..., 1])
+    return log_present_BL - log_absent_BL
+
+
+__all__ = ["KnownSets", "SetScorer", "pack_sets", "score_sets", "share_log_odds", "unpack_sets"]

@@ -1,0 +1,29 @@
+"""A process that several runs share: what it does with runs that fail, and with its own end."""
+
+from __future__ import annotations
+
+import json
+
+from hf_mlc.comparing.processes import Shared
+
+
+def test_a_shared_process_goes_on_after_a_users_mistake_and_a_new_one_after_its_death(tmp_path):
+    rows = {
+        "train": "", "validation": "", "labels": "", "measured": "", "split": "test", "text_column": [], "fingerprints": {},
+        "num_train": 0,
+    }  # fmt: skip
+    job = {"runner": "nothing", "settings": {}, "rows": rows, "seed": 0, "environments": "", "where": {"model": ""}}
+    wrong, log = tmp_path / "wrong.json", tmp_path / "log"
+    wrong.write_text(json.dumps(job), encoding="utf-8")
+    with Shared() as processes:
+        assert processes.do(wrong, log) == 2
+        assert "hf-mlc: error" in log.read_text() and "'nothing'" in log.read_text()
+        first = processes._process.pid
+        assert processes.do(wrong, tmp_path / "second") == 2 and processes._process.pid == first
+        assert (tmp_path / "second").read_text() == log.read_text()  # each log is its run's
+        processes._process.kill()
+        processes._process.wait()
+        assert processes.do(wrong, tmp_path / "third") == -9
+        # a defect: its traceback is in the log, and the next run will not meet what it left behind
+        assert processes.do(tmp_path / "missing.json", log) == 1
+        assert "FileNotFoundError" in log.read_text() and processes._process is None

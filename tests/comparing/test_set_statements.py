@@ -1,0 +1,83 @@
+"""Statements over data sets, on made-up runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_mlc.comparing.set_statements import AboveOnEach, BestRank, Faster, NonInferior, SetMeans
+
+
+def run(dataset: str, arm: str, value: float, *, seed: int = 0, seconds: float = 1.0, dependence: float = 2.0) -> dict:
+    return {
+        "dataset": dataset, "arm": arm, "seed": seed, "metrics": {"subset_accuracy": value}, "train_cpu_seconds": seconds,
+        "predict_ms": seconds, "label_dependence": dependence,
+    }  # fmt: skip
+
+
+def means(*lines: dict, datasets=("a", "b"), ranked=("ours", "rnn", "forest")) -> SetMeans:
+    return SetMeans(lines, datasets, ranked)
+
+
+LEVEL = (run("a", "ours", 0.5), run("a", "rnn", 0.509), run("b", "ours", 0.6), run("b", "rnn", 0.4))
+
+
+def test_no_worse_by_the_margin_and_at_least_the_rank():
+    said = NonInferior("ours", "rnn").answer(means(*LEVEL))
+    assert said.startswith("ours is within 0.01 of rnn in subset_accuracy on each set") and ": HOLDS (" in said
+    assert "a -0.0090, b +0.2000, average rank 1.50 against 1.50" in said
+    # one set on which it is worse by more
+    worse = means(run("a", "ours", 0.5), run("a", "rnn", 0.52), *LEVEL[2:])
+    assert "DOES NOT HOLD" in NonInferior("ours", "rnn").answer(worse) and "not so: a" in NonInferior(
+        "ours", "rnn"
+    ).answer(worse)
+    # within the margin everywhere, and behind in rank
+    behind = means(*LEVEL[:2], run("b", "ours", 0.6), run("b", "rnn", 0.601))
+    assert "not so: the average rank" in NonInferior("ours", "rnn").answer(behind)
+
+
+def test_a_statement_is_open_while_a_data_set_is_missing_unless_it_failed_already():
+    assert ": OPEN (" in NonInferior("ours", "rnn").answer(means(*LEVEL, datasets=("a", "b", "c")))
+    worse = means(run("a", "ours", 0.1), *LEVEL[1:], datasets=("a", "b", "c"))
+    said = NonInferior("ours", "rnn").answer(worse)
+    assert "DOES NOT HOLD" in said and "not run: c" in said
+    assert NonInferior("ours", "nobody").answer(means(*LEVEL)) == ""
+
+
+def test_only_sets_whose_labels_depend_on_each_other_are_asked():
+    lines = (*LEVEL[2:], run("a", "ours", 0.5, dependence=0.4), run("a", "rnn", 0.6, dependence=0.4))
+    said = AboveOnEach("ours", "rnn").answer(means(*lines))
+    assert ": HOLDS (" in said and "a -0.1000 (not asked)" in said
+    assert "not so: a" in AboveOnEach("ours", "rnn").answer(means(*LEVEL))  # there they do
+
+
+def test_the_best_rank_is_the_best_alone():
+    forest = (run("a", "forest", 0.45), run("b", "forest", 0.5))
+    lines = (run("a", "ours", 0.52), *LEVEL[1:], *forest)
+    assert ": HOLDS (1.00, the best other one rnn 2.50)" in BestRank("ours").answer(means(*lines))
+    level = (*LEVEL, *forest)  # ranks 2 and 1; 1 and 3; 3 and 2
+    assert ": HOLDS (1.50," in BestRank("ours").answer(means(*level))
+    tied = (*LEVEL, run("a", "forest", 0.1), run("b", "forest", 0.1))
+    assert "DOES NOT HOLD (1.50, the best other one rnn 1.50; not so: rnn)" in BestRank("ours").answer(means(*tied))
+    # an arm that ran on one set only, or on none, has no rank, and leaves the statement open
+    part = BestRank("ours").answer(means(*lines[:-1]))
+    assert ": OPEN (" in part and "not on every set: forest" in part
+    assert "not on every set: forest" in BestRank("ours").answer(
+        means(*LEVEL[2:], run("a", "ours", 0.6), run("a", "rnn", 0.5))
+    )
+
+
+def test_faster_by_a_factor_on_each_set_in_training_and_in_answering():
+    lines = [run(name, arm, 0.5, seconds=seconds) for name in "ab" for arm, seconds in (("ours", 1.0), ("rnn", 6.0))]
+    training, answering = Faster("ours", "rnn").answer(means(*lines)).splitlines()
+    assert "in training on each set: HOLDS (a 6.0x, b 6.0x)" in training and "in answering" in answering
+    lines[-1]["predict_ms"] = 4.0
+    training, answering = Faster("ours", "rnn").answer(means(*lines)).splitlines()
+    assert "HOLDS (" in training and "DOES NOT HOLD (a 6.0x, b 4.0x; not so: b)" in answering
+
+
+def test_differences_are_over_the_seeds_that_both_have():
+    lines = [run("a", "ours", 0.5), run("a", "ours", 0.9, seed=1), run("a", "rnn", 0.4)]
+    found = means(*lines)
+    assert found.difference("a", "ours", "rnn", "subset_accuracy") == pytest.approx(0.1)
+    assert found.mean("a", "ours", "subset_accuracy") == pytest.approx(0.7)
+    assert found.difference("b", "ours", "rnn", "subset_accuracy") is None

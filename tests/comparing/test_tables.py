@@ -1,0 +1,96 @@
+"""A comparison on a table end to end: trials, runs that share a process, what is left behind."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from hf_mlc.commands.compare import main as compare
+from hf_mlc.commands.running import run
+from hf_mlc.comparing.trials import trials_file
+from tests.commands.conftest import read_jsonl
+
+
+RECIPE = """\
+model_type: msdn
+hidden_size: 8
+learning_rate: 0.02
+lr_scheduler_type: constant
+num_train_epochs: 1
+per_device_train_batch_size: 16
+threshold_kind: global
+threshold_metric: f1_micro+subset_accuracy
+refit: true
+use_cpu: true
+"""
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A finished comparison of three arms, two of which try two settings, on a table of 80 rows with a sparse form."""
+    folder = tmp_path_factory.mktemp("tables")
+    rng = np.random.default_rng(0)
+    table = folder / "table"
+    table.mkdir()
+    for name, rows in (("train", 80), ("test", 30)):
+        with (table / f"{name}.jsonl").open("w", encoding="utf-8") as stream:
+            for values in rng.integers(0, 2, (rows, 6)).tolist():
+                held = {str(place): 1 for place, value in enumerate(values) if value}
+                labels = [
+                    label for label, value in zip("abcd", [*values[:3], values[0] ^ values[1]], strict=True) if value
+                ]
+                stream.write(json.dumps({"features": held, "labels": labels}) + "\n")
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    output = folder / "msdn.jsonl"
+    arguments = [
+        "msdn",
+        "--dataset",
+        str(table),
+        "--recipe",
+        str(folder / "recipe.yaml"),
+        "--seeds",
+        "1",
+        "--trials",
+        "2",
+    ]
+    arguments += ["--arms", "msdn,msdn-greedy,msdn-encoder-br", "--resamples", "100", "--output", str(output)]
+    assert run(compare, arguments) == 0
+    return output, arguments
+
+
+def test_trials_are_chosen_on_validation_rows_and_taken_over_by_ablations(compared):
+    output, _ = compared
+    trials, lines = read_jsonl(trials_file(output)), {line["arm"]: line for line in read_jsonl(output)}
+    assert [(line["arm"], line["split"], line["documents"]) for line in trials] == [
+        ("msdn", "validation", 8), ("msdn", "validation", 8),
+        ("msdn-encoder-br", "validation", 8), ("msdn-encoder-br", "validation", 8),
+    ]  # fmt: skip
+    found = lines["msdn"]["trials"]
+    assert found["values"] == [line["metrics"]["subset_accuracy"] for line in trials[:2]] and found["number"] == 2
+    assert found["chosen"] == trials[int(np.argmax(found["values"]))]["trial"]
+    assert lines["msdn-greedy"]["trials"] == found  # it tried nothing itself
+    assert found["train_seconds"] == pytest.approx(sum(line["train_seconds"] for line in trials[:2]), abs=0.02)
+
+
+def test_lines_of_a_table_say_how_parameters_divide_and_labels_depend(compared):
+    for line in read_jsonl(compared[0]):
+        parts = line["parameter_parts"]
+        assert (
+            sum(parts.values()) == line["parameters"] and parts["encoder"] == 6 * 8 + 8 and parts["head"] == 4 * 8 + 4
+        )
+        assert (parts["relation"] == 0) == (line["arm"] == "msdn-encoder-br")
+        assert line["label_dependence"] >= 0 and line["documents"] == 30 and line["train_documents"] == 72
+        assert "--trials 2" in line["command"]
+
+
+def test_what_is_there_is_neither_tried_nor_run_again(compared, capsys):
+    output, arguments = compared
+    before = output.read_bytes(), trials_file(output).read_bytes()
+    assert run(compare, arguments) == 0
+    assert (output.read_bytes(), trials_file(output).read_bytes()) == before
+    shown = capsys.readouterr().out
+    assert "msdn - msdn-greedy" in shown and "hamming_loss" in shown
+    head = next(row for row in shown.splitlines() if row.startswith("parameters"))
+    assert head.split() == ["parameters", "encoder", "head", "relation", "all"]

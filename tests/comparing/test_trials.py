@@ -1,0 +1,103 @@
+"""Trials: how many, which one is taken, what is said of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from hf_mlc.commands.train_arguments import DataArguments
+from hf_mlc.comparing.arms import OURS
+from hf_mlc.comparing.arms.msdn_encoder import SameEncoderConfig
+from hf_mlc.comparing.claim import Arm, Claim, ClaimData, find_claim
+from hf_mlc.comparing.runs import Plan
+from hf_mlc.comparing.trials import choose, trials_file, trials_of
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
+from hf_mlc.training.arguments import MultiLabelTrainingArguments
+
+
+ARM = Arm("toy", "full", settings={"size": 1}, trials=({}, {"rate": 0.1}, {"size": 4}))
+DATA = ClaimData(name="toy", folder="toy", end_points=("subset_accuracy",), num_trials=3)
+
+
+def runner(values: dict[str, float | None], tried: list):
+    def run_trial(settings):
+        tried.append(settings)
+        value = values[str(settings)]
+        return None if value is None else {"metrics": {"subset_accuracy": value}, "train_seconds": 1.5}
+
+    return run_trial
+
+
+def test_the_best_on_validation_rows_is_taken_and_of_equals_the_first():
+    tried = []
+    choice = choose(ARM, DATA, "subset_accuracy", runner({"{}": 0.2, "{'rate': 0.1}": 0.5, "{'size': 4}": 0.5}, tried))
+    assert tried == list(ARM.trials) and choice.settings == {"rate": 0.1}
+    assert choice.facts == {
+        "by": "subset_accuracy", "chosen": {"rate": 0.1}, "number": 3, "values": [0.2, 0.5, 0.5], "train_seconds": 4.5,
+    }  # fmt: skip
+
+
+def test_a_data_set_takes_the_first_of_the_trials_and_with_one_nothing_is_trained():
+    tried = []
+    few = ClaimData(name="toy", folder="toy", end_points=(), num_trials=2)
+    assert choose(ARM, few, "subset_accuracy", runner({"{}": 0.2, "{'rate': 0.1}": 0.1}, tried)).settings == {}
+    assert len(tried) == 2
+    one = ClaimData(name="toy", folder="toy", end_points=())
+    arm = Arm("toy", "full", trials=({"rate": 0.3}, {}))
+    assert choose(arm, one, "subset_accuracy", runner({}, tried)).settings == {"rate": 0.3} and len(tried) == 2
+    assert choose(Arm("plain", "none"), DATA, "subset_accuracy", runner({}, tried)).settings == {}
+
+
+def test_a_trial_that_failed_is_passed_over_and_without_any_there_is_no_choice():
+    values = {"{}": None, "{'rate': 0.1}": 0.1, "{'size': 4}": None}
+    assert choose(ARM, DATA, "subset_accuracy", runner(values, [])).settings == {"rate": 0.1}
+    assert choose(ARM, DATA, "subset_accuracy", runner(dict.fromkeys(values), [])) is None
+
+
+def test_a_trial_stands_on_top_of_an_arms_settings_and_below_those_of_one_that_takes_it_over():
+    other = Arm("toy-other", "ablation", settings={"size": 9}, chosen_as="toy")
+    claim = Claim("toy", (DATA,), (ARM, other), (), DATA)
+    plan = Plan(claim, DATA, claim.arms, [0], [None], "test", Path(), Path(), {"size": 0, "rate": 0}, Path())
+    assert plan.settings_of(ARM, {"size": 4}) == {"size": 4, "rate": 0}
+    assert plan.settings_of(other, {"size": 4, "rate": 0.1}) == {"size": 9, "rate": 0.1}
+    assert trials_file(Path("a/b.jsonl")) == Path("a/b.trials.jsonl")
+
+
+def test_every_tuned_arm_of_msdn_tries_equally_many_settings_on_each_table():
+    claim = find_claim("msdn")
+    for data in (*claim.datasets, claim.own_data):
+        counts = {}
+        for arm in claim.arms:
+            if arm.runner == "table-method":  # these choose by themselves
+                counts[arm.name] = len({**arm.settings, **data.arm_settings.get(arm.name, {})}["grid"])
+            elif arm.chosen_as is None:
+                counts[arm.name] = len(trials_of(arm, data))
+        assert set(counts.values()) == {data.num_trials} and len(counts) > 10
+    for arm in claim.arms:
+        assert len({str(trial) for trial in arm.trials}) == len(arm.trials)  # none twice
+        # a trial is measured on validation rows: its runner must be one that can be told not to train on them
+        assert not arm.trials or arm.runner in OURS
+        assert arm.chosen_as is None or (not arm.trials and claim.arm(arm.chosen_as).trials)
+
+
+@pytest.mark.parametrize("name", ["msdn-single-2", "msdn-single-8"])
+def test_one_scale_has_as_many_channels_as_several(name):
+    claim = find_claim("msdn")
+    several, single = claim.arm("msdn"), claim.arm(name)
+    assert len(single.settings["kernel_sizes"]) == 1
+    for ours, alone in zip(several.trials, single.trials, strict=True):
+        assert alone == {**ours, "channels": 3 * ours["channels"]}  # of the scales 2, 4 and 8
+
+
+def test_what_an_arm_tries_is_an_argument_of_its_model_or_of_training():
+    claim = find_claim("msdn")
+    training = {
+        field.name for part in (DataArguments, MultiLabelTrainingArguments) for field in dataclasses.fields(part)
+    }
+    for arm in claim.arms:
+        config = MsdnConfig if arm.runner == "train" else SameEncoderConfig
+        assert {name for trial in arm.trials for name in trial} <= training | {
+            field.name for field in dataclasses.fields(config)
+        }
