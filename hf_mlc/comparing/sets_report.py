@@ -10,6 +10,7 @@ from hf_mlc.comparing.claim import Claim
 from hf_mlc.comparing.critical_difference import draw_ranks
 from hf_mlc.comparing.ranks import critical_difference, friedman_p, holm, wilcoxon
 from hf_mlc.comparing.set_statements import SetMeans
+from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 
 
@@ -39,8 +40,12 @@ def sets_report(claim: Claim, lines: Sequence[Mapping[str, Any]], *, picture: Pa
     ranks = means.average_ranks(over.metrics[0])
     if picture is not None and len(ranks) > 1:
         title = f"average rank in {over.metrics[0]} over {len(means.datasets)} data sets"
+        try:
+            drawn = draw_ranks(ranks, len(means.datasets), ours=over.ours, title=title)
+        except UserError as error:  # without matplotlib the tables are no worse
+            return "\n\n".join(part for part in [*parts, f"no picture of the ranks: {error}"] if part)
         with written_whole(picture, binary=True) as stream:
-            stream.write(draw_ranks(ranks, len(means.datasets), ours=over.ours, title=title))
+            stream.write(drawn)
         parts.append(f"average ranks drawn in {picture}")
     return "\n\n".join(part for part in parts if part)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from torch import nn
 
@@ -49,6 +51,13 @@ def test_values_ranks_tests_and_statements_stand_in_one_report(tmp_path):
     assert "ours-greedy" not in shown  # on one set only: nothing to test, and it is not ranked
     assert "DOES NOT HOLD (a +0.1000, b -0.1000, c +0.1000; not so: b)" in shown
     assert picture.read_bytes()[:4] == b"\x89PNG" and str(picture) in shown
+
+
+def test_without_matplotlib_the_tables_stand_and_a_line_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    shown = sets_report(CLAIM, LINES, picture=tmp_path / "ranks.png")
+    assert "DOES NOT HOLD" in shown and "no picture of the ranks: matplotlib is not installed" in shown
+    assert not (tmp_path / "ranks.png").exists()
 
 
 def test_one_data_set_or_drawn_sizes_alone_say_nothing_over_sets():

@@ -60,7 +60,7 @@ def test_rows_become_columns_and_label_ids_and_what_is_unseen_is_counted():
 
 def test_a_bad_row_is_named_by_its_split_and_number():
     splits, space, extractor = prepared(test=[*TEST, ({"a": None, "b": "x"}, [])])
-    with pytest.raises(UserError, match="^test, row 2, field 'a': the value is missing"):
+    with pytest.raises(UserError, match=r"^test, row 2, field 'a': the value is missing"):
         encode_tables(splits, extractor, space)
 
 

@@ -16,7 +16,10 @@ SHOWN = ("f1_macro", "f1_samples")
 # settings that an arm tries, and of the larger tables the first of them
 TRIALS, FEW_TRIALS = 6, 3
 
-# the paper note's pilot: Adam at one rate, stopped early by exact sets and micro-F1 of the validation rows
+# The paper note's pilot, but for two things that folds of training rows decided (emotions, birds). A rate that falls to 0 and no
+# choice of an epoch: of some fifty validation rows the best epoch is luck (subset accuracy on the fold left out .269 for the epoch
+# with most exact sets, .282 for the whole plan). And a second training with the validation rows, which the methods that are no
+# networks have as well (.305)
 TABLE = {
     "model_type": "msdn",
     "encoder": "mlp",
@@ -26,40 +29,49 @@ TABLE = {
     "per_device_train_batch_size": 64,
     "per_device_eval_batch_size": 256,
     "learning_rate": 1.0e-3,
-    "lr_scheduler_type": "constant",
+    "lr_scheduler_type": "linear",
     "weight_decay": 1.0e-5,
     "num_train_epochs": 80,
-    "early_stopping_patience": 10,
+    "eval_strategy": "no",
+    "save_strategy": "no",
+    "load_best_model_at_end": False,
     "threshold_kind": "global",
     "threshold_metric": "f1_micro+subset_accuracy",
-    # the methods that are no networks are fitted with the validation rows in the end, too
     "refit": True,
 }
 
 _FAST = {"learning_rate": 3.0e-3}
 _SLOW = {"learning_rate": 3.0e-4}
+_WIDE = {"hidden_size": 512, "hidden_dropout": 0.7}
 
 
 def _ours(channels: int = 8) -> tuple[dict, ...]:
     """What MSDN tries, with so many channels a scale, or twice as many."""
     few, many = {"channels": channels}, {"channels": 2 * channels}
-    return (few, {**few, **_FAST}, many, {**many, **_FAST}, {**few, **_SLOW}, {**few, "relation_dropout": 0.2})
+    return (
+        few,
+        {**few, **_WIDE},
+        {**many, **_FAST},
+        {**few, **_FAST},
+        {**few, **_SLOW},
+        {**few, "relation_dropout": 0.2},
+    )
 
 
-def _chain(size: int, cell: str = "gru", **rate: float) -> dict:
-    return {"recurrent_size": size, "recurrent_cell": cell, **rate}
+def _chain(size: int, cell: str = "gru", **others: float) -> dict:
+    return {"recurrent_size": size, "recurrent_cell": cell, **others}
 
 
 # options that the paper note names as worth trying, together; on tables without numbers their embeddings change nothing
 _PIECEWISE, _PERIODIC = {"numeric_embedding": "piecewise_linear"}, {"numeric_embedding": "periodic"}
-_FAVOUR, _RESTRICT = {"known_sets": "favour"}, {"known_sets": "restrict"}
+_FAVOUR, _RESTRICT = {"known_sets": "favour", "known_set_weight": 0.2}, {"known_sets": "restrict"}
 _BEST = (
-    {"num_orders": 5, **_FAVOUR},
     {"num_orders": 5, **_RESTRICT},
+    {"num_orders": 5, **_RESTRICT, **_WIDE},
+    {"num_orders": 5, **_FAVOUR, **_WIDE},
     {"num_orders": 5, **_RESTRICT, **_PIECEWISE},
-    {"num_orders": 5, **_FAVOUR, **_PIECEWISE, **_FAST},
+    {"num_orders": 5, **_FAVOUR, **_PIECEWISE, **_WIDE},
     {"num_orders": 5, **_RESTRICT, **_PERIODIC},
-    {"num_orders": 5, **_RESTRICT, **_FAST},
 )
 
 OURS = (
@@ -94,27 +106,33 @@ ABLATIONS = (
 SAME_ENCODER = (
     Arm(
         "msdn-encoder-br", "same encoder, a sigmoid a label", runner="msdn-encoder-br",
-        trials=({}, _FAST, {"hidden_dropout": 0.2}, _SLOW, {**_FAST, "hidden_dropout": 0.2}, {"weight_decay": 1.0e-3}),
+        trials=({}, _WIDE, _FAST, _SLOW, {"hidden_dropout": 0.2}, {"weight_decay": 1.0e-3}),
     ),
     Arm(
         "rnn-chain", "same encoder, a recurrent chain over the labels", runner="rnn-chain",
-        trials=(_chain(256), _chain(64, **_FAST), _chain(64), _chain(256, **_SLOW), _chain(256, "lstm"), _chain(16, **_FAST)),
+        trials=(
+            _chain(256), _chain(256, **_WIDE), _chain(64, **_FAST), _chain(256, **_SLOW), _chain(256, "lstm"),
+            _chain(16, **_FAST),
+        ),
     ),
     Arm(
         "rnn-labels", "same encoder, a recurrence that writes the labels a row has", runner="rnn-labels",
-        trials=(_chain(256), _chain(64, **_FAST), _chain(64), _chain(256, **_SLOW), _chain(256, "lstm"), _chain(16, **_FAST)),
+        trials=(
+            _chain(256), _chain(256, **_WIDE), _chain(64, **_FAST), _chain(256, **_SLOW), _chain(256, "lstm"),
+            _chain(16, **_FAST),
+        ),
     ),
     Arm(
         "rnn-chain-small", "the same on binary relevance, as many parameters as msdn's relation", runner="rnn-chain-small",
         trials=(
-            {}, _FAST, {"recurrent_cell": "lstm"}, {"recurrent_cell": "lstm", **_FAST}, _SLOW, {"read_out_dropout": 0.2},
+            {}, _WIDE, _FAST, {"recurrent_cell": "lstm"}, _SLOW, {"read_out_dropout": 0.2},
         ),
     ),
     Arm(
         "rethink-rnn", "same encoder, a recurrence over guesses of all labels", runner="rethink-rnn",
         trials=(
-            _chain(128, "lstm"), _chain(128, "lstm", **_FAST), _chain(128), _chain(128, "lstm", **_SLOW), _chain(64, "lstm"),
-            _chain(256, "lstm"),
+            _chain(128, "lstm"), _chain(128, "lstm", **_WIDE), _chain(128, "lstm", **_FAST), _chain(128),
+            _chain(128, "lstm", **_SLOW), _chain(256, "lstm"),
         ),
     ),
 )  # fmt: skip
