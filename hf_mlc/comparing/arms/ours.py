@@ -27,7 +27,7 @@ OF_THE_RUN = {
 def fit(job: Job, folder: Path) -> Fitted:
     """Trains by the job's settings; the model is left in `folder`."""
     settings = {name: value for name, value in job.settings.items() if name not in OF_THE_RUN}
-    settings = {"disable_tqdm": True, "report_to": "none", "overwrite_output": True, "save_total_limit": 1} | settings
+    settings = {"disable_tqdm": True, "report_to": "none", "save_total_limit": 1} | settings
     settings |= {
         "train_file": job.rows.train,
         "validation_file": job.rows.validation,
@@ -40,7 +40,7 @@ def fit(job: Job, folder: Path) -> Fitted:
         settings = {"feature_file": job.rows.meta_file} | settings
     recipe = folder.with_name(f"{folder.name}.yaml")
     recipe.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    train(["--config", str(recipe)])
+    _train(recipe, folder)
     results = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
     if results["thresholds"] is None:
         raise UserError("found none", field="threshold_kind", accepted="thresholds tuned on validation rows")
@@ -56,11 +56,25 @@ def fit(job: Job, folder: Path) -> Fitted:
             "epochs": results["training"]["epochs"],
             "steps": results["training"]["steps"],
             "best_step": results["training"]["best_step"],
+            **(
+                {"resumed": True} if results["training"]["resumed"] else {}
+            ),  # its seconds are those after the checkpoint
             "validation": _few(results["validation"]),
             **({"planting": results["planting"]} if results.get("planting") else {}),
         },
         spared=(results.get("planting") or {}).get("from_cache"),
     )
+
+
+def _train(recipe: Path, folder: Path) -> None:
+    """Trains by the recipe; where a run of it was cut short, on from its last checkpoint."""
+    if any(folder.glob("checkpoint-*")) and not (folder / RESULTS_FILE).exists():
+        try:
+            return train(["--config", str(recipe)])
+        except UserError as error:
+            if str(error.file) != str(folder):
+                raise  # else its checkpoints are of other rows or another recipe
+    train(["--config", str(recipe), "--overwrite_output", "true"])
 
 
 def scoring(loaded: LoadedModel, settings: Mapping[str, Any]) -> Callable[[Sequence[str]], Scored]:
