@@ -52,7 +52,7 @@ def test_checkpoints_of_other_rows_are_left_behind(trained, tmp_path):
 
 
 def test_any_other_mistake_is_said(trained, tmp_path):
-    calls, refuses = trained
+    _, refuses = trained
     refuses.append(UserError("no such column", field="text"))
     (tmp_path / "checkpoint-3").mkdir()
     with pytest.raises(UserError, match="no such column"):
