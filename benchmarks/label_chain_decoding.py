@@ -56,7 +56,7 @@ class Setting:
         """Name -> what is called to decode the batch, or to make what is made once."""
         z, table = self.logits_BL, self.table_LS
         one, sets_SL = self.orders[:1], self.known.sets_SL
-        restricted = ChainDecoder(one, known=self.known, decoding="known_sets")
+        restricted = ChainDecoder(one, known=self.known, known_sets="restrict")
         favoured = ChainDecoder(one, known=self.known, known_sets="favour")
         default, several = ChainDecoder(one), ChainDecoder(self.orders)
         return {

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from huggingface_hub.errors import StrictDataclassError
+from transformers.utils import logging
 
 from hf_mlc.errors import UserError
 from hf_mlc.inference import LoadedModel, scored_batches
@@ -20,6 +21,15 @@ from hf_mlc.modeling.modeling_ensemble import EnsembleForMultiLabelClassificatio
 from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 
 
+logger = logging.get_logger(__name__)
+
+DECISIONS = ("thresholds", "sequence", "expected_f1")
+# how a second model gets the processor of the first, by kind of input
+_SAME_PROCESSOR = {
+    "text": "with --tokenizer_name of the first",
+    "image": "with --image_processor_name of the first",
+    "table": "on the same rows",
+}
 TEXTS_AT_ONCE = 1024  # documents that are sorted by length together
 
 
@@ -40,7 +50,7 @@ def make_ensemble(
         names (`Sequence[str]`): what error messages call them.
         weights (`Sequence[float]`, *optional*): how much each counts; all alike if not given.
         decision (`str`, *optional*): `"thresholds"`, `"sequence"` or `"expected_f1"` (`EnsembleConfig`); the members' if they
-            have the same one, `"thresholds"` otherwise.
+            have the same one, `"thresholds"` otherwise, and of models of label relations, whose sets aren't averaged.
 
     Returns:
         `LoadedModel`: in evaluation mode on the CPU, with the first member's label space and tokenizer.
@@ -68,12 +78,19 @@ def make_ensemble(
             what = first.kind.processor_noun
             raise UserError(
                 f"has another {what} than {names[0]}", file=name, field="models",
-                accepted=f"models with the same {what}: train the second one with --tokenizer_name of the first",
+                accepted=f"models with the same {what}: train the second one {_SAME_PROCESSOR[first.kind.name]}",
             )  # fmt: skip
     configs = [member.model.config for member in members]
     if decision is None:
         decisions = {getattr(config, "decision", "thresholds") for config in configs}
         decision = decisions.pop() if len(decisions) == 1 else "thresholds"
+        if decision != "thresholds" and any(config.model_type == "msdn" for config in configs):
+            logger.warning(
+                "The label sets of msdn models aren't averaged, their scores are: the ensemble decides by thresholds."
+            )
+            decision = "thresholds"
+    if decision not in DECISIONS:
+        raise UserError(f"found '{decision}'", field="decision", accepted=", ".join(DECISIONS))
     fields: dict[str, Any] = {"decision": decision, "member_weights": None if weights is None else list(weights)}
     try:
         config = EnsembleConfig.of(configs, **fields, **decision_rule(configs))

@@ -16,7 +16,7 @@ class UserError(ValueError):
     Args:
         problem (`str`): what was found, in a few words.
         file (`str` or `Path`, *optional*): where; a Hub id counts as a file.
-        row (`int`, *optional*): the row in that file, counted from 1 (data rows: a CSV header is not counted).
+        row (`int` or `str`, *optional*): the row in that file, counted from 1 (data rows: a CSV header is not counted), or its id.
         field (`str`, *optional*): the column, argument or key.
         accepted (`str`, *optional*): what would have been accepted.
     """
@@ -26,7 +26,7 @@ class UserError(ValueError):
         problem: str,
         *,
         file: str | Path | None = None,
-        row: int | None = None,
+        row: int | str | None = None,
         field: str | None = None,
         accepted: str | None = None,
     ):
@@ -45,7 +45,7 @@ class UserError(ValueError):
             line += f"; accepted: {accepted}"
         super().__init__(" ".join(line.split()))  # whatever the value held, the message stays on one line
 
-    def at(self, *, file: str | Path | None = None, row: int | None = None) -> UserError:
+    def at(self, *, file: str | Path | None = None, row: int | str | None = None) -> UserError:
         """The same error, at a place that whoever raised it couldn't know; what isn't given stays."""
         return UserError(
             self.problem,

@@ -15,8 +15,7 @@ from transformers.utils import logging
 from hf_mlc.errors import UserError
 from hf_mlc.label_checks import shortened
 from hf_mlc.labels import LabelSpace, sort_names
-from hf_mlc.modeling.configuration_msdn import random_orders
-from hf_mlc.modeling.label_sequences import frequency_ranks, ranks_of_order
+from hf_mlc.modeling.label_sequences import frequency_ranks, random_orders, ranks_of_order
 from hf_mlc.seriation import seriation_order
 
 
@@ -121,7 +120,7 @@ def fill_label_ranks(
             parents=config.label_parents,
             given=given,
         )
-    if config.label_ranks is not None and list(config.label_ranks) != ranks:
+    if config.label_ranks is not None and _nested(config.label_ranks) != _nested(ranks):
         raise UserError(f"set, but label_order is {order!r}", field="label_ranks", accepted="label_order: given")
     config.label_ranks = ranks
     if hasattr(config, "label_parents"):
@@ -133,10 +132,10 @@ def _ranks_of_chains(
 ) -> list[int] | list[list[int]]:
     """The ranks of `num_orders` orders: the first by `label_order`, the others drawn once and for all; of one, its ranks alone.
 
-    With `"given"`, one list of ranks is the first order, as many lists as there are orders are all of them.
+    With `"given"`, as many lists as there are orders are all of them; the order of a label file is the first one.
     """
     number, order = config.num_orders, config.label_order
-    if order == "given" and given and not isinstance(given[0], int):
+    if order == "given" and given and isinstance(given[0], (list, tuple)):
         if len(given) != number:
             raise UserError(f"{len(given)} orders", field="label_ranks", accepted=f"{number}, as num_orders has it")
         several = [label_ranks(order, label_space, given=ranks) for ranks in given]
@@ -145,6 +144,11 @@ def _ranks_of_chains(
         if order != "random":
             several[0] = label_ranks(order, label_space, label_ids if order == "seriation" else None, given=given)
     return several[0] if number == 1 else several
+
+
+def _nested(ranks: Sequence[Any]) -> list[list[int]]:
+    """One list of ranks, or one an order, as one an order."""
+    return [list(some) for some in (ranks if ranks and isinstance(ranks[0], (list, tuple)) else [ranks])]
 
 
 def _warn_of_late_parents(config: Any, names: Sequence[str]) -> None:

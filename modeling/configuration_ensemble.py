@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 
+from .configuration_msdn import MsdnConfig
 from .configuration_multi_label import ENCODER_INPUTS, MultiLabelConfig
 from .configuration_plant import PlantConfig
 from .configuration_sgm import SgmConfig
 
 
-MEMBER_CONFIGS = {config.model_type: config for config in (PlantConfig, SgmConfig)}
+MEMBER_CONFIGS = {config.model_type: config for config in (PlantConfig, SgmConfig, MsdnConfig)}
 # of a member's configuration: what the ensemble holds for all, or what is of its file and not of the model
 _NOT_OF_MEMBERS = (
     "architectures", "auto_map", "custom_pipelines", "dtype", "id2label", "label2id", "label_count", "label_space",
@@ -31,7 +32,8 @@ class EnsembleConfig(MultiLabelConfig):
         decision (`str`, *optional*, defaults to `"thresholds"`):
             Which labels a document gets where nobody gives thresholds: `"thresholds"`, those whose averaged score reaches
             its threshold; of members that write label sequences also `"sequence"`, the set that all members together find
-            most probable, or `"expected_f1"`, the set with the highest expected F1 among what they find.
+            most probable, or `"expected_f1"`, the set with the highest expected F1 among what they find. The sets of models of
+            label relations (`"sets"`) aren't averaged; their scores are.
     """
 
     model_type = "ensemble"
@@ -102,6 +104,8 @@ def _settings_of(config: MultiLabelConfig) -> dict[str, Any]:
     settings = {name: value for name, value in written.items() if name not in _NOT_OF_MEMBERS}
     # said even where they are the default: the ensemble's configuration reads them without building a member's
     named = {name: getattr(config, name, None) for name in ("encoder", "vocab_size", "pad_token_id")}
+    if isinstance(config, MsdnConfig):
+        named["decision"] = "thresholds"  # of the ensemble's answers; its search would find sets that nobody reads
     return {**settings, **named, "model_type": config.model_type}
 
 

@@ -1,15 +1,21 @@
 """Configuration of MSDN, label relations at several scales."""
 
-import random
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
 from .backbone_config import TEXT_BACKBONE_SIZES, backbone_config, check_text_backbone
+from .configuration_checks import check_positive, check_text_encoder
 from .configuration_multi_label import MultiLabelConfig
+from .label_sequences import random_orders
 
 
+# what one variant reads and the other doesn't, at its default
+_OF_ONE_VARIANT = {
+    "causal": {"dilations": [], "false_history_rate": 0, "decoding": "viterbi", "known_sets": "off"},
+    "parallel": {"refinement_steps": 2, "label_mask_rate": 0.25, "unmasking_rounds": 8},
+}
 # a table of all states of the last labels has 2^K rows a label: up to this K decoding and marginals are exact
 MAX_EXACT_REACH = 10
 
@@ -80,8 +86,8 @@ class MsdnConfig(MultiLabelConfig):
             the others random. Their answers are averaged.
         refinement_steps (`int`, *optional*, defaults to 2): of the parallel variant.
         label_mask_rate (`float`, *optional*, defaults to 0.25):
-            In training the parallel variant is shown some true labels: a share between this one and all is hidden. With 1,
-            none is ever shown.
+            In training the parallel variant is shown some true labels: a share between this one and all is hidden, and the loss of
+            the hidden ones alone is summed and divided by all labels. With 1, none is ever shown.
         unmasking_rounds (`int`, *optional*, defaults to 8):
             In how many rounds the parallel variant settles the labels, the surest first, each round told those before; it needs
             a `label_mask_rate` below 1.
@@ -89,8 +95,8 @@ class MsdnConfig(MultiLabelConfig):
             Share of the answers before a label that training takes from the model's own guesses instead of the truth.
         decoding (`str`, *optional*, defaults to `"viterbi"`):
             How a label set is searched: `"greedy"`; `"viterbi"`, the most probable one of all, exactly, where no convolution
-            reaches further back than 10 labels, and by beams otherwise; `"beam"`; `"sample"`; `"known_sets"`, the most probable
-            one of those seen in training. Of the causal variant; `unmasking_rounds` is the parallel one's.
+            reaches further back than 10 labels, and by beams otherwise; `"beam"`; `"sample"`. Of the causal variant;
+            `unmasking_rounds` is the parallel one's.
         num_beams (`int`, *optional*, defaults to 8): label sets that beam search keeps.
         num_samples (`int`, *optional*, defaults to 100): label sets drawn a document, where something is sampled.
         scores (`str`, *optional*, defaults to `"marginals"`):
@@ -101,8 +107,9 @@ class MsdnConfig(MultiLabelConfig):
             `"expected_f1"`, the set of the highest expected F1 by `num_samples` sampled sets, of the causal variant;
             `"thresholds"`, those whose score reaches its threshold.
         known_sets (`str`, *optional*, defaults to `"off"`):
-            What it means that a set was seen in training: nothing, `"off"`; no other may be answered, `"restrict"`; it is
-            preferred, `"favour"`.
+            What it means that a set was seen in training: nothing, `"off"`, and no set is kept with the model; no other may be
+            answered, `"restrict"`, whatever `decoding` says; it is preferred, `"favour"`. With `decision="thresholds"` it
+            changes the scores (`"marginals"`) alone: labels that reach their thresholds may be a set that nobody has seen.
         known_set_weight (`float`, *optional*, defaults to 1.0): how much, with `known_sets="favour"`.
         num_known_sets (`int`, *optional*, defaults to 0): label sets of the training rows that the model holds.
         pad_token_id (`int`, *optional*, defaults to 0): padding of texts.
@@ -154,7 +161,7 @@ class MsdnConfig(MultiLabelConfig):
     label_mask_rate: float | int = 0.25
     unmasking_rounds: int = 8
     false_history_rate: float | int = 0.0
-    decoding: Literal["greedy", "viterbi", "beam", "sample", "known_sets"] = "viterbi"
+    decoding: Literal["greedy", "viterbi", "beam", "sample"] = "viterbi"
     num_beams: int = 8
     num_samples: int = 100
     scores: Literal["marginals", "decoded"] = "marginals"
@@ -225,7 +232,7 @@ class MsdnConfig(MultiLabelConfig):
         """Sizes that the chosen encoder can be built with, and probabilities that are some."""
         sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
         sizes += ("embedding_size", "max_position_embeddings", "conv_kernel_size", "backbone_chunk_length")
-        _check_positive(self, (*sizes, "input_size", "numeric_bins", "numeric_frequencies", "numeric_embedding_size"))
+        check_positive(self, (*sizes, "input_size", "numeric_bins", "numeric_frequencies", "numeric_embedding_size"))
         for name in ("word_dropout", "embedding_dropout", "hidden_dropout", "relation_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be in [0, 1), found {getattr(self, name)}")
@@ -241,22 +248,16 @@ class MsdnConfig(MultiLabelConfig):
         if self.encoder != "mlp" and (self.input_size is not None or self.numeric_embedding != "none"):
             name = "input_size" if self.input_size is not None else "numeric_embedding"
             raise ValueError(f"`{name}` is of tables, which the encoder 'mlp' reads, found '{self.encoder}'")
-        _check_chunks(self.backbone_chunk_length, self.backbone_chunk_overlap)
-        is_bert = getattr(self.text_config, "model_type", None) == "bert"
-        if is_bert and self.hidden_size % self.num_attention_heads:
+        if self.numeric_embedding == "none" and self.numeric_embedding_size is not None:
             raise ValueError(
-                f"`hidden_size` must be a multiple of `num_attention_heads`, found {self.hidden_size} and "
-                f"{self.num_attention_heads}"
+                f"`numeric_embedding_size` is of `numeric_embedding`, which is 'none', found {self.numeric_embedding_size}"
             )
-        if self.encoder in ("gru", "lstm") and self.hidden_size % 2:
-            raise ValueError(f"`hidden_size` must be even for two directions, found {self.hidden_size}")
-        if self.encoder == "convolution" and self.conv_kernel_size % 2 == 0:
-            raise ValueError(f"`conv_kernel_size` must be odd, found {self.conv_kernel_size}")
+        check_text_encoder(self)
 
     def validate_relations(self):
         """Sizes of the relations and ranges of their numbers."""
         names = ("channels", "label_embedding_size", "num_orders", "refinement_steps", "unmasking_rounds")
-        _check_positive(self, (*names, "num_beams", "num_samples"))
+        check_positive(self, (*names, "num_beams", "num_samples"))
         if not self.kernel_sizes:
             raise ValueError("`kernel_sizes` must hold one width or more, found none")
         for name in ("kernel_sizes", "dilations"):
@@ -273,12 +274,16 @@ class MsdnConfig(MultiLabelConfig):
         if self.variant == "parallel":
             if self.decision == "expected_f1":
                 raise ValueError("`decision` 'expected_f1' is of the causal variant, found 'parallel'")
-            usual = {"dilations": [], "false_history_rate": 0, "known_sets": "off"}
-            for name, value in usual.items():
-                if getattr(self, name) != value:
-                    raise ValueError(
-                        f"`{name}` is of the causal variant, found {getattr(self, name)!r} with 'parallel'"
-                    )
+            if self.scores == "decoded" and self.label_mask_rate == 1:
+                raise ValueError(
+                    "`scores` 'decoded' needs a `label_mask_rate` below 1 in the parallel variant: nothing is settled, found 1"
+                )
+        other = {"causal": "parallel", "parallel": "causal"}[self.variant]
+        for name, value in _OF_ONE_VARIANT[other].items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"`{name}` is of the {other} variant, found {getattr(self, name)!r} with '{self.variant}'"
+                )
 
     def validate_labels(self):
         """The orders are permutations of the labels, as many as there are to be."""
@@ -295,29 +300,8 @@ class MsdnConfig(MultiLabelConfig):
                 )
 
 
-def random_orders(num_labels: int, number: int, seed: int) -> list[list[int]]:
-    """Orders of the labels, drawn from a generator of their own; the first ones are the same however many are drawn."""
-    generator = random.Random(seed)
-    return [generator.sample(range(num_labels), num_labels) for _ in range(number)]
-
-
 def _is_nested(label_ranks: list[Any]) -> bool:
     return bool(label_ranks) and isinstance(label_ranks[0], (list, tuple))
 
 
-def _check_chunks(length: int | None, overlap: int) -> None:
-    """Refuses chunks that overlap by more than half: three of them would then hold the same token."""
-    if not 0 <= overlap <= (length or 0) // 2:
-        raise ValueError(
-            f"`backbone_chunk_overlap` must be from 0 to half of `backbone_chunk_length`, found {overlap} and {length}"
-        )
-
-
-def _check_positive(config: PreTrainedConfig, names: tuple[str, ...]) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise ValueError(f"`{name}` must be 1 or more, found {value}")
-
-
-__all__ = ["MAX_EXACT_REACH", "MsdnConfig", "random_orders"]
+__all__ = ["MAX_EXACT_REACH", "MsdnConfig"]

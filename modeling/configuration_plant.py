@@ -6,6 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
 from .backbone_config import TEXT_BACKBONE_SIZES, backbone_config, check_text_backbone
+from .configuration_checks import check_text_encoder
 from .configuration_multi_label import MultiLabelConfig
 
 
@@ -229,31 +230,10 @@ class PlantConfig(MultiLabelConfig):
         largest = max(getattr(self, name) for name in dropouts)
         if self.encoder == "awd_lstm" and not 0 <= self.dropout_scale * largest < 1:
             raise ValueError(f"`dropout_scale` must keep every dropout in [0, 1), found {self.dropout_scale}")
-        _check_chunks(self.backbone_chunk_length, self.backbone_chunk_overlap)
         for name in ("embedding_std", "initializer_range"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"`{name}` must not be negative, found {getattr(self, name)}")
-        # not every backbone splits its width among the heads; the one that is built by default does
-        is_bert = getattr(self.text_config, "model_type", None) == "bert"
-        if is_bert and self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` must be a multiple of `num_attention_heads`, found {self.hidden_size} and "
-                f"{self.num_attention_heads}"
-            )
-        if self.encoder in ("gru", "lstm") and self.hidden_size % 2:
-            raise ValueError(f"`hidden_size` must be even for two directions, found {self.hidden_size}")
-        if self.encoder == "convolution" and self.conv_kernel_size % 2 == 0:
-            raise ValueError(f"`conv_kernel_size` must be odd, found {self.conv_kernel_size}")
-
-
-def _check_chunks(length: int | None, overlap: int) -> None:
-    """Refuses chunks that overlap by more than half: three of them would then hold the same token."""
-    if overlap and length is None:
-        raise ValueError(f"`backbone_chunk_overlap` is of chunks: give `backbone_chunk_length`, found {overlap} alone")
-    if not 0 <= overlap <= (length or 0) // 2:
-        raise ValueError(
-            f"`backbone_chunk_overlap` must be from 0 to half of `backbone_chunk_length`, found {overlap} and {length}"
-        )
+        check_text_encoder(self)
 
 
 __all__ = ["PlantConfig"]

@@ -7,6 +7,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from .backbone_config import TEXT_BACKBONE_SIZES, backbone_config, check_text_backbone
+from .configuration_checks import check_positive, check_text_encoder
 from .configuration_multi_label import MultiLabelConfig
 from .label_constraints import LabelConstraints
 
@@ -273,36 +274,19 @@ class SgmConfig(MultiLabelConfig):
         """Sizes that the chosen encoder can be built with, and probabilities that are some."""
         sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
         sizes += ("embedding_size", "max_position_embeddings", "backbone_chunk_length", "self_attention_heads")
-        _check_positive(self, (*sizes, "num_channels"))
+        check_positive(self, (*sizes, "num_channels"))
         for name in ("word_dropout", "embedding_dropout", "hidden_dropout", "decoder_dropout", "tfidf_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be in [0, 1), found {getattr(self, name)}")
         for name in ("embedding_std", "initializer_range"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"`{name}` must not be negative, found {getattr(self, name)}")
-        if self.encoder in ("gru", "lstm") and self.bidirectional and self.hidden_size % 2:
-            raise ValueError(f"`hidden_size` must be even for two directions, found {self.hidden_size}")
         if self.encoder_self_attention and self.hidden_size % self.self_attention_heads:
             raise ValueError(
                 f"`hidden_size` must be a multiple of `self_attention_heads`, found {self.hidden_size} and "
                 f"{self.self_attention_heads}"
             )
-        is_bert = getattr(self.text_config, "model_type", None) == "bert"
-        if is_bert and self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` must be a multiple of `num_attention_heads`, found {self.hidden_size} and "
-                f"{self.num_attention_heads}"
-            )
-        if self.backbone_chunk_overlap and self.backbone_chunk_length is None:
-            raise ValueError(
-                "`backbone_chunk_overlap` is of chunks: give `backbone_chunk_length`, found "
-                f"{self.backbone_chunk_overlap} alone"
-            )
-        if not 0 <= self.backbone_chunk_overlap <= (self.backbone_chunk_length or 0) // 2:
-            raise ValueError(
-                "`backbone_chunk_overlap` must be from 0 to half of `backbone_chunk_length`, found "
-                f"{self.backbone_chunk_overlap} and {self.backbone_chunk_length}"
-            )
+        check_text_encoder(self, two_directions=self.bidirectional)
         given = [
             name for name in ("text_config", "backbone_config", "vision_config") if getattr(self, name) is not None
         ]
@@ -314,7 +298,7 @@ class SgmConfig(MultiLabelConfig):
     def validate_decoder(self):
         """Sizes of the decoder and ranges of its numbers."""
         sizes = ("decoder_size", "decoder_layers", "label_embedding_size", "attention_size", "num_beams", "tfidf_size")
-        _check_positive(self, sizes)
+        check_positive(self, sizes)
         if self.global_embedding_scale is not None:
             if not self.global_embedding:
                 raise ValueError("`global_embedding_scale` is of `global_embedding`, which is switched off")
@@ -344,13 +328,6 @@ class SgmConfig(MultiLabelConfig):
         if self.min_labels > self.num_labels:
             raise ValueError(f"`min_labels` must be at most the {self.num_labels} labels, found {self.min_labels}")
         LabelConstraints.from_config(self)  # refuses rules that contradict themselves
-
-
-def _check_positive(config: PreTrainedConfig, names: tuple[str, ...]) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise ValueError(f"`{name}` must be 1 or more, found {value}")
 
 
 __all__ = ["SgmConfig"]

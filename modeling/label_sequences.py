@@ -9,6 +9,7 @@ Shape legend: B documents, P padded label ids, L labels, T steps (labels of the 
 V = L + 3 ids.
 """
 
+import random
 from collections.abc import Sequence
 
 import torch
@@ -109,6 +110,12 @@ def random_sequences(label_ids_BP: torch.LongTensor) -> torch.LongTensor:
     ids_BP, counts_B = unique_label_ids(label_ids_BP)
     draws_BP = torch.rand(ids_BP.shape).to(ids_BP.device).masked_fill(ids_BP < 0, 1.0)  # those of labels are below 1
     return ended_sequences(ids_BP.gather(1, draws_BP.argsort(dim=1)), counts_B)
+
+
+def random_orders(num_labels: int, number: int, seed: int) -> list[list[int]]:
+    """Orders of the labels, drawn from a generator of their own; the first ones are the same however many are drawn."""
+    generator = random.Random(seed)
+    return [generator.sample(range(num_labels), num_labels) for _ in range(number)]
 
 
 def frequency_ranks(counts: Sequence[int]) -> list[int]:

@@ -6,8 +6,8 @@ and read the same tokens, and need not be of one architecture:
 
     p(l) = sum_k w_k sigmoid(z_k(l)),    p(S) = sum_k w_k p_k(S)
 
-p_k is a per-label head's probability, or the marginal of a model that writes label sequences; of those, whole sets S can be
-averaged too, each model's as far as its search found them.
+p_k is a per-label head's probability, or the marginal of a model that writes label sequences or relates labels; of those that
+write sequences, whole sets S can be averaged too, each model's as far as its search found them.
 
 Shape legend: B documents, T tokens, L labels, S chosen labels, E width of all members' word vectors, K found sets, P ids.
 """
@@ -17,6 +17,7 @@ from torch import nn
 
 from .configuration_ensemble import EnsembleConfig
 from .label_sequences import EOS, LABEL_OFFSET, NO_LABEL
+from .modeling_msdn import MsdnForMultiLabelClassification
 from .modeling_plant import PlantForMultiLabelClassification
 from .modeling_sgm import SgmForMultiLabelClassification
 from .multi_label import MultiLabelOutput
@@ -24,7 +25,8 @@ from .set_scores import LabelSets, answered_set, merge_sets, rescore
 from .text_model import TextPreTrainedModel
 
 
-MEMBER_MODELS = {model.config_class.model_type: model for model in (PlantForMultiLabelClassification, SgmForMultiLabelClassification)}  # fmt: skip
+_MODELS = (PlantForMultiLabelClassification, SgmForMultiLabelClassification, MsdnForMultiLabelClassification)
+MEMBER_MODELS = {model.config_class.model_type: model for model in _MODELS}
 
 
 class JoinedEmbeddings(nn.Module):
@@ -78,6 +80,7 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
         token_type_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.FloatTensor | None = None,
+        input_features: torch.FloatTensor | None = None,
         labels: torch.Tensor | None = None,
         label_ids: torch.LongTensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
@@ -88,12 +91,14 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
         own losses, so that each learns as it would alone, and `logits` are `None` where a member scores a sample of labels.
 
         Args:
-            input_ids (`torch.LongTensor` of shape `(B, T)`, *optional*): token ids; this, `inputs_embeds` or `pixel_values`.
+            input_ids (`torch.LongTensor` of shape `(B, T)`, *optional*): token ids; this, `inputs_embeds`, `pixel_values` or
+                `input_features`.
             attention_mask (`torch.Tensor` of shape `(B, T)`, *optional*): 1 for text, 0 for padding, in any places.
             token_type_ids (`torch.LongTensor` of shape `(B, T)`, *optional*): for backbones that take them.
             inputs_embeds (`torch.Tensor` of shape `(B, T, E)`, *optional*):
                 the word vectors of all members side by side (`get_input_embeddings`), in place of ids.
             pixel_values (`torch.FloatTensor` of shape `(B, C, H, W)`, *optional*): of members that read images.
+            input_features (`torch.FloatTensor` of shape `(B, P)`, *optional*): rows of a table, of members that read these.
             labels (`torch.Tensor` of shape `(B, L)`, *optional*): multi-hot targets, any dtype; -100 is unknown.
             label_ids (`torch.LongTensor` of shape `(B, P)`, *optional*): the same as ids, padded with -100.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): documents in the whole optimiser step.
@@ -104,7 +109,7 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
         """
         inputs = {
             "input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids,
-            "pixel_values": pixel_values,
+            "pixel_values": pixel_values, "input_features": input_features,
         }  # fmt: skip
         targets = {"labels": labels, "label_ids": label_ids, "num_items_in_batch": num_items_in_batch}
         has_targets = labels is not None or label_ids is not None
@@ -112,7 +117,7 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
         outputs = []
         for member, own in zip(self.members, self._inputs_of_members(inputs, inputs_embeds), strict=True):
             own |= targets if self.training else {}
-            own |= {"output_sequences": True} if wants_sets else {}
+            own |= {"output_sequences": True} if wants_sets else {}  # which only models of sequences decide on
             outputs.append(member(**own, return_dict=True))
         logits_BL = None
         if all(output.logits is not None and output.candidate_ids is None for output in outputs):

@@ -13,8 +13,9 @@ Shape legend: B documents, T tokens, H width of a document, L labels, M orders o
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -25,11 +26,10 @@ from .label_attention import exporting
 from .losses import UNKNOWN, targets_from_ids
 from .msdn_chain import TableChain, WindowChain
 from .msdn_decoding import ChainDecoder, OrderedChain
-from .msdn_exact import forward_marginals
 from .msdn_known_sets import KnownSets
 from .msdn_relations import SELF_INITIALISED as OF_RELATIONS
 from .msdn_relations import build_relations
-from .msdn_unmasking import unmask
+from .msdn_unmasking import settled_again, unmask
 from .multi_label import MultiLabelOutput
 from .text_model import TextPreTrainedModel
 from .text_pooling import SELF_INITIALISED as OF_DOCUMENTS
@@ -63,15 +63,10 @@ class MsdnPreTrainedModel(TextPreTrainedModel):
         elif isinstance(module, nn.Linear):
             bound = module.in_features**-0.5
             init.uniform_(module.weight, -bound, bound)
-            init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv1d):
-            init.kaiming_uniform_(module.weight, nonlinearity="relu")
-        elif isinstance(module, (nn.GRU, nn.LSTM)):
-            for name, parameter in module.named_parameters():
-                if "weight" in name:
-                    init.xavier_uniform_(parameter)
-                else:
-                    init.zeros_(parameter)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        else:
+            self._init_reader(module, (nn.GRU, nn.LSTM))
 
 
 class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
@@ -89,7 +84,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         self.relations = build_relations(config)
         self.known_sets = KnownSets(config.num_known_sets, config.num_labels)
         self._kept_orders: tuple[Any, torch.LongTensor | None] = (None, None)
-        self._kept_decoder: tuple[Any, list[torch.Tensor], ChainDecoder | None] = (None, [], None)
+        self._kept_decoder: _KeptDecoder | None = None
         self.post_init()
 
     # -- parts that others ask for -------------------------------------------------------------------------------------
@@ -108,7 +103,8 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         wanted = (config.label_ranks, config.num_labels, config.label_order, config.label_order_seed)
         known, orders_ML = self._kept_orders
         if known != wanted or orders_ML.device != device:
-            orders_ML = torch.tensor(config.label_orders, device=device)
+            with torch.inference_mode(False):  # it outlives the call
+                orders_ML = torch.tensor(config.label_orders, device=device)
             self._kept_orders = copy.deepcopy(wanted), orders_ML
         return orders_ML
 
@@ -262,7 +258,8 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         elif exporting():
             raise ValueError("a search over a chain of labels can't be exported, found the variant 'causal'")
         else:
-            answer = self.chain_decoder()(base_BL, with_sets=self.decides_on_sets)
+            with torch.autocast(base_BL.device.type, enabled=False):  # sums over many labels and sets
+                answer = self.chain_decoder()(base_BL, with_sets=self.decides_on_sets)
             logits_BL, chosen_BL = answer.logits_BL, answer.chosen_BL
         if not self.decides_on_sets:
             return logits_BL, None
@@ -272,8 +269,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         """The chain of each order, as searches see it: as a table of states where that is small enough. The causal variant's."""
         orders = self.config.label_orders
         if self.config.is_exact:
-            with torch.autocast(self.head.weight.device.type, enabled=False):  # tables outlive the call
-                tables_MLN = self.relations.state_tables()
+            tables_MLN = self.relations.state_tables()
             return [OrderedChain(TableChain(table), order) for table, order in zip(tables_MLN, orders, strict=True)]
         relations = [self.relations.of_order(number) for number in range(len(orders))]
         return [
@@ -286,30 +282,48 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         """The search that `config` asks for. Its tables are kept until a weight, a known set or a setting is another one."""
         config = self.config
         names = ("decoding", "scores", "decision", "num_beams", "num_samples", "known_sets", "known_set_weight")
-        settings = {name: getattr(config, name) for name in names}
+        settings = {name: getattr(config, name) for name in (*names, "min_labels")}
         of_order = (config.label_ranks, config.num_labels, config.label_order, config.label_order_seed)
-        weights = [*self.relations.parameters(), *self.known_sets.buffers()]
-        kept_for, kept_weights, decoder = self._kept_decoder
-        if kept_for != (settings, of_order) or not _all_equal(weights, kept_weights):
-            decoder = ChainDecoder(self.chains(), known=self.known_sets, **settings)
-            self._kept_decoder = copy.deepcopy((settings, of_order)), [weight.clone() for weight in weights], decoder
-        return decoder
+        # numbers against numbers, since some ways to change a weight count no version; in one comparison, for which a GPU waits
+        weights_N = torch.cat([weight.flatten() for weight in self.relations.parameters()])
+        # these may be many more, and are only ever filled in or loaded
+        known = [] if config.known_sets == "off" else [(sets, _version(sets)) for sets in self.known_sets.buffers()]
+        kept = self._kept_decoder
+        if kept is None or kept.made_for != (settings, of_order) or not kept.is_of(weights_N, known):
+            is_training = self.relations.training
+            try:
+                # what is made here outlives the call and the mode it came in
+                self.relations.eval()
+                with (
+                    torch.inference_mode(False),
+                    torch.no_grad(),
+                    torch.autocast(weights_N.device.type, enabled=False),
+                ):
+                    decoder = ChainDecoder(self.chains(), known=self.known_sets, **settings)
+            finally:
+                self.relations.train(is_training)
+            kept = _KeptDecoder(copy.deepcopy((settings, of_order)), weights_N, known, decoder)
+            self._kept_decoder = kept
+        return kept.decoder
 
     def _unmasked(self, base_BL: torch.Tensor, documents_BH: torch.Tensor) -> tuple[torch.Tensor, torch.BoolTensor]:
         """Logits and sets of the parallel variant: with all labels hidden, or with the surest shown round by round."""
 
-        def refine(answers_BL: torch.Tensor | None, is_known_BL: torch.Tensor | None) -> torch.Tensor:
-            shown_BL = None if answers_BL is None else torch.where(is_known_BL, answers_BL, -1.0)
-            return self._refined(base_BL, documents_BH, shown_BL)[-1].mean(dim=1)
-
-        config = self.config
-        logits_BL = refine(None, None)
+        config, refine = self.config, self._refiner(base_BL, documents_BH)
+        logits_BL = refine()
         if config.label_mask_rate == 1 or (config.scores == "marginals" and not self.decides_on_sets):
             return logits_BL, logits_BL > 0
-        chosen_BL, settled_BL = unmask(
-            refine, *base_BL.shape, num_rounds=config.unmasking_rounds, device=base_BL.device
-        )
+        chosen_BL, settled_BL, _ = unmask(refine, logits_BL, num_rounds=config.unmasking_rounds)
         return (settled_BL if config.scores == "decoded" else logits_BL), chosen_BL
+
+    def _refiner(self, base_BL: torch.Tensor, documents_BH: torch.Tensor) -> Callable[..., torch.Tensor]:
+        """What `unmask` asks of the parallel variant: float32 logits given some answers, or given none."""
+
+        def refine(answers_BL: torch.Tensor | None = None, is_known_BL: torch.Tensor | None = None) -> torch.Tensor:
+            shown_BL = None if answers_BL is None else torch.where(is_known_BL, answers_BL, -1.0)
+            return self._refined(base_BL, documents_BH, shown_BL)[-1].mean(dim=1).float()
+
+        return refine
 
     # -- explanations --------------------------------------------------------------------------------------------------
 
@@ -331,39 +345,77 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
 
     @torch.no_grad()
     def path_inputs(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The label set that the document is answered with: on the way from one to another it would change, and the score
-        would jump."""
-        if self.config.variant == "parallel" or (self.config.scores == "marginals" and self.config.is_exact):
-            return {}
+        """What the scores hang on that would jump on the way from one document to another: the label set that is found, and in
+        which round each label of it, or the sets that are drawn. Each is `(B, anything)`."""
         encoded = self._encode(**inputs)
-        return {"answers_BL": self.chain_decoder()(self.head(encoded.vector)).chosen_BL}
+        found = self._choices(self.head(encoded.vector), encoded.vector)
+        return {name: value.flatten(1) for name, value in found.items()}
 
-    def label_logits(
-        self, chosen_ids_S: torch.LongTensor, answers_BL: torch.Tensor | None = None, **inputs
-    ) -> torch.FloatTensor:
+    def label_logits(self, chosen_ids_S: torch.LongTensor, **inputs) -> torch.FloatTensor:
         """Logits of a few chosen labels, `(B, S)`, with gradients: what explanations ask for many times over.
 
-        Of their marginals where those are exact; otherwise of the labels given the others of the set that was found.
+        They are those of `forward`. Where a search or samples give them, their gradients are of the scores given what was found or
+        drawn.
 
         Args:
             chosen_ids_S (`torch.LongTensor` of shape `(S,)`): the labels.
-            answers_BL (`torch.Tensor` of shape `(B, L)`, *optional*): a label set in place of the one that is found.
-            inputs: what `forward` takes, without targets.
+            inputs: what `forward` takes, without targets; and what `path_inputs` found, of as many rows, or else it is found anew.
         """
+        given = {name: inputs.pop(name) for name in ("answers_BL", "rounds_BL", "drawn_BMNL") if name in inputs}
         encoded = self._encode(**inputs)
         base_BL = self.head(encoded.vector)
+        choices = given or self._choices(base_BL, encoded.vector)
         if self.config.variant == "parallel":
-            logits_BL = self._refined(base_BL, encoded.vector)[-1].mean(dim=1)
-        elif answers_BL is None and self.config.scores == "marginals" and self.config.is_exact:
-            chains = self.chain_decoder().chains
-            logits_BL = torch.stack(
-                [chain.to_user(forward_marginals(chain.to_chain(base_BL), chain.table_LS)) for chain in chains]
-            ).mean(dim=0)
+            refine = self._refiner(base_BL, encoded.vector)
+            logits_BL = refine()
+            if choices:
+                logits_BL = settled_again(refine, logits_BL, **choices)
         else:
-            if answers_BL is None:
-                answers_BL = self.chain_decoder()(base_BL).chosen_BL
-            logits_BL = self.logits_given(base_BL, answers_BL.expand_as(base_BL)).mean(dim=1)
+            if "drawn_BMNL" in given:
+                shape = (self.config.num_orders, -1, self.config.num_labels)
+                choices = {"drawn_BMNL": given["drawn_BMNL"].unflatten(1, shape)}
+            with torch.autocast(base_BL.device.type, enabled=False):
+                logits_BL = self.chain_decoder().scores_given(base_BL, choices)
         return logits_BL[:, chosen_ids_S]
+
+    @torch.no_grad()
+    def _choices(self, base_BL: torch.Tensor, documents_BH: torch.Tensor) -> dict[str, torch.Tensor]:
+        """As `path_inputs`, in the shapes that their names tell."""
+        if self.config.variant == "causal":
+            with torch.autocast(base_BL.device.type, enabled=False):
+                return self.chain_decoder().choices(base_BL)
+        if self.config.scores == "marginals":
+            return {}
+        refine = self._refiner(base_BL, documents_BH)
+        answers_BL, _, rounds_BL = unmask(refine, refine(), num_rounds=self.config.unmasking_rounds)
+        return {"answers_BL": answers_BL, "rounds_BL": rounds_BL}
+
+
+class _KeptDecoder(NamedTuple):
+    """A search, and what it was made of: settings, the relations' weights, the known sets' buffers and their versions."""
+
+    made_for: Any
+    weights_N: torch.Tensor
+    known: list[tuple[torch.Tensor, int]]
+    decoder: ChainDecoder
+
+    def is_of(self, weights_N: torch.Tensor, known: list[tuple[torch.Tensor, int]]) -> bool:
+        """Whether these are the same numbers on the same device, and the same buffers."""
+        own = self.weights_N
+        return (
+            len(known) == len(self.known)
+            and all(
+                one is other and version == since
+                for (one, version), (other, since) in zip(known, self.known, strict=True)
+            )
+            and (own.shape, own.dtype, own.device) == (weights_N.shape, weights_N.dtype, weights_N.device)
+            and torch.equal(own, weights_N)
+        )
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """How often a tensor was written to; those of inference mode don't tell."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _with_fewest(chosen_BL: torch.BoolTensor, logits_BL: torch.Tensor, min_labels: int) -> torch.BoolTensor:
@@ -375,17 +427,6 @@ def _with_fewest(chosen_BL: torch.BoolTensor, logits_BL: torch.Tensor, min_label
     chosen_first_BL = chosen_BL.gather(1, by_score_BL).long().sort(dim=1, descending=True, stable=True).indices
     first_BK = by_score_BL.gather(1, chosen_first_BL)[:, :min_labels]
     return chosen_BL.scatter(1, first_BK, True)
-
-
-def _all_equal(tensors: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
-    """Whether the tensors are the same, number for number, on the same device."""
-    return len(tensors) == len(others) and all(
-        one.shape == other.shape
-        and one.dtype == other.dtype
-        and one.device == other.device
-        and torch.equal(one, other)
-        for one, other in zip(tensors, others, strict=True)
-    )
 
 
 def _in_users_order(values_BML: torch.Tensor, orders_ML: torch.LongTensor) -> torch.Tensor:

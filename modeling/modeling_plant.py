@@ -56,14 +56,8 @@ class PlantPreTrainedModel(TextPreTrainedModel):
             init.normal_(module.token_factors, std=module.token_factors.shape[1] ** -0.25)  # scores of deviation 1
             init.normal_(module.label_factors, std=module.label_factors.shape[1] ** -0.25)
             init.zeros_(module.token_bias)
-        elif isinstance(module, nn.Conv1d):
-            init.kaiming_uniform_(module.weight, nonlinearity="relu")
-        elif isinstance(module, nn.GRU):
-            for name, parameter in module.named_parameters():
-                if "weight" in name:
-                    init.xavier_uniform_(parameter)
-                else:
-                    init.zeros_(parameter)
+        else:
+            self._init_reader(module)
 
 
 class PlantForMultiLabelClassification(PlantPreTrainedModel):

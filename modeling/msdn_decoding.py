@@ -1,12 +1,23 @@
 """From a document's base logits to its label set and its scores, over one label chain or several with orders of their own.
 
-Which answer is the best one for which metric stands in `msdn_choices.py`.
+Which set to answer with is a matter of the metric:
+
+- Subset accuracy, the whole set right: the most probable set. `decoding="viterbi"` finds it exactly; beams, samples and
+  greedy approach it.
+- Hamming loss, labels right: every label whose marginal is above one half. Labels are counted one by one, so only their
+  marginals matter: `decision="thresholds"` with the threshold .5 and `scores="marginals"`.
+- F1 of a document: the set of the highest expected F1 (`expected_f1_choice`, `decision="expected_f1"`), from the sets that
+  may be true: it takes in labels that are less likely than not where a miss costs more than a false alarm.
+- Rankings (precision@k, average precision) ask for no set: they are answered by the marginals.
+
+The most probable set may hold a label of marginal below one half, and the labels above one half may be a set that never
+occurs. Neither is wrong; they answer different questions.
 
 Several chains (an ensemble over orders) vote: the candidates of each are scored by all, and the best mean log-probability
 wins; marginals are averaged as probabilities. The mean of logarithms is a geometric mean: a set that one order holds impossible
 is out, which is what a conjunction of models should say of a whole set.
 
-Shape legend: B documents, L labels, M orders, C candidates, K beams or samples, S known sets.
+Shape legend: B documents, L labels, M orders, C candidates, K beams or samples, N samples, S known sets, P label ids of a set.
 """
 
 from __future__ import annotations
@@ -20,15 +31,15 @@ from torch.nn import functional as F
 from transformers.utils import logging
 
 from .msdn_chain import LabelChain, TableChain, log_probabilities, row_blocks
-from .msdn_choices import expected_f1_choice
 from .msdn_exact import forward_marginals, viterbi
 from .msdn_known_sets import KnownSets, SetScorer, share_log_odds
-from .msdn_search import FoundLabels, SampledLabels, beam_search, greedy, sample
+from .msdn_search import FoundLabels, SampledLabels, beam_search, greedy, log_odds_along, sample
+from .set_scores import LabelSets, expected_f1_set
 
 
 logger = logging.get_logger(__name__)
 
-DECODINGS = ("greedy", "viterbi", "beam", "sample", "known_sets")
+DECODINGS = ("greedy", "viterbi", "beam", "sample")
 
 
 class OrderedChain:
@@ -78,8 +89,7 @@ class ChainDecoder:
     Args:
         chains (`Sequence[OrderedChain]`): M, over the same labels.
         decoding (`str`, *optional*, defaults to `"viterbi"`):
-            `"greedy"`, `"viterbi"` (by beams where a chain has no table), `"beam"`, `"sample"` (the most probable one drawn) or
-            `"known_sets"` (no search: the most probable one of the list).
+            `"greedy"`, `"viterbi"` (by beams where a chain has no table), `"beam"` or `"sample"` (the most probable one drawn).
         scores (`str`, *optional*, defaults to `"marginals"`):
             `"marginals"`: each label's probability whatever the others are: exact where a chain has a table, from samples
             otherwise and with `decoding="sample"`; under `known_sets` that of the changed distribution. `"decoded"`: its
@@ -92,13 +102,15 @@ class ChainDecoder:
         seed (`int`, *optional*, defaults to 0): of the samples.
         known (`KnownSets`, *optional*): the training rows' label sets.
         known_sets (`str`, *optional*, defaults to `"off"`):
-            `"restrict"`: only they are answered. `"favour"`: the probability of a set seen n times is multiplied by
+            `"restrict"`: only they are answered, without a search. `"favour"`: the probability of a set seen n times is multiplied by
             `(1 + n) ** known_set_weight`; with Viterbi over one order the answer then is the best of all 2^L sets, since a
             set that was not seen and is not the mode can't win.
         known_set_weight (`float`, *optional*, defaults to 1.0): with 0, `"favour"` is `"off"`.
+        min_labels (`int`, *optional*, defaults to 0):
+            With `"restrict"`, smaller known sets aren't answered. Of other answers it is the caller's to fill them up.
 
     Raises:
-        `ValueError`: an unknown decoding; known sets asked for where none are kept.
+        `ValueError`: an unknown decoding; known sets asked for where none are kept, or none so large.
     """
 
     def __init__(
@@ -114,17 +126,16 @@ class ChainDecoder:
         known: KnownSets | None = None,
         known_sets: str = "off",
         known_set_weight: float = 1.0,
+        min_labels: int = 0,
     ):
         if decoding not in DECODINGS:
             raise ValueError(f"`decoding` must be one of {', '.join(DECODINGS)}, found '{decoding}'")
-        if decoding == "known_sets":
-            known_sets = "restrict"
-        elif known_sets == "favour" and not known_set_weight:
+        if known_sets == "favour" and not known_set_weight:
             known_sets = "off"
         if known_sets != "off" and not known:
             raise ValueError(
-                f"decoding with known label sets needs those of the training rows, found none (`known_sets` is '{known_sets}', "
-                "`num_known_sets` 0)"
+                f"`known_sets` '{known_sets}' needs the label sets of the training rows, found none kept: a training with it "
+                f"keeps them (train --model_name_or_path OUT --known_sets {known_sets})"
             )
         if decoding == "viterbi" and any(ordered.table_LS is None for ordered in chains):
             logger.warning_once(
@@ -137,7 +148,15 @@ class ChainDecoder:
         self.known_sets = known_sets
         if known_sets != "off":
             self.sets_SL, self.bonus_S = known.sets_SL, known.bonus(known_set_weight)
+            self.log_surplus_S = known.log_surplus(known_set_weight)
             self.scorers = [SetScorer(ordered.chain, ordered.to_chain(self.sets_SL)) for ordered in self.chains]
+        self.is_large_S = None
+        if known_sets == "restrict" and min_labels and decision != "thresholds":
+            self.is_large_S = self.sets_SL.sum(dim=1) >= min_labels
+            if not self.is_large_S.any():
+                raise ValueError(
+                    f"`known_sets` 'restrict' finds no known set of {min_labels} labels (`min_labels`) or more"
+                )
 
     def __call__(
         self, logits_BL: torch.Tensor, *, with_sets: bool = True, block_bytes: int | None = None
@@ -156,6 +175,50 @@ class ChainDecoder:
             answers = [self._answer(logits_BL[rows], with_sets) for rows in blocks]
         return ChainAnswer(*(torch.cat(parts) for parts in zip(*answers, strict=True) if parts[0] is not None))
 
+    @torch.no_grad()
+    def choices(self, logits_BL: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What scores hang on that jumps from one document to another, for `scores_given`; nothing where all is smooth.
+
+        Args:
+            logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
+
+        Returns:
+            `answers_BL`, the answered sets, where scores are those along them; `drawn_BMNL`, each order's samples (in its order),
+            where these estimate marginals.
+        """
+        logits_BL = logits_BL.detach().float()
+        if self.scores == "decoded":
+            return {"answers_BL": self(logits_BL).chosen_BL}
+        base = [ordered.to_chain(logits_BL) for ordered in self.chains]
+        drawn = [self._drawn(number, part, with_sets=False) for number, part in enumerate(base)]
+        if drawn[0] is None:
+            return {}
+        return {"drawn_BMNL": torch.stack([samples.labels_BNL for samples in drawn], dim=1)}
+
+    def scores_given(self, logits_BL: torch.Tensor, choices: dict[str, torch.Tensor]) -> torch.FloatTensor:
+        """The logits that a call answers with, `(B, L)`, with gradients by the base logits; not in blocks.
+
+        Args:
+            logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
+            choices (`dict`): of the documents, from `choices`.
+        """
+        logits_BL = logits_BL.float()
+        if self.scores == "decoded":
+            return self._along(logits_BL, choices["answers_BL"])
+        base = [ordered.to_chain(logits_BL) for ordered in self.chains]
+        drawn = choices["drawn_BMNL"].unbind(dim=1) if "drawn_BMNL" in choices else [None] * len(base)
+        estimated = [
+            None if labels_BNL is None else log_odds_along(part, ordered.chain, labels_BNL)
+            for ordered, part, labels_BNL in zip(self.chains, base, drawn, strict=True)
+        ]
+        return self._marginals(base, estimated, self._of_sets(base))
+
+    def _of_sets(self, base: list[torch.Tensor]) -> torch.FloatTensor | None:
+        """log P of the known sets under each order, `(M, B, S)`, where they matter."""
+        if self.known_sets == "off":
+            return None
+        return torch.stack([scorer(part) for scorer, part in zip(self.scorers, base, strict=True)])
+
     def _bytes_a_document(self, num_labels: int) -> int:
         candidates = {"beam": self.num_beams, "sample": self.num_samples}.get(self.decoding, 1)
         if self.decision == "expected_f1":
@@ -168,9 +231,8 @@ class ChainDecoder:
     def _answer(self, logits_BL: torch.Tensor, with_sets: bool) -> ChainAnswer:
         base = [ordered.to_chain(logits_BL) for ordered in self.chains]
         drawn = [self._drawn(number, part, with_sets) for number, part in enumerate(base)]
-        chosen_BL = log_probs_B = of_sets_MBS = None
-        if self.known_sets != "off":
-            of_sets_MBS = torch.stack([scorer(part) for scorer, part in zip(self.scorers, base, strict=True)])
+        chosen_BL = log_probs_B = None
+        of_sets_MBS = self._of_sets(base)
         if with_sets and self.decision == "expected_f1":
             possible = self._possible(drawn, of_sets_MBS)
             chosen_BL = expected_f1_choice(possible, only_found=self.known_sets == "restrict")
@@ -182,7 +244,8 @@ class ChainDecoder:
                 chosen_BL, log_probs_B = self._with_known(of_sets_MBS.mean(dim=0), chosen_BL, log_probs_B)
         if self.scores == "decoded":
             return ChainAnswer(self._along(logits_BL, chosen_BL), chosen_BL, log_probs_B)
-        return ChainAnswer(self._marginals(base, drawn, of_sets_MBS), chosen_BL, log_probs_B)
+        estimated = [None if samples is None else samples.log_odds_BL for samples in drawn]
+        return ChainAnswer(self._marginals(base, estimated, of_sets_MBS), chosen_BL, log_probs_B)
 
     def _has_exact_marginals(self, ordered: OrderedChain) -> bool:
         return ordered.table_LS is not None and self.decoding != "sample"
@@ -206,11 +269,13 @@ class ChainDecoder:
                 share = 1 / (len(drawn) * self.num_samples)
                 log_weights.append(torch.full_like(samples.log_probs_BN, math.log(share)))
         if self.known_sets != "off":
-            weights_BS = of_sets_MBS.logsumexp(dim=0) - math.log(len(of_sets_MBS))
+            weights_BS, sets_SL = of_sets_MBS.logsumexp(dim=0) - math.log(len(of_sets_MBS)), self.sets_SL
             if self.known_sets == "favour":  # what they have more than the samples say
-                weights_BS = weights_BS + self.bonus_S.expm1().log()
+                weights_BS = weights_BS + self.log_surplus_S
+            if self.is_large_S is not None:
+                weights_BS, sets_SL = weights_BS[:, self.is_large_S], sets_SL[self.is_large_S]
             best = weights_BS.sort(dim=1, descending=True, stable=True)
-            labels.append(self.sets_SL[best.indices[:, : self.num_samples]])
+            labels.append(sets_SL[best.indices[:, : self.num_samples]])
             log_weights.append(best.values[:, : self.num_samples])
         return FoundLabels(torch.cat(labels, dim=1), torch.cat(log_weights, dim=1))
 
@@ -253,6 +318,8 @@ class ChainDecoder:
     ) -> tuple[torch.BoolTensor, torch.FloatTensor]:
         """The best known set, or the searched one where known sets are only favoured and it is better than they."""
         favoured_BS = scores_BS if chosen_BL is None else scores_BS + self.bonus_S
+        if self.is_large_S is not None:
+            favoured_BS = favoured_BS.masked_fill(~self.is_large_S, float("-inf"))
         best_B = favoured_BS.argmax(dim=1)  # of equals the first, which was seen most
         rows_B = torch.arange(len(best_B), device=best_B.device)
         known_BL, known_B = self.sets_SL[best_B], scores_BS[rows_B, best_B]
@@ -269,19 +336,20 @@ class ChainDecoder:
         return logits_BL + added_MBL.mean(dim=0)
 
     def _marginals(
-        self, base: list[torch.Tensor], drawn: list[SampledLabels | None], of_sets_MBS: torch.Tensor | None
+        self, base: list[torch.Tensor], estimated: list[torch.Tensor | None], of_sets_MBS: torch.Tensor | None
     ) -> torch.FloatTensor:
-        """Log-odds of each label's probability, `(B, L)`: of the chains, averaged, or as the known sets change it."""
+        """Log-odds of each label's probability, `(B, L)`: of the chains, averaged, or as the known sets change it.
+
+        Where the marginals of a chain aren't exact, `estimated` has their log-odds in the chain's order.
+        """
         if self.known_sets == "restrict":
             return share_log_odds(of_sets_MBS.logsumexp(dim=0), self.sets_SL)
         log_odds_MBL = torch.stack(
             [
                 ordered.to_user(
-                    forward_marginals(part, ordered.table_LS)
-                    if self._has_exact_marginals(ordered)
-                    else samples.log_odds_BL
+                    forward_marginals(part, ordered.table_LS) if self._has_exact_marginals(ordered) else log_odds_BL
                 )
-                for ordered, part, samples in zip(self.chains, base, drawn, strict=True)
+                for ordered, part, log_odds_BL in zip(self.chains, base, estimated, strict=True)
             ]
         )
         if self.known_sets == "off" and len(base) == 1:
@@ -291,8 +359,32 @@ class ChainDecoder:
         both_BL2 = both_MBL2.logsumexp(dim=0)
         if self.known_sets == "off":
             return both_BL2[..., 1] - both_BL2[..., 0]
-        weights_BS = of_sets_MBS.logsumexp(dim=0) + self.bonus_S.expm1().log()
+        weights_BS = of_sets_MBS.logsumexp(dim=0) + self.log_surplus_S
         return share_log_odds(weights_BS, self.sets_SL, both_BL2)
 
 
-__all__ = ["DECODINGS", "ChainAnswer", "ChainDecoder", "OrderedChain"]
+def expected_f1_choice(found: FoundLabels | SampledLabels, *, only_found: bool = False) -> torch.BoolTensor:
+    """The set of the highest expected F1 of a document, `(B, L)`, by the sets that were found or drawn.
+
+    Found ones count by their probabilities, drawn ones each the same; see `set_scores.expected_f1_set`, which ranks the
+    labels once for each number of labels that some of the sets hold together.
+
+    Args:
+        found ([`~msdn_search.FoundLabels`] or [`~msdn_search.SampledLabels`]): the sets that may be true.
+        only_found (`bool`, *optional*, defaults to `False`): answer with one of them.
+    """
+    labels_BKL, log_probs_BK = found[:2]
+    num_labels = labels_BKL.shape[2]
+    places_BKL = torch.where(labels_BKL, torch.arange(num_labels, device=labels_BKL.device), num_labels)
+    most = int(labels_BKL.sum(dim=2).max()) if labels_BKL.numel() else 0
+    ids_BKP = places_BKL.sort(dim=2).values[:, :, : max(1, most)]
+    weights_BK = torch.zeros_like(log_probs_BK) if isinstance(found, SampledLabels) else log_probs_BK
+    sets = LabelSets(
+        ids_BKP.masked_fill(ids_BKP == num_labels, -100),
+        weights_BK,
+        torch.arange(labels_BKL.shape[1], device=labels_BKL.device).expand_as(log_probs_BK),
+    )
+    return expected_f1_set(sets, num_labels, only_found=only_found)
+
+
+__all__ = ["DECODINGS", "ChainAnswer", "ChainDecoder", "OrderedChain", "expected_f1_choice"]

@@ -39,12 +39,14 @@ def pack_sets(labels_SL: torch.Tensor) -> torch.ByteTensor:
 
 def unpack_sets(packed_SW: torch.Tensor, num_labels: int) -> torch.BoolTensor:
     """The label sets that `pack_sets` packed, `(S, L)`."""
-    bits_8 = torch.arange(8, device=packed_SW.device)
-    return ((packed_SW.long()[:, :, None] >> bits_8) & 1).bool().flatten(1)[:, :num_labels]
+    bits_8 = torch.arange(8, dtype=torch.uint8, device=packed_SW.device)
+    return ((packed_SW[:, :, None] >> bits_8) & 1).bool().flatten(1)[:, :num_labels]
 
 
 class KnownSets(nn.Module):
     """Buffers of the training rows' label sets, saved with the weights: L / 8 + 8 bytes a set.
+
+    In use they take more: L bytes a set, and of each order what `SetScorer` holds.
 
     Args:
         num_sets (`int`): S; from the configuration, so that a saved model finds its buffers' size.
@@ -88,6 +90,11 @@ class KnownSets(nn.Module):
     def bonus(self, weight: float) -> torch.FloatTensor:
         """What a set's log-probability gets for having been seen n times, `(S,)`: `weight log(1 + n)`; 0 for unseen sets."""
         return weight * self.counts.float().log1p()
+
+    def log_surplus(self, weight: float) -> torch.FloatTensor:
+        """What favouring adds to a set's probability, as a logarithm of its multiple, `(S,)`: `log((1 + n)^weight - 1)`."""
+        bonus_S = self.bonus(weight)
+        return bonus_S + torch.log(-torch.expm1(-bonus_S))  # finite for any bonus, where its exponential isn't
 
 
 class _Corrections(NamedTuple):
@@ -170,23 +177,6 @@ class SetScorer:
         return 4 * (2 * self.num_sets + 4 * most)
 
 
-def score_sets(
-    logits_BL: torch.Tensor, relation: Relation, sets_SL: torch.Tensor, *, block_bytes: int | None = None
-) -> torch.FloatTensor:
-    """log P(y|x) of the same label sets for each document, `(B, S)`; see `SetScorer`.
-
-    Args:
-        logits_BL (`torch.Tensor` of shape `(B, L)`): base logits.
-        relation: a table, a callable or a chain (`as_chain`).
-        sets_SL (`torch.Tensor` of shape `(S, L)`): 0 and 1, in the chain's order of labels.
-        block_bytes (`int`, *optional*): memory of a block of documents; 32 MiB.
-    """
-    scorer = SetScorer(relation, sets_SL)
-    return torch.cat(
-        [scorer(logits_BL[rows]) for rows in row_blocks(len(logits_BL), scorer.bytes_a_document, block_bytes)]
-    )
-
-
 def share_log_odds(
     log_weights_BS: torch.Tensor,
     sets_SL: torch.Tensor,
@@ -206,14 +196,16 @@ def share_log_odds(
     """
     most_B1 = log_weights_BS.amax(dim=1, keepdim=True)
     weights_BS = (log_weights_BS - most_B1).exp()
-    members_SL = sets_SL.to(weights_BS)
-    log_present_BL, log_absent_BL = (
-        (weights_BS @ part).clamp(min=_LEAST).log() + most_B1 for part in (members_SL, 1 - members_SL)
-    )
+    present_BL = absent_BL = 0.0
+    for rows in row_blocks(len(sets_SL), sets_SL.shape[1], _CELLS_A_BLOCK):  # as numbers they are four times as large
+        members_SL = sets_SL[rows].to(weights_BS)
+        present_BL = present_BL + weights_BS[:, rows] @ members_SL
+        absent_BL = absent_BL + weights_BS[:, rows] @ (1 - members_SL)
+    log_present_BL, log_absent_BL = (part.clamp(min=_LEAST).log() + most_B1 for part in (present_BL, absent_BL))
     if log_probs_BL2 is not None:
         log_absent_BL = torch.logaddexp(log_absent_BL, log_probs_BL2[..., 0])
         log_present_BL = torch.logaddexp(log_present_BL, log_probs_BL2[..., 1])
     return log_present_BL - log_absent_BL
 
 
-__all__ = ["KnownSets", "SetScorer", "pack_sets", "score_sets", "share_log_odds", "unpack_sets"]
+__all__ = ["KnownSets", "SetScorer", "pack_sets", "share_log_odds", "unpack_sets"]

@@ -287,7 +287,7 @@ class ParallelRelations(nn.Module):
                 in each order, answers that are known, 0 or 1; anything negative where a label is to be found out.
         """
         num_orders, num_labels = base_BML.shape[1:]
-        embedded_BMeL = self.label_embeddings.transpose(1, 2).expand(len(base_BML), -1, -1, -1)
+        embedded_BMeL = self.label_embeddings.transpose(1, 2).expand(base_BML.shape[0], -1, -1, -1)
         projected_BMe = self.projection(documents_BH).unflatten(1, (num_orders, -1))
         fixed = [embedded_BMeL, projected_BMe[..., None].expand(-1, -1, -1, num_labels)]
         is_shown_BML = torch.zeros_like(base_BML, dtype=torch.bool) if shown_BML is None else shown_BML >= 0

@@ -160,12 +160,17 @@ def _sample_block(logits_BL: torch.Tensor, chain: LabelChain, limits_NL: torch.T
     return SampledLabels(torch.stack(labels, dim=2), log_probs_BN, torch.stack(log_odds, dim=1))
 
 
-def most_probable(found: FoundLabels | SampledLabels) -> tuple[torch.BoolTensor, torch.FloatTensor]:
-    """The most probable of the found or drawn vectors `(B, L)` and its log-probability `(B,)`; of equals the first."""
-    labels_BKL, log_probs_BK = found[:2]
-    best_B = log_probs_BK.argmax(dim=1)
-    rows_B = torch.arange(len(best_B), device=best_B.device)
-    return labels_BKL[rows_B, best_B], log_probs_BK[rows_B, best_B]
+def log_odds_along(logits_BL: torch.Tensor, relation: Relation, labels_BNL: torch.Tensor) -> torch.FloatTensor:
+    """The marginals that given samples estimate, `(B, L)`, as `sample` does for its own; with gradients by the base logits.
+
+    Args:
+        logits_BL (`torch.Tensor` of shape `(B, L)`): base logits.
+        relation: a table, a callable or a chain (`as_chain`).
+        labels_BNL (`torch.Tensor` of shape `(B, N, L)`): 0 and 1.
+    """
+    added_BNL = as_chain(relation, logits_BL.shape[1]).of(labels_BNL.flatten(0, 1)).view(labels_BNL.shape)
+    logits_BNL = logits_BL.float()[:, None] + added_BNL
+    return F.logsigmoid(logits_BNL).logsumexp(dim=1) - F.logsigmoid(-logits_BNL).logsumexp(dim=1)
 
 
-__all__ = ["FoundLabels", "SampledLabels", "beam_search", "greedy", "most_probable", "sample"]
+__all__ = ["FoundLabels", "SampledLabels", "beam_search", "greedy", "log_odds_along", "sample"]

@@ -16,12 +16,10 @@ import torch
 
 def unmask(
     refine: Callable[[torch.Tensor, torch.BoolTensor], torch.Tensor],
-    num_documents: int,
-    num_labels: int,
+    logits_BL: torch.Tensor,
     *,
     num_rounds: int = 8,
-    device: torch.device | None = None,
-) -> tuple[torch.BoolTensor, torch.FloatTensor]:
+) -> tuple[torch.BoolTensor, torch.FloatTensor, torch.LongTensor]:
     """Labels settled in rounds, about L / rounds of them in each.
 
     A label once settled stays; those settled in the same round don't know of each other. With one round this is a threshold of
@@ -30,20 +28,22 @@ def unmask(
     Args:
         refine (`Callable`):
             `refine(answers_BL, is_known_BL)`: logits `(B, L)` given some answers, float 0 or 1, and 0 where not known.
-        num_documents, num_labels (`int`): B and L.
-        num_rounds (`int`, *optional*, defaults to 8): calls of `refine`; at most L are made.
-        device (`torch.device`, *optional*): of the answers.
+        logits_BL (`torch.Tensor` of shape `(B, L)`): with nothing known, by which the first round settles its labels.
+        num_rounds (`int`, *optional*, defaults to 8): at most L are made; `refine` is called once less.
 
     Returns:
-        `(labels, logits)` of shape `(B, L)` each; the logit is the one by which the label was settled. Equally sure labels are
-        settled from the first one on.
+        `(labels, logits, rounds)` of shape `(B, L)` each; the logit is the one by which the label was settled, the round, from 0
+        on, when. Equally sure labels are settled from the first one on.
     """
+    logits_BL = logits_BL.float()
+    num_labels = logits_BL.shape[1]
     num_rounds = max(1, min(num_rounds, num_labels))
-    is_known_BL = torch.zeros(num_documents, num_labels, dtype=torch.bool, device=device)
-    answers_BL = torch.zeros(num_documents, num_labels, device=device)
-    settled_BL = torch.zeros(num_documents, num_labels, device=device)
+    is_known_BL = torch.zeros_like(logits_BL, dtype=torch.bool)
+    answers_BL, settled_BL = torch.zeros_like(logits_BL), torch.zeros_like(logits_BL)
+    rounds_BL = torch.zeros_like(logits_BL, dtype=torch.long)
     for turn in range(num_rounds):
-        logits_BL = refine(answers_BL, is_known_BL).float()
+        if turn:
+            logits_BL = refine(answers_BL, is_known_BL).float()
         number = num_labels * (turn + 1) // num_rounds - num_labels * turn // num_rounds
         sureness_BL = logits_BL.abs().masked_fill(is_known_BL, -1.0)
         # stable, and sorted along each row alone: the same whatever else is in the batch
@@ -51,8 +51,29 @@ def unmask(
         is_new_BL = torch.zeros_like(is_known_BL).scatter(1, places_Bn, True)
         settled_BL = torch.where(is_new_BL, logits_BL, settled_BL)
         answers_BL = torch.where(is_new_BL, (logits_BL > 0).float(), answers_BL)
+        rounds_BL = torch.where(is_new_BL, turn, rounds_BL)
         is_known_BL = is_known_BL | is_new_BL
-    return settled_BL > 0, settled_BL
+    return settled_BL > 0, settled_BL, rounds_BL
 
 
-__all__ = ["unmask"]
+def settled_again(
+    refine: Callable[[torch.Tensor, torch.BoolTensor], torch.Tensor],
+    logits_BL: torch.Tensor,
+    answers_BL: torch.Tensor,
+    rounds_BL: torch.LongTensor,
+) -> torch.FloatTensor:
+    """The logits by which labels are settled, `(B, L)`, where what they become and when is given: so they have gradients.
+
+    Args:
+        refine, logits_BL: as of `unmask`.
+        answers_BL, rounds_BL (`torch.Tensor` of shape `(B, L)`): labels and rounds that `unmask` found.
+    """
+    settled_BL = logits_BL.float()
+    for turn in range(1, int(rounds_BL.max()) + 1 if rounds_BL.numel() else 1):
+        is_known_BL = rounds_BL < turn
+        logits_BL = refine(answers_BL.float() * is_known_BL, is_known_BL).float()
+        settled_BL = torch.where(rounds_BL == turn, logits_BL, settled_BL)
+    return settled_BL
+
+
+__all__ = ["settled_again", "unmask"]

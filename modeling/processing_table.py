@@ -17,7 +17,7 @@ Shape legend: B rows of a batch, F features, N numeric features, P columns of `i
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ from transformers import BatchFeature, FeatureExtractionMixin
 
 NUMERIC, CATEGORY = "numeric", "category"
 # what stands for a missing value, besides None and NaN
-MISSING = ("", "?")
+MISSING = ("", "?", "NA", "NaN", "nan")
 _INDEX = re.compile(r"0|[1-9][0-9]*")
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
 _LARGEST = float(np.finfo(np.float32).max)
@@ -154,7 +154,7 @@ class TableFeatureExtractor(FeatureExtractionMixin):
         Args:
             rows (`list`): B rows, each a list of F values by position, an object by name, `{"indices": [...], "values":
                 [...]}`, or an object by position (`{"3": 1.5}`); or one row, an array `(B, F)`, a pandas `DataFrame`. A
-                number may be written as a string; None, NaN, `""` and `"?"` are missing values.
+                number may be written as a string; None, NaN, `""`, `"?"` and `"NA"` are missing values.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
             first_row (`int`, *optional*, defaults to 1): the number of the first row in error messages.
 
@@ -184,9 +184,10 @@ class TableFeatureExtractor(FeatureExtractionMixin):
     def cells(self, row: Any, number: int) -> Iterator[tuple[int, Any]]:
         """The position and the value of each feature that a row holds, unread; those it must hold are checked to be there."""
         if isinstance(row, Mapping):
-            if set(row) == {"indices", "values"}:
+            listed = sparse_keys(row)
+            if listed == "indices":
                 yield from self._by_index(row["indices"], row["values"], number)
-            elif set(row) == {"names", "values"}:
+            elif listed == "names":
                 yield from self._by_name(row["names"], row["values"], number)
             elif self.keys == "indices" and all(is_index(key) for key in row):
                 yield from self._by_index(list(row), list(row.values()), number)
@@ -362,6 +363,8 @@ class TableFeatureExtractor(FeatureExtractionMixin):
         _check_lengths(names, values, row)
         held = set()
         for name, value in zip(names, values, strict=True):
+            if not isinstance(name, Hashable):
+                raise TableRowError(f"a name is {shown(name)}", row=row, accepted=_some_of(self.feature_names))
             if name in held:
                 raise TableRowError("stands there twice", row=row, field=str(name), accepted="each feature once")
             held.add(name)
@@ -422,6 +425,8 @@ def category_of(value: Any) -> str | None:
         return str(int(value))
     if isinstance(value, str):
         text = value.strip()
+    elif isinstance(value, (int, np.integer)):  # every digit of it, as a string has them
+        text = str(value)
     else:
         number = number_of(value)
         if math.isnan(number):
@@ -431,6 +436,14 @@ def category_of(value: Any) -> str | None:
         return None
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
+
+
+def sparse_keys(row: Mapping[str, Any]) -> str | None:
+    """`"indices"` or `"names"` of a row that holds these in a list and its `values` in another; `None` for an object of
+    features, also of two that are called so: a feature's value is no list."""
+    keys = next((keys for keys in ("indices", "names") if set(row) == {keys, "values"}), None)
+    is_list = keys is not None and any(isinstance(value, (list, tuple, np.ndarray)) for value in row.values())
+    return keys if is_list else None
 
 
 def is_index(key: Any) -> bool:
@@ -452,18 +465,31 @@ def _listed(rows: Any) -> Sequence[Any]:
     """Whatever holds rows as a list of them."""
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # a DataFrame of pandas
         return rows.to_dict("records")
-    if hasattr(rows, "detach"):
-        rows = rows.detach().cpu().numpy()
+    rows = _as_array(rows)
     if isinstance(rows, Mapping):
         return [rows]
     if isinstance(rows, (str, bytes)) or not hasattr(rows, "__len__"):
         raise TableRowError(f"rows are {shown(rows)}", accepted="a list of rows")
-    if len(rows) and not isinstance(rows[0], Mapping) and np.ndim(rows[0]) == 0:
+    if isinstance(rows, (list, tuple)) and any(hasattr(row, "detach") for row in rows):
+        rows = [_as_array(row) for row in rows]
+    if len(rows) and not isinstance(rows[0], (Mapping, list, tuple)) and np.ndim(rows[0]) == 0:
         return [rows]
     return rows
 
 
+def _as_array(value: Any) -> Any:
+    """A tensor as an array, bfloat16, which numpy hasn't, as float32; anything else as it is."""
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return (value.float() if value.is_floating_point() else value).numpy()
+
+
 def _check_lengths(names: Sequence[Any], values: Sequence[Any], row: int) -> None:
+    for value in (names, values):
+        if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+            accepted = "a list of positions or names, and a list of values"
+            raise TableRowError(f"in place of a list {shown(value)}", row=row, accepted=accepted)
     if len(names) != len(values):
         raise TableRowError(
             f"{len(names)} positions or names and {len(values)} values",

@@ -21,7 +21,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from transformers import initialization as init
+from transformers.utils import logging
 
+
+logger = logging.get_logger(__name__)
 
 UNFILLED_REACH = 3.0  # standard deviations to either side that bins cover until they are filled in
 
@@ -43,7 +46,8 @@ class PiecewiseLinearEmbedding(nn.Module):
 
     Buffers:
         edges (`torch.FloatTensor` of shape `(N, T + 1)`): each column's edges, rising; where a column has fewer bins, the last
-            edge is repeated. Until they are filled in (`fill_edges`), edges that a standard normal column would have.
+            edge is repeated. Until they are filled in (`fill_edges`), edges that a standard normal column would have. They stay
+            float32 in a model of half precision: rounded edges would move values to other bins.
     """
 
     def __init__(self, config):
@@ -75,8 +79,14 @@ class PiecewiseLinearEmbedding(nn.Module):
             raise ValueError("`edges` must be finite and must not fall along a row, found others")
         self.edges.copy_(edges_NE)
 
+    def _apply(self, fn, recurse=True):
+        before, made = self.edges, super()._apply(fn, recurse)
+        if self.edges.dtype != before.dtype:
+            self.edges = before.to(self.edges.device)
+        return made
+
     def forward(self, values_BN: torch.Tensor) -> torch.Tensor:
-        edges_NE = self.edges.float()  # half precision would move values to other bins
+        edges_NE = self.edges.float()  # where they were loaded in half precision
         lower_NT, width_NT = edges_NE[:, :-1], edges_NE.diff(dim=1)
         is_bin_NT = width_NT > 0
         ways_BNT = (values_BN.float()[..., None] - lower_NT) / width_NT.where(is_bin_NT, 1.0)
@@ -93,9 +103,9 @@ class PeriodicEmbedding(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.frequencies = nn.Parameter(torch.empty(config.numeric_size, config.numeric_bins))
+        self.frequencies = nn.Parameter(torch.empty(config.numeric_size, config.numeric_frequencies))
         self.std = config.numeric_frequency_std
-        self.numbers_per_column = 2 * config.numeric_bins
+        self.numbers_per_column = 2 * config.numeric_frequencies
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -156,6 +166,10 @@ class TableEncoder(nn.Module):
         super().__init__()
         self.input_size, self.numeric_size = config.input_size, config.numeric_size
         self.numeric, width = None, config.input_size
+        if config.numeric_embedding != "none" and not config.numeric_size:
+            logger.warning_once(
+                f"`numeric_embedding` '{config.numeric_embedding}' changes nothing: `numeric_size` is 0."
+            )
         if config.numeric_embedding != "none" and config.numeric_size:
             self.numeric = NumericEmbedding(config)
             width += self.numeric.width - config.numeric_size

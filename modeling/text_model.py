@@ -27,9 +27,23 @@ class TextPreTrainedModel(MultiLabelPreTrainedModel):
             return
         super()._init_weights(module)
 
+    @staticmethod
+    def _init_reader(module: nn.Module, recurrent: tuple[type[nn.Module], ...] = (nn.GRU,)) -> None:
+        """Weights of what reads token vectors: convolutions, and recurrent layers of these types; others are left alone."""
+        if isinstance(module, nn.Conv1d):
+            init.kaiming_uniform_(module.weight, nonlinearity="relu")
+        elif isinstance(module, recurrent):
+            for name, parameter in module.named_parameters():
+                if "weight" in name:
+                    init.xavier_uniform_(parameter)
+                else:
+                    init.zeros_(parameter)
+
     def get_input_embeddings(self):
         if hasattr(self.encoder, "backbone"):
             return self.encoder.backbone.get_input_embeddings()
+        if not hasattr(self.encoder, "embeddings"):
+            raise NotImplementedError(f"a model that reads `{self.main_input_name}` has no word vectors")
         return self.encoder.embeddings.word_embeddings
 
     def set_input_embeddings(self, value):

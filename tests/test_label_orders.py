@@ -260,6 +260,12 @@ def test_several_orders_are_the_asked_one_and_random_ones():
     fill_label_ranks(filled, space())  # a second time changes nothing
 
 
+def test_one_given_order_may_be_a_list_of_one():
+    filled = msdn(label_order="given", label_ranks=[[3, 2, 1, 0]])
+    fill_label_ranks(filled, space())
+    assert filled.label_ranks == [3, 2, 1, 0]
+
+
 def test_given_orders_are_as_many_as_there_are_chains():
     several = [[3, 2, 1, 0], [0, 1, 2, 3]]
     filled = msdn(label_order="given", num_orders=2, label_ranks=several)

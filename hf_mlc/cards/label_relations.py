@@ -51,7 +51,13 @@ def relations_words(facts: CardFacts) -> str | None:
         text += (
             f", and further ones whose taps stand {_listed([str(value) for value in config.dilations])} labels apart"
         )
-    return text + "."
+    text += "."
+    if config.num_known_sets:
+        text += (
+            f" The model's file holds the {config.num_known_sets:,} label sets that training documents have, "
+            "and of how many documents each is."
+        )
+    return text
 
 
 def _order_words(facts: CardFacts) -> str:

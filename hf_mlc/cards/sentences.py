@@ -77,7 +77,6 @@ _DECODING = {
     "viterbi": "the most probable of all label sets, found exactly by the Viterbi algorithm",
     "beam": "the most probable label set that a beam search found",
     "sample": "the most probable of the label sets that were drawn from the model",
-    "known_sets": "the most probable of the label sets of training documents",
 }
 
 
@@ -85,8 +84,14 @@ def _chain_words(config: Any) -> str:
     """How a model of label relations decides on sets."""
     decoding = config.decoding
     if config.variant == "parallel":
+        if config.label_mask_rate == 1:
+            return "A document gets every label that is likelier than not after the last refinement"
         text = (
             "the label set that is found by fixing labels one after another, those first that the model is surest of"
+        )
+    elif config.known_sets == "restrict":
+        text = "of the label sets of training documents the " + (
+            "one whose expected F1 is highest" if config.decision == "expected_f1" else "most probable one"
         )
     elif config.decision == "expected_f1":
         text = "the label set whose expected F1 is highest, by label sets drawn from the model"
@@ -94,9 +99,7 @@ def _chain_words(config: Any) -> str:
         text = _DECODING["beam"]
     else:
         text = _DECODING[decoding]
-    if config.known_sets == "restrict" and decoding != "known_sets":
-        text += "; only label sets of training documents are answered"
-    elif config.known_sets == "favour":
+    if config.known_sets == "favour":
         text += "; label sets of training documents are favoured"
     return f"A document gets {text}"
 

@@ -39,11 +39,17 @@ class ContentArguments(TextColumnArguments):
         default=None, metadata={"help": "What pictures' names are relative to; the data's own folder if not given."}
     )
     features_column: str | None = field(
-        default=None, metadata={"help": "Of tables: the column of lists or objects of features; 'features'."}
+        default=None,
+        metadata={
+            "help": "Of tables: the one column of lists or objects, 'features'; of a column a feature --feature_columns."
+        },
     )
     feature_columns: list[str] | None = field(
         default=None,
-        metadata={"help": "Of tables: the columns that are features, one each; '*' for all but labels and id."},
+        metadata={
+            "help": "Of tables: the columns that are features, one each; '*' for all but labels and id. Of one column that holds"
+            " them all --features_column."
+        },
     )
 
     def columns(self, kind: InputKind, *, id_column: str | None = None, processor: Any = None) -> Columns:

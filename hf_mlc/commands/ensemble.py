@@ -15,7 +15,7 @@ from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.running import check_output_folder, say, write_json
 from hf_mlc.data import fingerprint, load_splits
-from hf_mlc.ensembles import make_ensemble, tune_ensemble
+from hf_mlc.ensembles import DECISIONS, make_ensemble, tune_ensemble
 from hf_mlc.errors import MissingSplitError, UserError
 from hf_mlc.files import check_new_folder, folder_written_whole
 from hf_mlc.folder_files import RESULTS_FILE
@@ -23,9 +23,6 @@ from hf_mlc.inference import LoadedModel, load_model
 from hf_mlc.run_facts import Stopwatch, num_parameters, versions, weights_fingerprint
 from hf_mlc.thresholds import METRICS
 from hf_mlc.training.arguments import THRESHOLD_KINDS
-
-
-DECISIONS = ("thresholds", "sequence", "expected_f1")
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
 from hf_mlc.commands.running import check_output_file, say, write_json
 from hf_mlc.data import fingerprint, load_splits
-from hf_mlc.data.loading import SPLITS
+from hf_mlc.data.loading import SPLITS, column_names
 from hf_mlc.data.training_rows import label_sets, results_of, rows_of_training
 from hf_mlc.errors import UserError, rows_of
 from hf_mlc.inference import LoadedModel, load_model, scored_batches
@@ -38,6 +39,7 @@ class EvaluateArguments:
     model: str = field(metadata={"help": "A trained model's folder or Hub id."})
     dataset_name: str = field(metadata={"help": "A Hub id, a local file, or a folder of splits."})
     split: str = field(default="test", metadata={"help": "train, validation or test."})
+    id_column: str | None = field(default=None, metadata={"help": "Column of the row's id."})
     output: str | None = field(default=None, metadata={"help": "JSON file for the metrics."})
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
     threshold: float | None = field(default=None, metadata={"help": "In place of the tuned thresholds."})
@@ -62,12 +64,16 @@ class EvaluateArguments:
 
 def main(arguments: list[str]) -> None:
     """Measures by `arguments` and prints the table."""
-    (args, *of_data), _, _ = parse_arguments((EvaluateArguments, ColumnArguments, HubDataArguments), arguments)
+    (args, column_args, hub_args), _, _ = parse_arguments(
+        (EvaluateArguments, ColumnArguments, HubDataArguments), arguments
+    )
     stopwatch = Stopwatch()
     loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
+    if column_args.label_columns is None:
+        column_args = _with_label_columns(args, column_args, hub_args, loaded.label_space)
 
     def load(splits: list[str]) -> DatasetDict:
-        return _load(args, *of_data, loaded, splits)
+        return _load(args, column_args, hub_args, loaded, splits)
 
     rows, column = load([args.split])[args.split], loaded.kind.content.column
 
@@ -158,9 +164,19 @@ def _load(
     return load_splits(
         args.dataset_name,
         **hub_args.version(),
-        columns=column_args.columns(loaded.kind, processor=loaded.processor),
+        columns=column_args.columns(loaded.kind, id_column=args.id_column, processor=loaded.processor),
         splits=splits,
     )
+
+
+def _with_label_columns(
+    args: EvaluateArguments, column_args: ColumnArguments, hub_args: HubDataArguments, space: LabelSpace
+) -> ColumnArguments:
+    """The model's own names as columns of labels, where the data have no labels column and all of these."""
+    names = set(column_names(args.dataset_name, args.split, **hub_args.version()))
+    if column_args.labels_column in names or not names.issuperset(space.names):
+        return column_args
+    return dataclasses.replace(column_args, label_columns=list(space.names))
 
 
 def _measured_sequences(

@@ -1,4 +1,4 @@
-"""`predict`: texts or pictures in, labels with scores out, as JSON Lines; "-" is standard input or output."""
+"""`predict`: texts, pictures or rows of tables in, labels with scores out, as JSON Lines; "-" is standard input or output."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ class PredictArguments:
     input: str = field(
         default="-",
         metadata={
-            "help": "JSON Lines, CSV or Parquet, or a picture, or a folder of pictures; - reads JSON Lines from stdin."
+            "help": "JSON Lines, CSV or Parquet, of texts, pictures' names or rows of a table; or a picture, or a folder of"
+            " pictures; - reads JSON Lines from stdin."
         },
     )
+    id_column: str | None = field(default=None, metadata={"help": "Column of the row's id."})
     output: str = field(default="-", metadata={"help": "JSON Lines; - writes to stdout."})
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
     top_k: int | None = field(default=None, metadata={"help": "The k best labels; default: the tuned thresholds."})
@@ -77,7 +79,8 @@ def main(arguments: list[str]) -> None:
     if found is not None and found[0] is not kind:
         problem = f"is of {found[0].noun}, and the model reads {kind.noun}"
         raise UserError(problem, file=args.input, field="input", accepted=kind.noun)
-    columns, column = content_args.columns(kind, processor=loaded.processor), kind.content.column
+    columns = content_args.columns(kind, id_column=args.id_column, processor=loaded.processor)
+    column = kind.content.column
     if args.sequences:
         check_writes_sequences(loaded)
     stopwatch, documents = Stopwatch(), 0

@@ -1,4 +1,5 @@
-"""`train`: a recipe and a data set become a model folder with weights, tokenizer, tuned thresholds and results.json.
+"""`train`: a recipe and a data set (of texts, pictures or tables) become a model folder with weights, what input is read
+through, tuned thresholds and results.json.
 
 This file is the order of events. What its kind of input asks for is the step's ([`~hf_mlc.commands.train_inputs.InputStep`]).
 """
@@ -67,12 +68,22 @@ def main(arguments: list[str]) -> None:
     model_type = model_args.model_type if base is None else base.model.config.model_type
     check_trained(model_type, model_args)
     step = step_of_run(step_args, column_args, data_args, model_type=model_type, given=given, base=base)
+    for name, value in step.training_arguments().items() if base is None else ():
+        if name not in given:
+            given[name] = value
+            setattr(args, name, value)
+            step.notes.append(f"{name}: {value:g}, since none is given and the model is new")
     with args.main_process_first(desc="reading the data"):
         splits = load_rows(data_args, hub_args, step.columns(), skip=["test"])
         if "train" not in splits:
             raise UserError("no training rows", field="dataset_name", accepted="a data set with a training split")
         splits, label_space, lines = label_space_and_validation(
-            splits, data_args, args.seed, base, label_columns=column_args.label_columns
+            splits,
+            data_args,
+            args.seed,
+            base,
+            label_file=step.label_file(),
+            label_columns=column_args.label_columns,
         )
     report = check_splits(splits, label_space)
     identity = {"arguments": comparable(given), "data": facts_of_data(splits, label_space, data_args)}
@@ -93,7 +104,7 @@ def main(arguments: list[str]) -> None:
             step,
             processor,
             label_space,
-            order_is_given=(data_args.label_file or column_args.label_columns) is not None,
+            order_is_given=(step.label_file() or column_args.label_columns) is not None,
             label_ids=(ids for split in counted for ids in encoded[split]["label_ids"]),
         )
 
@@ -147,15 +158,21 @@ def main(arguments: list[str]) -> None:
     trainer.save_model(_internal_call=True)  # by itself it would push, and the results are yet to come
 
     # the one look at the test split, after every choice was made
-    data_facts = identity["data"]
+    data_facts, unread_test = identity["data"], None
     if args.do_predict:
-        with args.main_process_first(desc="reading the test split"):
-            test_split = load_rows(data_args, hub_args, step.columns(), only="test")
-            encoded_test = step.encoded(test_split, processor, label_space, check_splits(test_split))
-        trainer.evaluate_test(encoded_test["test"])
-        for key, facts in facts_of_splits(test_split).items():
-            data_facts[key] = {**data_facts[key], **facts}
+        try:
+            with args.main_process_first(desc="reading the test split"):
+                test_split = load_rows(data_args, hub_args, step.columns(processor), only="test")
+                encoded_test = step.encoded(test_split, processor, label_space, check_splits(test_split))
+        except UserError as error:  # what was measured until here is written all the same
+            unread_test = error
+        else:
+            trainer.evaluate_test(encoded_test["test"])
+            for key, facts in facts_of_splits(test_split).items():
+                data_facts[key] = {**data_facts[key], **facts}
     if not main_process:
+        if unread_test is not None:
+            raise unread_test
         if args.push_to_hub:
             trainer.push_to_hub()
         return
@@ -177,6 +194,9 @@ def main(arguments: list[str]) -> None:
     measured = {validation: results["validation"], "test": results["test"]}
     tell(metrics_table({split: metrics for split, metrics in measured.items() if metrics}))
     tell(f"saved in {output}")
+    if unread_test is not None:
+        tell("without test metrics: the test split can't be read; evaluate measures it once it can")
+        raise unread_test
     if args.push_to_hub:
         trainer.has_results = True
         trainer.push_to_hub()

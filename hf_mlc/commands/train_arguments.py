@@ -21,7 +21,10 @@ class DataArguments:
     test_file: str | None = field(default=None, metadata={"help": "Local file of test rows."})
     id_column: str | None = field(default=None, metadata={"help": "Column of the row's id."})
     label_file: str | None = field(
-        default=None, metadata={"help": "JSON file of the label space; without it the training rows' labels."}
+        default=None,
+        metadata={
+            "help": "JSON file of the label space; without it, of tables, labels.json beside the data, or the training rows' labels."
+        },
     )
     validation_fraction: float = field(
         default=0.1, metadata={"help": "Share of training rows set aside where no validation split is given."}

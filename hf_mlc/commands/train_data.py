@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from datasets import DatasetDict
 
@@ -49,18 +50,19 @@ def label_space_and_validation(
     seed: int,
     base: LoadedModel | None,
     *,
+    label_file: str | Path | None = None,
     label_columns: Sequence[str] | None = None,
 ) -> tuple[DatasetDict, LabelSpace, list[str]]:
     """The label space, the splits with a validation part, and lines that tell how that was set aside.
 
-    Names come from all training rows, set-aside ones too, or are those of `label_columns`; counts only from the rows that are
+    Names come from all training rows, set-aside ones too, or are those of `label_file` or `label_columns`; counts only from the rows that are
     trained on.
     """
     source = data_args.dataset_name or data_args.train_file
     if base is not None:
         label_space = base.label_space
-    elif data_args.label_file is not None:
-        label_space = LabelSpace.load(data_args.label_file)
+    elif label_file is not None:
+        label_space = LabelSpace.load(label_file)
     elif label_columns is not None:
         label_space = LabelSpace.from_names(list(label_columns))
     else:

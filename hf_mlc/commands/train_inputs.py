@@ -31,6 +31,7 @@ class InputStep(ABC):
         arguments (`type`): a dataclass, what `train` may be told of this kind alone; each kind has its own.
         further (`tuple[str, ...]`): other arguments of this kind alone: its columns, fields of a configuration.
         naming (`tuple[str, ...]`): arguments that ask for this kind where `--encoder` is not given.
+        of_new (`tuple[str, ...]`): of `own_arguments`, those that only a new model has a use for.
 
     Args:
         args: an instance of `arguments`.
@@ -43,6 +44,7 @@ class InputStep(ABC):
     arguments: ClassVar[type]
     further: ClassVar[tuple[str, ...]] = ()
     naming: ClassVar[tuple[str, ...]] = ()
+    of_new: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self, args: Any, column_args: ColumnArguments, data_args: DataArguments, base: LoadedModel | None = None
@@ -63,10 +65,19 @@ class InputStep(ABC):
 
     # -- rows
 
-    def columns(self) -> Columns:
-        """Which columns hold what."""
-        processor = None if self.base is None else self.base.processor
+    def columns(self, processor: Any = None) -> Columns:
+        """Which columns hold what.
+
+        Args:
+            processor (*optional*): the one that the training rows are read through, for rows that are read after these.
+        """
+        if processor is None and self.base is not None:
+            processor = self.base.processor
         return self.column_args.columns(self.kind, id_column=self.data_args.id_column, processor=processor)
+
+    def label_file(self) -> str | Path | None:
+        """The JSON file of the label space, where one is given or stands beside the data as this kind's data sets have it."""
+        return self.data_args.label_file
 
     def encoded(self, splits: DatasetDict, processor: Any, label_space: LabelSpace, report: DataReport) -> DatasetDict:
         """Rows that the collator makes batches of."""
@@ -104,6 +115,10 @@ class InputStep(ABC):
         """The one that the arguments name, or one made here."""
 
     # -- the model
+
+    def training_arguments(self) -> dict[str, Any]:
+        """Arguments of a new model's training that this kind has other defaults for; those that are given win."""
+        return {}
 
     @abstractmethod
     def settings(self, given: dict[str, Any], processor: Any) -> dict[str, Any]:

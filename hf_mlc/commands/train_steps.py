@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf_mlc.auto import ARCHITECTURES
+from hf_mlc.auto import ARCHITECTURES, architecture_of
 from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
 from hf_mlc.commands.train_images import PictureStep
@@ -58,9 +58,13 @@ def step_of_run(
         base (`LoadedModel`, *optional*): the trained model that training goes on from.
 
     Raises:
-        `UserError`: an argument of another kind, `--encoder` beside one that asks for another encoder.
+        `UserError`: an argument of another kind, `--encoder` beside one that asks for another encoder, an architecture that
+            doesn't read this kind, an argument of new models beside a trained one.
     """
     kind = asked_kind(model_type, given) if base is None else base.kind.name
+    if base is None and kind == TableStep.kind.name and not architecture_of(model_type).reads_tables:
+        accepted = ", ".join(name for name, row in ARCHITECTURES.items() if row.trained and row.reads_tables)
+        raise UserError(f"{model_type} reads no tables", field="model_type", accepted=f"--model_type {accepted}")
     step = STEPS[kind](step_args[kind], column_args, data_args, base)
     for other in STEPS.values():
         for name in () if other is type(step) else other.own_arguments():
@@ -72,6 +76,10 @@ def step_of_run(
                     if other.encoder() is None
                     else f"--encoder {other.encoder()} beside it",
                 )
+    without_use = next((name for name in step.of_new if name in given), None) if base is not None else None
+    if without_use is not None:
+        problem = f"the trained model has its own {step.kind.processor_noun}"
+        raise UserError(problem, field=without_use, accepted="none beside --model_name_or_path")
     return step
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -11,14 +13,20 @@ from datasets import Dataset
 from hf_mlc.commands.parsing import check_at_least
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.data import Columns
+from hf_mlc.data.loading import file_of
+from hf_mlc.data.writing import FEATURES_FILE, LABELS_FILE
 from hf_mlc.errors import UserError
 from hf_mlc.inputs import TABLES
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.processing_table import TableFeatureExtractor
 from hf_mlc.tabular.bins import fill_bins
-from hf_mlc.tabular.encoding import FeatureRows
-from hf_mlc.tabular.feature_files import feature_file_of, read_feature_file
-from hf_mlc.tabular.fitting import fit_table, summary
+from hf_mlc.tabular.encoding import FeatureRows, named_row
+from hf_mlc.tabular.feature_files import DeclaredFeatures, file_beside, read_feature_file
+from hf_mlc.tabular.fitting import declares_categories, fit_table, remarks, summary
+
+
+# transformers' own, 5e-5, is one of fine-tuning: a new model of a small table would take some hundred epochs with it
+LEARNING_RATE = 1e-3
 
 
 @dataclass
@@ -63,32 +71,61 @@ class TableStep(InputStep):
     kind, arguments = TABLES, TableArguments
     further = ("features_column", "feature_columns")
     naming = ("features_column", "feature_columns", "feature_file")
+    of_new = tuple(field.name for field in dataclasses.fields(TableArguments))
     args: TableArguments
 
-    def columns(self) -> Columns:
-        columns = super().columns()
-        return columns if self.base is not None else dataclasses.replace(columns, absent=self.args.absent_features)
+    @property
+    def _source(self) -> str | None:
+        return self.data_args.dataset_name or self.data_args.train_file
+
+    @cached_property
+    def _declared(self) -> DeclaredFeatures | None:
+        """What a file says of the features: the one that is given, or features.json beside the data."""
+        file = self.args.feature_file or file_beside(self._source, FEATURES_FILE)
+        return None if file is None else read_feature_file(file)
+
+    def columns(self, processor: TableFeatureExtractor | None = None) -> Columns:
+        columns = super().columns(processor)
+        if processor is not None or self.base is not None:
+            return columns
+        declared = self._declared
+        names, types = ((), None) if declared is None else (declared.names, declared.types)
+        return dataclasses.replace(
+            columns,
+            absent=self.args.absent_features,
+            as_written=declares_categories(names, types, self.args.category_columns),
+        )
+
+    def label_file(self) -> str | Path | None:
+        """Also the labels.json that `prepare-arff` writes beside the rows, unless columns are named."""
+        found = None if self.column_args.label_columns is not None else file_beside(self._source, LABELS_FILE)
+        return self.data_args.label_file or found
+
+    def training_arguments(self) -> dict[str, Any]:
+        return {"learning_rate": LEARNING_RATE}
 
     def new_processor(self, train: Dataset) -> TableFeatureExtractor:
         """One fitted on the training rows."""
-        source = self.data_args.dataset_name or self.data_args.train_file
-        file = self.args.feature_file or feature_file_of(source)
-        declared = None if file is None else read_feature_file(file)
+        declared, rows = self._declared, FeatureRows(train)
         has_columns = self.column_args.feature_columns is not None
         if declared is not None and has_columns:
             declared = declared.of_columns(list(train.features["features"]))
-        extractor = fit_table(
-            FeatureRows(train),
-            names=None if declared is None else declared.names,
-            types=None if declared is None else declared.types,
-            category_columns=self.args.category_columns,
-            absent=self.args.absent_features,
-            missing_values=self.args.missing_values,
-            max_categories=self.args.max_categories,
-            named_columns=has_columns,
-            file=f"{source}[train]",
-        )
-        self.notes.append(summary(extractor))
+        file = file_of(train, f"{self._source}[train]")
+        try:
+            extractor = fit_table(
+                rows,
+                names=None if declared is None else declared.names,
+                types=None if declared is None else declared.types,
+                category_columns=self.args.category_columns,
+                absent=self.args.absent_features,
+                missing_values=self.args.missing_values,
+                max_categories=self.args.max_categories,
+                named_columns=has_columns,
+                file=file,
+            )
+        except UserError as error:
+            raise named_row(error, train["id"], file) from None
+        self.notes += [summary(extractor), *remarks(extractor, len(rows))]
         return extractor
 
     def settings(self, given: dict[str, Any], processor: TableFeatureExtractor) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.comparing.set_statements import OverSets
+from hf_mlc.data.writing import FEATURES_FILE
 from hf_mlc.errors import UserError
 
 
@@ -118,11 +119,12 @@ class ClaimData:
         shown (`tuple[str]`): further metrics of the table.
         text_column (`tuple[str]`, *optional*): columns of the text.
         features_column (`str`, *optional*): of a table, the column of its features, instead of a text.
-        meta_file (`str`, *optional*): JSON file in the folder whose `labels` are the names of all labels, for data in which
-            some label may have no training row, and whose `feature_names` and `feature_types` are those of a table; without it
-            what the training split says.
+        meta_file (`str`, *optional*): JSON file in the folder whose `feature_names` and `feature_types` are those of a table, and
+            whose `labels` are the names of all labels, for data in which some label may have no training row. Labels may as well
+            stand in a labels.json beside it; without either they are those of the training split.
         num_trials (`int`, *optional*, defaults to 1): settings that each arm with trials may try; with 1 nothing is tried, and
             each has its first.
+        without_effect (`tuple[str]`, *optional*): settings that change nothing on it; trials that differ in these alone are one.
         train_sizes (`tuple[int]`, *optional*): how many training documents to draw, one comparison each; without it all.
         validation_fraction (`float`, *optional*, defaults to 0.1): set aside where there is no validation split.
         recipe (`str`, *optional*): file of the arguments of `train`, from the repository's root.
@@ -145,6 +147,7 @@ class ClaimData:
     features_column: str | None = None
     meta_file: str | None = None
     num_trials: int = 1
+    without_effect: tuple[str, ...] = ()
     train_sizes: tuple[int, ...] = ()
     validation_fraction: float = 0.1
     recipe: str | None = None
@@ -204,9 +207,13 @@ class Claim:
         return _named(name, self.arms, "arms")
 
     def data(self, name: str) -> ClaimData:
-        """The data set of this name, or the folder at this path as a data set of the user's."""
+        """The data set of this name, or the folder at this path as a data set of the user's; of a table with the features.json
+        that lies in it."""
         if Path(name).is_dir():
-            return replace(self.own_data, name=Path(name).resolve().name, folder=str(Path(name).resolve()))
+            folder = Path(name).resolve()
+            declared = self.own_data.features_column is not None and (folder / FEATURES_FILE).is_file()
+            meta_file = FEATURES_FILE if declared else self.own_data.meta_file
+            return replace(self.own_data, name=folder.name, folder=str(folder), meta_file=meta_file)
         return _named(name, self.datasets, "dataset", "a folder's path")
 
     def chosen_arms(self, data: ClaimData, names: list[str] | None, *, encoder: bool = False) -> list[Arm]:

@@ -16,6 +16,7 @@ from hf_mlc.comparing.claim import ROOT, ClaimData, Dates
 from hf_mlc.comparing.label_dependence import label_dependence
 from hf_mlc.comparing.lines import settings_hash
 from hf_mlc.data import Columns, add_validation_split, fingerprint, load_splits
+from hf_mlc.data.writing import LABELS_FILE
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 from hf_mlc.labels import LabelSpace
@@ -191,10 +192,12 @@ def _label_space(data: ClaimData, source: Path, label_lists) -> LabelSpace:
         return LabelSpace.from_label_lists(label_lists, file=source)
     path = source / data.meta_file
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["labels"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        accepted = "a JSON object with a list of all label names under 'labels'"
-        raise UserError(f"no label names ({error})", file=path, field="meta_file", accepted=accepted) from None
+        names = dict(json.loads(path.read_text(encoding="utf-8"))).get("labels")
+    except (OSError, ValueError, TypeError) as error:
+        accepted = "a JSON object, the names of all labels in a list under 'labels'"
+        raise UserError(f"can't be read ({error})", file=path, field="meta_file", accepted=accepted) from None
+    if names is None and (source / LABELS_FILE).is_file():
+        names = LabelSpace.load(source / LABELS_FILE).names
     return LabelSpace.from_label_lists(label_lists, names=names, file=source)
 
 

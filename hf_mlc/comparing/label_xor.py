@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 
 @dataclass(frozen=True)
@@ -66,47 +65,3 @@ class LabelXor:
             turned_N = rng.random(num_rows) < self.flip_rate
             labels_NL[:, label] = labels_NL[:, label - near] ^ labels_NL[:, label - far] ^ turned_N
         return features_NF, labels_NL
-
-
-def train_on_rows(
-    model: torch.nn.Module,
-    features_NF: np.ndarray,
-    labels_NL: np.ndarray,
-    *,
-    epochs: int,
-    learning_rate: float = 1e-3,
-    batch_size: int = 64,
-    weight_decay: float = 1e-5,
-    seed: int = 0,
-) -> torch.nn.Module:
-    """Trains a model whose `forward(input_features, labels)` has a `loss`, with Adam and no validation rows: a control has as
-    many rows as it wants, so nothing stops early.
-
-    Returns:
-        The model, ready to answer.
-    """
-    features_NF, labels_NL = torch.from_numpy(features_NF), torch.from_numpy(labels_NL).float()
-    draws = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    model.train()
-    for _ in range(epochs):
-        for rows in torch.randperm(len(features_NF), generator=draws).split(batch_size):
-            loss = model(input_features=features_NF[rows], labels=labels_NL[rows]).loss
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return model.eval()
-
-
-@torch.no_grad()
-def subset_accuracy_and_hamming(
-    model: torch.nn.Module, features_NF: np.ndarray, labels_NL: np.ndarray, *, batch_size: int = 500
-) -> tuple[float, float]:
-    """How many rows' sets the model has exactly right, and which share of all its answers is wrong, by its own decision."""
-    wrong_NL = []
-    for start in range(0, len(features_NF), batch_size):
-        output = model(input_features=torch.from_numpy(features_NF[start : start + batch_size]))
-        chosen_BL = model.decide_output(output)
-        wrong_NL.append(chosen_BL.bool() != torch.from_numpy(labels_NL[start : start + batch_size]).bool())
-    wrong_NL = torch.cat(wrong_NL)
-    return (~wrong_NL.any(dim=1)).double().mean().item(), wrong_NL.double().mean().item()

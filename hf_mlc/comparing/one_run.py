@@ -1,7 +1,7 @@
 """The process of one run: `python -m hf_mlc.comparing.one_run JOB.json`. It fits an arm, then reads the measured rows once.
 
 Usually a process of its own, so that peak memory is the arm's alone and no run finds what another left behind; small ones may share
-one (`hf_mlc.comparing.shared_runs`).
+one (`hf_mlc.comparing.processes`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +44,18 @@ def main(arguments: list[str]) -> None:
     where = content.pop("where")
     job = Job(**{**content, "rows": Rows(**content["rows"])})
     runner = load_runner(job.runner)  # what importing takes is no training
+    if hasattr(runner, "load_libraries"):
+        runner.load_libraries(job)
+    with own_cache():
+        job.rows.read("validation")  # nor what is imported when rows are first read
     set_seed(job.seed)
-    earlier, stopwatch = resource.getrusage(resource.RUSAGE_CHILDREN), Stopwatch()
-    fitted = runner.fit(job, Path(where["model"]))
-    cost, children = stopwatch.read(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    children_seconds = children.ru_utime + children.ru_stime - earlier.ru_utime - earlier.ru_stime
-    spared = fitted.spared or {"seconds": 0.0, "cpu_seconds": 0.0}
-    result = measure(fitted, job, where["scores"])
+    with own_cache():
+        earlier, stopwatch = resource.getrusage(resource.RUSAGE_CHILDREN), Stopwatch()
+        fitted = runner.fit(job, Path(where["model"]))
+        cost, children = stopwatch.read(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        children_seconds = children.ru_utime + children.ru_stime - earlier.ru_utime - earlier.ru_stime
+        spared = fitted.spared or {"seconds": 0.0, "cpu_seconds": 0.0}
+        result = measure(fitted, job, where["scores"])
     peaks = peak_memory()
     peak_bytes = max(peaks["peak_memory_bytes"], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
     if "peak_gpu_memory_bytes" in peaks:
@@ -57,12 +65,26 @@ def main(arguments: list[str]) -> None:
         **({"parameter_parts": fitted.parameter_parts} if fitted.parameter_parts else {}),
         "train_seconds": round(cost["seconds"] + spared["seconds"], 2),
         "train_cpu_seconds": round(cost["cpu_seconds"] + children_seconds + spared["cpu_seconds"], 2),
+        **({} if fitted.optimizer_cpu_seconds is None else {"optimizer_cpu_seconds": fitted.optimizer_cpu_seconds}),
         "model_bytes": fitted.model_bytes,
         "peak_bytes": peak_bytes,
         "facts": {"min_labels": fitted.min_labels, "thresholds": _shown(fitted.thresholds), **fitted.facts},
         "versions": versions() | fitted.versions,
     }
     write_json(where["result"], result)
+
+
+@contextmanager
+def own_cache() -> Iterator[None]:
+    """Inside, `datasets` caches in a folder that is empty at first and gone afterwards: every run reads and encodes its rows
+    anew, so that it costs none less because another came before, and rows of a comparison don't fill the user's cache."""
+    kept = datasets.config.HF_DATASETS_CACHE
+    with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-cache-") as folder:
+        datasets.config.HF_DATASETS_CACHE = Path(folder)
+        try:
+            yield
+        finally:
+            datasets.config.HF_DATASETS_CACHE = kept
 
 
 def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:

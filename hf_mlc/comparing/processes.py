@@ -3,15 +3,20 @@
 Started alone, a run's peak memory is the arm's and nothing is left from the run before; but starting costs some seconds of
 imports, more than a small table takes to train. A shared process pays them once. If a run kills it, that run has failed and the
 next one gets a fresh process.
+
+`python -m hf_mlc.comparing.processes` is the shared process. On standard input it is given a line a run, a JSON list of the job's
+file and the log's; when the run has ended it writes the exit status that a process of the run's own would have had.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 
@@ -41,7 +46,7 @@ class Alone:
 
 
 class Shared(Alone):
-    """One process for many runs (`hf_mlc.comparing.shared_runs`)."""
+    """One process for many runs: `do_runs`."""
 
     def __init__(self):
         self._process: subprocess.Popen | None = None
@@ -50,7 +55,7 @@ class Shared(Alone):
         """As [`Alone.do`]; of a run that ended the process, that process's exit status."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hf_mlc.comparing.shared_runs"],
+                [sys.executable, "-m", "hf_mlc.comparing.processes"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -82,3 +87,34 @@ class Shared(Alone):
 
     def __exit__(self, *_) -> None:
         self._end()
+
+
+def do_runs() -> None:
+    """What the shared process does, until its input ends."""
+    from hf_mlc.commands.running import run  # torch and transformers, that who starts the process need not wait for
+    from hf_mlc.comparing.one_run import main as one_run
+
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    kept = os.dup(1), os.dup(2)
+    for line in sys.stdin:
+        job_file, log_file = json.loads(line)
+        with open(log_file, "w", encoding="utf-8") as log:
+            # the numbers, not the objects: what C code prints belongs in the log, too
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            try:
+                status = run(one_run, [job_file])
+            except Exception:  # a defect of ours, or of another's code, in this run; the caller is told by the status
+                traceback.print_exc()
+                status = 1
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os.dup2(kept[0], 1)
+            os.dup2(kept[1], 2)
+        gc.collect()
+        answers.write(f"{status}\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    do_runs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -119,25 +120,36 @@ def run_all(plan: Plan, *, command: Callable[[str, int, int | None], str]) -> tu
     lines, failures = [], []
     with Shared() if plan.claim.one_process else Alone() as processes:
         for train_size in plan.train_sizes:
-            trials = _Trials(plan, source, train_size, processes, failures)
-            for seed in plan.seeds:
-                with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-") as work:
-                    rows = prepare_rows(
-                        plan.data, source, Path(work, "rows"), train_size=train_size, seed=seed, split=plan.split
-                    )
-                    for arm in plan.arms:
-                        shown = _shown(arm, seed, train_size)
-                        line, problem = _line(plan, arm, trials, seed, rows, Path(work), kept)
-                        if line is None:
-                            failures.append(f"{shown}: {problem}")
-                            say(f"{shown} failed: {problem}")
-                            continue
-                        lines.append(line)
-                        if key_of(line) not in kept:
-                            line["command"] = command(arm.name, seed, train_size)
-                            append_line(plan.output, line)
-                            say(f"{shown}: {_values(plan, line)}")
+            with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-trials-") as of_trials:
+                trials = _Trials(plan, source, Path(of_trials), train_size, processes, failures)
+                for seed in plan.seeds:
+                    lines += _lines_of_seed(plan, trials, seed, kept, command)
     return lines, failures
+
+
+def _lines_of_seed(
+    plan: Plan, trials: _Trials, seed: int, kept: Mapping[tuple, dict[str, Any]],
+    command: Callable[[str, int, int | None], str],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The lines of all arms with one seed; those that were not there are added to the file."""
+    lines, train_size = [], trials.train_size
+    with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-") as work:
+        rows = prepare_rows(
+            plan.data, trials.source, Path(work, "rows"), train_size=train_size, seed=seed, split=plan.split
+        )
+        for arm in plan.arms:
+            shown = _shown(arm, seed, train_size)
+            line, problem = _line(plan, arm, trials, seed, rows, Path(work), kept)
+            if line is None:
+                trials.failures.append(f"{shown}: {problem}")
+                say(f"{shown} failed: {problem}")
+                continue
+            lines.append(line)
+            if key_of(line) not in kept:
+                line["command"] = command(arm.name, seed, train_size)
+                append_line(plan.output, line)
+                say(f"{shown}: {_values(plan, line)}")
+    return lines
 
 
 def _line(
@@ -160,10 +172,12 @@ def _line(
 
 
 class _Trials:
-    """The choices of the arms at one training size, each made when its arm is first asked for."""
+    """The choices of the arms at one training size, each made when its arm is first asked for, all on rows in `folder`."""
 
-    def __init__(self, plan: Plan, source: Path, train_size: int | None, processes: Alone, failures: list[str]):
-        self.plan, self.source, self.train_size = plan, source, train_size
+    def __init__(
+        self, plan: Plan, source: Path, folder: Path, train_size: int | None, processes: Alone, failures: list[str]
+    ):
+        self.plan, self.source, self.folder, self.train_size = plan, source, folder, train_size
         self.processes, self.failures = processes, failures
         self.file = trials_file(plan.output)
         self.kept = {key_of(line): line for line in read_lines(self.file)}
@@ -173,20 +187,22 @@ class _Trials:
         """What the arm runs with; `None` where all its trials failed."""
         chooser = arm if arm.chosen_as is None else self.plan.claim.arm(arm.chosen_as)
         if chooser.name not in self.choices:
-            with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-trials-") as work:
+            with tempfile.TemporaryDirectory(dir=self.folder) as work:
                 self.choices[chooser.name] = self._chosen(chooser, Path(work))
         return self.choices[chooser.name]
 
+    @functools.cached_property
+    def rows(self) -> Rows:
+        return prepare_rows(
+            self.plan.data, self.source, self.folder / "rows", train_size=self.train_size, seed=TRIALS_SEED,
+            split="validation",
+        )  # fmt: skip
+
     def _chosen(self, arm: Arm, work: Path) -> Choice | None:
-        plan, rows = self.plan, None
+        plan = self.plan
 
         def run_trial(trial: Mapping[str, Any]) -> dict[str, Any] | None:
-            nonlocal rows
-            if rows is None:
-                rows = prepare_rows(
-                    plan.data, self.source, work / "rows", train_size=self.train_size, seed=TRIALS_SEED,
-                    split="validation",
-                )  # fmt: skip
+            rows = self.rows
             line = {**_head(plan, arm, trial, TRIALS_SEED, self.train_size, rows), "split": "validation"}
             if key_of(line) in self.kept:
                 return self.kept[key_of(line)]

@@ -5,10 +5,11 @@ Shape legend: A arms, D data sets.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,8 +19,23 @@ from hf_mlc.comparing.ranks import average_ranks
 HOLDS, FAILS, OPEN = "HOLDS", "DOES NOT HOLD", "OPEN"
 
 
+class Paired(NamedTuple):
+    """A number of two arms, side by side.
+
+    Args:
+        values (`dict[str, tuple[float, float]]`): by data set, the two means over `seeds`.
+        seeds (`list[int]`): with which both ran on every one of these data sets.
+        missing (`list[str]`): data sets of the claim on which one of the two did not run, or lacks the number; all of them where
+            there is no such seed.
+    """
+
+    values: Mapping[str, tuple[float, float]]
+    seeds: Sequence[int]
+    missing: Sequence[str]
+
+
 class SetMeans:
-    """The means over the seeds of every arm on every data set.
+    """The means of the arms on the data sets; what is compared is always over the same seeds.
 
     Args:
         lines: of the runs of all data sets; of one split, on all training rows.
@@ -32,15 +48,15 @@ class SetMeans:
         for line in lines:
             self._lines.setdefault((line["dataset"], line["arm"]), {})[line["seed"]] = line
         run = {dataset for dataset, _ in self._lines}
+        self.claimed = list(datasets)
         self.datasets = [name for name in datasets if name in run]
         self.missing = [name for name in datasets if name not in run]
         # an arm that did not run everywhere has no average rank
-        self.ranked = [arm for arm in ranked if self.datasets and all(self.has(data, arm) for data in self.datasets)]
+        self.ranked = [
+            arm for arm in ranked if self.datasets and all((data, arm) in self._lines for data in self.datasets)
+        ]
         self.unranked = [arm for arm in ranked if arm not in self.ranked]
-
-    def has(self, dataset: str, *arms: str) -> bool:
-        """Whether all these arms ran on the data set."""
-        return all((dataset, arm) in self._lines for arm in arms)
+        self.ranked_seeds = _shared(self._lines[data, arm] for data in self.datasets for arm in self.ranked)
 
     def values(self, dataset: str, arm: str, name: str) -> dict[int, float]:
         """By seed, a metric, or a number of the line itself, as `train_seconds`; seeds whose runs lack it are left out."""
@@ -51,21 +67,30 @@ class SetMeans:
                 found[seed] = value
         return found
 
-    def mean(self, dataset: str, arm: str, name: str) -> float | None:
-        """The mean over the seeds; `None` where the arm or the number is missing."""
-        values = self.values(dataset, arm, name)
-        return statistics.mean(values.values()) if values else None
+    def paired(self, first: str, second: str, name: str) -> Paired:
+        """A metric of two arms, or a number of the lines themselves, on all data sets that have it of both."""
+        found = {data: (self.values(data, first, name), self.values(data, second, name)) for data in self.claimed}
+        found = {data: both for data, both in found.items() if all(both)}
+        seeds = _shared(values for both in found.values() for values in both)
+        if not seeds:
+            found = {}
+        means = {data: tuple(_mean(values, seeds) for values in both) for data, both in found.items()}
+        return Paired(means, seeds, [data for data in self.claimed if data not in means])
 
-    def difference(self, dataset: str, first: str, second: str, name: str) -> float | None:
-        """First less second, over the seeds that both have."""
-        ours, theirs = self.values(dataset, first, name), self.values(dataset, second, name)
-        shared = ours.keys() & theirs.keys()
-        return statistics.mean(ours[seed] - theirs[seed] for seed in shared) if shared else None
+    def ran(self, *arms: str) -> bool:
+        """Whether each of these arms ran on some data set."""
+        return {arm for _, arm in self._lines} >= set(arms)
 
     def table(self, name: str) -> np.ndarray:
-        """The means of the ranked arms, `(A, D)`; NaN where a metric is missing."""
-        rows = [[self.mean(data, arm, name) for data in self.datasets] for arm in self.ranked]
-        return np.array(rows, dtype=np.float64).reshape(len(self.ranked), len(self.datasets))
+        """The means of the ranked arms over the seeds that all of them have everywhere, `(A, D)`; NaN where a metric is missing,
+        and everywhere where there is no such seed."""
+        values_AD = np.full((len(self.ranked), len(self.datasets)), np.nan)
+        for row, arm in enumerate(self.ranked):
+            for column, data in enumerate(self.datasets):
+                values = self.values(data, arm, name)
+                if self.ranked_seeds and values.keys() >= set(self.ranked_seeds):
+                    values_AD[row, column] = _mean(values, self.ranked_seeds)
+        return values_AD
 
     def average_ranks(self, name: str, *, lower_is_better: bool = False) -> dict[str, float]:
         """By arm; without a data set, or where a value is missing, empty."""
@@ -75,9 +100,25 @@ class SetMeans:
         return dict(zip(self.ranked, average_ranks(values_AD, lower_is_better=lower_is_better).tolist(), strict=True))
 
     def dependence(self, dataset: str) -> float:
-        """How many other labels a label of the data set depends on (`hf_mlc.comparing.label_dependence`)."""
-        return next(line["label_dependence"] for (name, _), by_seed in self._lines.items() if name == dataset
-                    for line in by_seed.values())  # fmt: skip
+        """How many other labels a label of the data set depends on (`hf_mlc.comparing.label_dependence`): the mean over the seeds,
+        each of which sets other rows aside."""
+        found = {
+            seed: line["label_dependence"]
+            for (name, _), by_seed in self._lines.items()
+            if name == dataset
+            for seed, line in by_seed.items()
+        }
+        return statistics.mean(found.values())
+
+
+def _shared(by_seed: Iterable[Mapping[int, Any]]) -> list[int]:
+    """The seeds that all of them have."""
+    seeds = [set(values) for values in by_seed]
+    return sorted(set.intersection(*seeds)) if seeds else []
+
+
+def _mean(values: Mapping[int, float], seeds: Sequence[int]) -> float:
+    return statistics.mean(values[seed] for seed in seeds)
 
 
 class SetStatement(Protocol):
@@ -101,40 +142,38 @@ class NonInferior:
     margin: float = 0.01
 
     def answer(self, means: SetMeans) -> str:
-        found = _differences(means, self.ours, self.other, self.metric)
+        pair = means.paired(self.ours, self.other, self.metric)
         ranks = means.average_ranks(self.metric)
         ranked = self.ours in ranks and self.other in ranks
-        failing = [name for name, value in found.items() if value < -self.margin]
-        behind = ranked and ranks[self.ours] > ranks[self.other]
-        shown = [f"{name} {value:+.4f}" for name, value in found.items()]
+        differences = {name: ours - theirs for name, (ours, theirs) in pair.values.items()}
+        failing = [name for name, value in differences.items() if value < -self.margin]
+        shown = [f"{name} {value:+.4f}" for name, value in differences.items()]
         if ranked:
             shown.append(f"average rank {ranks[self.ours]:.2f} against {ranks[self.other]:.2f}")
+            failing += ["the average rank"] * (ranks[self.ours] > ranks[self.other])
         said = (
             f"{self.ours} is within {self.margin:g} of {self.other} in {self.metric} on each set, or above it, and has at least "
             "its average rank"
         )
-        return _sentence(means, said, found, failing + ["the average rank"] * behind, shown, all_there=ranked)
+        return _of_pair(means, said, (self.ours, self.other), pair, failing, shown, unranked=not ranked)
 
 
 @dataclass(frozen=True)
 class AboveOnEach:
-    """An arm is above another on every data set whose labels depend on at least so many others, by means."""
+    """An arm is above another on every data set whose labels depend on each other at all, by means."""
 
     ours: str
     other: str
     metric: str = "subset_accuracy"
-    least_dependence: float = 1.0
 
     def answer(self, means: SetMeans) -> str:
-        found = _differences(means, self.ours, self.other, self.metric)
-        asked = {name: value for name, value in found.items() if means.dependence(name) >= self.least_dependence}
-        failing = [name for name, value in asked.items() if value <= 0]
-        shown = [f"{name} {value:+.4f}" + ("" if name in asked else " (not asked)") for name, value in found.items()]
-        said = (
-            f"{self.ours} is above {self.other} in {self.metric} on each set on which a label depends on at least "
-            f"{self.least_dependence:g} others on average"
-        )
-        return _sentence(means, said, found, failing, shown)
+        pair = means.paired(self.ours, self.other, self.metric)
+        differences = {name: ours - theirs for name, (ours, theirs) in pair.values.items()}
+        asked = [name for name in differences if means.dependence(name) > 0]
+        failing = [name for name in asked if differences[name] <= 0]
+        shown = [f"{name} {value:+.4f}" + " (not asked)" * (name not in asked) for name, value in differences.items()]
+        said = f"{self.ours} is above {self.other} in {self.metric} on each set whose labels depend on each other"
+        return _of_pair(means, said, (self.ours, self.other), pair, failing, shown)
 
 
 @dataclass(frozen=True)
@@ -146,42 +185,49 @@ class BestRank:
 
     def answer(self, means: SetMeans) -> str:
         ranks = means.average_ranks(self.metric)
-        if self.ours not in ranks or len(ranks) < 2:
+        said = f"{self.ours} has the best average rank in {self.metric} of all {len(ranks)} ranked systems"
+        if not means.ran(self.ours):
             return ""
+        if self.ours not in ranks or len(ranks) < 2:
+            return f"{said}: {OPEN} (no ranks of it and another over the same seeds)"
         others = {arm: rank for arm, rank in ranks.items() if arm != self.ours}
         best = min(others, key=others.__getitem__)
         failing = [] if ranks[self.ours] < others[best] else [best]
         shown = [f"{ranks[self.ours]:.2f}, the best other one {best} {others[best]:.2f}"]
-        said = f"{self.ours} has the best average rank in {self.metric} of all {len(ranks)} ranked systems"
-        return _sentence(means, said, ranks, failing, shown, missing_arms=means.unranked)
+        missing = [*means.missing, *(f"{arm} on every set" for arm in means.unranked)]
+        return _sentence(said, failing, shown, missing, len(means.datasets), means.ranked_seeds)
+
+
+# by the number of a line: what it is the time of
+TIMES = {
+    "optimizer_cpu_seconds": "training (the optimiser's process seconds)",
+    "train_cpu_seconds": "training with all around it (process seconds of reading, encoding, validation and saving too)",
+    "predict_ms": "answering",
+}
 
 
 @dataclass(frozen=True)
 class Faster:
-    """An arm takes on each data set at most the `factor`-th part of another's time: in training, by the seconds of its process,
-    which other work on the machine does not stretch, and in answering.
+    """An arm takes on each data set at most the `factor`-th part of another's time, a sentence for each of `TIMES`. Of training that
+    is the seconds of its process, which other work on the machine does not stretch.
     """
 
     ours: str
     other: str
     factor: float = 5.0
-    times: Mapping[str, str] = field(
-        default_factory=lambda: {"train_cpu_seconds": "training", "predict_ms": "answering"}, hash=False
-    )
+    times: tuple[str, ...] = tuple(TIMES)
 
     def answer(self, means: SetMeans) -> str:
-        return "\n".join(part for part in (self._of(means, name, about) for name, about in self.times.items()) if part)
+        return "\n".join(part for part in (self._of(means, name) for name in self.times) if part)
 
-    def _of(self, means: SetMeans, name: str, about: str) -> str:
-        found = {}
-        for dataset in means.datasets:
-            ours, theirs = means.mean(dataset, self.ours, name), means.mean(dataset, self.other, name)
-            if ours and theirs:
-                found[dataset] = theirs / ours
-        failing = [dataset for dataset, ratio in found.items() if ratio < self.factor]
-        shown = [f"{dataset} {ratio:.1f}x" for dataset, ratio in found.items()]
-        said = f"{self.ours} is {self.factor:g} times as fast as {self.other} in {about} on each set"
-        return _sentence(means, said, found, failing, shown)
+    def _of(self, means: SetMeans, name: str) -> str:
+        pair = means.paired(self.ours, self.other, name)
+        # of a time that rounds to nothing there is no ratio
+        ratios = {data: theirs / ours if ours else math.inf for data, (ours, theirs) in pair.values.items()}
+        failing = [data for data, ratio in ratios.items() if ratio < self.factor]
+        shown = [f"{data} {ratio:.1f}x" for data, ratio in ratios.items()]
+        said = f"{self.ours} is {self.factor:g} times as fast as {self.other} in {TIMES[name]} on each set"
+        return _of_pair(means, said, (self.ours, self.other), pair, failing, shown)
 
 
 @dataclass(frozen=True)
@@ -203,25 +249,33 @@ class OverSets:
     statements: tuple[SetStatement, ...] = ()
 
 
-def _differences(means: SetMeans, ours: str, other: str, metric: str) -> dict[str, float]:
-    found = {name: means.difference(name, ours, other, metric) for name in means.datasets}
-    return {name: value for name, value in found.items() if value is not None}
+def _of_pair(
+    means: SetMeans, said: str, arms: tuple[str, str], pair: Paired, failing: Sequence[str], shown: Sequence[str],
+    *, unranked: bool = False,
+) -> str:  # fmt: skip
+    """The sentence on two arms; empty where one of them did not run at all."""
+    if not means.ran(*arms):
+        return ""
+    if not pair.values:
+        return f"{said}: {OPEN} (no seed with which both have it)"
+    missing = [*pair.missing, *["a rank of both"] * unranked]
+    return _sentence(said, failing, shown, missing, len(pair.values), pair.seeds)
 
 
 def _sentence(
-    means: SetMeans, said: str, found: Mapping, failing: Sequence[str], shown: Sequence[str],
-    *, all_there: bool = True, missing_arms: Sequence[str] = (),
+    said: str, failing: Sequence[str], shown: Sequence[str], missing: Sequence[str], num_datasets: int, seeds: Sequence[int]
 ) -> str:  # fmt: skip
     """A failure is one whatever is missing; without one, what is missing leaves the statement open."""
-    if not found:
-        return ""
-    incomplete = bool(means.missing or missing_arms) or not all_there
-    answer = FAILS if failing else OPEN if incomplete else HOLDS
+    answer = FAILS if failing else OPEN if missing else HOLDS
     reasons = [", ".join(shown)]
     if failing:
         reasons.append(f"not so: {', '.join(failing)}")
-    if means.missing:
-        reasons.append(f"not run: {', '.join(means.missing)}")
-    if missing_arms:
-        reasons.append(f"not on every set: {', '.join(missing_arms)}")
+    if missing:
+        reasons.append(f"not there: {', '.join(missing)}")
+    reasons.append(f"on {num_datasets} data set{'s' * (num_datasets > 1)}, {of_seeds(seeds)}")
     return f"{said}: {answer} ({'; '.join(reasons)})"
+
+
+def of_seeds(seeds: Sequence[int]) -> str:
+    """How many seeds a number rests on, for a sentence."""
+    return f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.comparing.claim import Claim
-from hf_mlc.comparing.critical_difference import draw_ranks
-from hf_mlc.comparing.ranks import critical_difference, friedman_p, holm, wilcoxon
-from hf_mlc.comparing.set_statements import SetMeans
+from hf_mlc.comparing.rank_plot import draw_ranks
+from hf_mlc.comparing.ranks import ALPHA, critical_difference, friedman_p, holm, smallest_wilcoxon_p, wilcoxon
+from hf_mlc.comparing.set_statements import SetMeans, of_seeds
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 
@@ -35,7 +35,8 @@ def sets_report(claim: Claim, lines: Sequence[Mapping[str, Any]], *, picture: Pa
     parts = [f"{len(means.datasets)} data sets: {', '.join(means.datasets)}"]
     parts.append(values_table(means, over.metrics[0]))
     parts.append(ranks_table(means, over.metrics))
-    parts.append(tests_table(means, [arm.name for arm in claim.arms], over.reference, over.metrics[0]))
+    baselines = [arm for arm in means.ranked if arm not in over.ours]
+    parts.append(tests_table(means, [arm.name for arm in claim.arms], over.reference, over.metrics[0], baselines))
     parts.append("\n".join(said for said in (statement.answer(means) for statement in over.statements) if said))
     ranks = means.average_ranks(over.metrics[0])
     if picture is not None and len(ranks) > 1:
@@ -51,10 +52,12 @@ def sets_report(claim: Claim, lines: Sequence[Mapping[str, Any]], *, picture: Pa
 
 
 def values_table(means: SetMeans, metric: str) -> str:
-    """The mean of every ranked arm on every data set; a star where it is the best of the ranked ones."""
+    """The mean of every ranked arm on every data set, over the seeds that all of them have; a star where it is the best."""
     values_AD = means.table(metric)
     if not values_AD.size:
         return ""
+    if not means.ranked_seeds:
+        return f"no seed with which all of these ran on every data set: {', '.join(means.ranked)}"
     width = max(len(metric), *(len(arm) for arm in means.ranked)) + 2
     columns = [max(10, len(name) + 2) for name in means.datasets]
     best_D = values_AD.min(axis=0) if metric in LOWER_IS_BETTER else values_AD.max(axis=0)
@@ -84,32 +87,43 @@ def ranks_table(means: SetMeans, metrics: Sequence[str]) -> str:
     num_arms, num_datasets = len(means.ranked), len(means.datasets)
     rows.append(
         f"two average ranks of {num_arms} systems on {num_datasets} data sets differ from {critical_difference(num_arms, num_datasets):.2f} on "
-        f"(Nemenyi, .05); that all are alike in {first} has p = {friedman_p(means.table(first)):.2g} (Friedman)"
+        f"(Nemenyi, .05); that all are alike in {first} has p = {friedman_p(means.table(first)):.2g} (Friedman); over {of_seeds(means.ranked_seeds)}"
     )
     if means.unranked:
         rows.append(f"not run on every set, and so without a rank: {', '.join(means.unranked)}")
     return "\n".join(rows)
 
 
-def tests_table(means: SetMeans, arms: Sequence[str], reference: str, metric: str) -> str:
-    """Every arm against one, by Wilcoxon's signed-rank test over the data sets that both ran on."""
-    found = []
+def tests_table(
+    means: SetMeans, arms: Sequence[str], reference: str, metric: str, baselines: Sequence[str]
+) -> str:  # fmt: skip
+    """Every arm against one, by Wilcoxon's signed-rank test over the data sets that both ran on. Corrected for the number of
+    tests are the ranked baselines alone: an ablation is no system that the reference has to be told apart from, and near copies
+    of it would make the correction as large as one likes.
+    """
+    found = {}
     for arm in arms:
-        shared = [data for data in means.datasets if means.has(data, arm, reference)]
-        if arm == reference or len(shared) < 2:
-            continue
-        pairs = [(means.mean(data, arm, metric), means.mean(data, reference, metric)) for data in shared]
-        if any(value is None for pair in pairs for value in pair):
-            continue
-        found.append((arm, len(shared), wilcoxon(*zip(*pairs, strict=True))))
+        pair = means.paired(arm, reference, metric)
+        if arm != reference and len(pair.values) > 1:
+            found[arm] = pair, wilcoxon(*zip(*pair.values.values(), strict=True))
     if not found:
         return ""
-    adjusted = holm([test.p for *_, test in found])
+    family = [arm for arm in baselines if arm in found]
+    adjusted = dict(zip(family, holm([found[arm][1].p for arm in family]), strict=True))
     title = f"less {reference}, {metric}"
-    width = max(len(title), *(len(arm) for arm, *_ in found)) + 2
-    rows = [f"{title:<{width}}{'mean':>9}{'sets':>6}{'above':>7}{'below':>7}{'p':>9}{'Holm':>9}"]
-    for (arm, sets, test), p in zip(found, adjusted, strict=True):
-        cells = f"{test.difference:>+9.4f}{sets:>6}{test.wins:>7}{test.losses:>7}{test.p:>9.4f}{p:>9.4f}"
-        rows.append(f"{arm:<{width}}{cells}")
-    rows.append("p: Wilcoxon's signed-rank test over data sets, two-sided; Holm: for all lines at once")
+    width = max(len(title), *map(len, found)) + 2
+    rows = [f"{title:<{width}}{'mean':>9}{'sets':>6}{'seeds':>7}{'above':>7}{'below':>7}{'p':>9}{'Holm':>9}"]
+    for arm, (pair, test) in found.items():
+        cells = f"{test.difference:>+9.4f}{len(pair.values):>6}{len(pair.seeds):>7}{test.wins:>7}{test.losses:>7}{test.p:>9.4f}"
+        rows.append(f"{arm:<{width}}{cells}" + (f"{adjusted[arm]:>9.4f}" if arm in adjusted else f"{'-':>9}"))
+    rows.append(
+        "p: Wilcoxon's signed-rank test over data sets, two-sided; Holm: for the ranked baselines, all at once"
+    )
+    if family:
+        smallest = smallest_wilcoxon_p(len(means.datasets))
+        rows.append(
+            f"on {len(means.datasets)} data sets p is {smallest:.4f} at the least, and for {len(family)} at once {min(1.0, len(family) * smallest):.4f}"
+        )
+        if len(family) * smallest > ALPHA:
+            rows.append(f"so no pair can be told apart at {ALPHA:g} here, whatever the values")
     return "\n".join(rows)

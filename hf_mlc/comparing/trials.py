@@ -37,8 +37,16 @@ class Choice:
 
 
 def trials_of(arm: Arm, data: ClaimData) -> Sequence[Mapping[str, Any]]:
-    """The settings that the arm tries on the data set, the first as many as it has trials for; none where it has none."""
-    return arm.trials[: max(1, data.num_trials)]
+    """The settings that the arm tries on the data set, the first as many as it has trials for; none where it has none.
+
+    Settings without effect there are left out, and of trials that are then alike the first stays.
+    """
+    trials: list[Mapping[str, Any]] = []
+    for settings in arm.trials:
+        settings = {name: value for name, value in settings.items() if name not in data.without_effect}
+        if settings not in trials:
+            trials.append(settings)
+    return trials[: max(1, data.num_trials)]
 
 
 def choose(

@@ -265,6 +265,43 @@ def _from_files(
         return _read_files(files_of, failure.columns, label_type, max_samples, cache_dir)
 
 
+def _from_file(split: datasets.Dataset, shown_as: str) -> datasets.Dataset:
+    """The split itself, which now says where its rows come from ([`file_of`]), and so does every choice of its rows."""
+    split.info.description = shown_as
+    return split
+
+
+def file_of(split: datasets.Dataset, name: str) -> str:
+    """The file, the folder or the Hub data set that the rows of a split were loaded from, for error messages.
+
+    Args:
+        split (`datasets.Dataset`): as [`load_splits`] gives it, or some of its rows.
+        name (`str`): what it is called where it came from somewhere else.
+    """
+    return split.info.description or name
+
+
+def column_names(
+    dataset_name: str | Path, split: str, *, config_name: str | None = None, revision: str | None = None
+) -> list[str]:
+    """The columns that a split of a data set has; of JSON Lines the keys of the first row.
+
+    Args:
+        dataset_name, config_name, revision: as [`load_splits`] takes them.
+        split (`str`): `train`, `validation` or `test`.
+
+    Raises:
+        `UserError`: no such data set, no such split.
+    """
+    if _is_local(dataset_name):
+        file = _files_of(Path(dataset_name), [split])[split][0]
+        check_file(file)
+        return column_names_of(file)
+    raw = load_from_hub(str(dataset_name), config_name, revision=revision)
+    name = _hub_split(raw, split, None)
+    return [] if name is None else raw[name].column_names
+
+
 def _read_files(
     files_of: Mapping[str, list[Path]],
     columns: Columns,
@@ -279,7 +316,7 @@ def _read_files(
         files = files_of[split]
         stats = [file.stat() for file in files]
         try:
-            loaded[split] = datasets.Dataset.from_generator(
+            rows = datasets.Dataset.from_generator(
                 _rows_of_files,
                 features=_features(label_type, columns),
                 cache_dir=str(cache_dir) if cache_dir is not None else None,
@@ -299,6 +336,8 @@ def _read_files(
             if isinstance(failure.__cause__, (UserError, StoredOtherwise)):
                 raise failure.__cause__ from None
             raise
+        shown_as = str(files[0]) if len(files) == 1 else f"{files[0].parent}[{split}]"
+        loaded[split] = _from_file(rows, shown_as)
     return loaded
 
 
@@ -363,15 +402,24 @@ def _from_hub(
             raise MissingSplitError(
                 f"no split {split!r}; found: {', '.join(raw)}", file=name, accepted="splits={'train': NAME}"
             )
-    loaded = datasets.DatasetDict()
-    for split in SPLITS:
-        if names[split] is None or split in skip or (splits is not None and split not in splits):
-            continue
-        data = raw[names[split]]
-        if split in max_samples:
-            data = data.select(range(min(max_samples[split], len(data))))
-        loaded[split] = _checked_hub_split(data, columns, shown_as=f"{name}[{names[split]}]")
-    return loaded
+    asked = [split for split in (SPLITS if splits is None else splits) if split not in skip]
+    chosen = [split for split in SPLITS if names[split] is not None and split in asked]
+    data_of = {split: raw[names[split]] for split in chosen}
+    for split in set(chosen) & set(max_samples):
+        data_of[split] = data_of[split].select(range(min(max_samples[split], len(data_of[split]))))
+    shown_as = {split: f"{name}[{names[split]}]" for split in chosen}
+    if chosen:  # the first split says which columns are read and how all are stored
+        columns = _formed_of_hub(data_of[chosen[0]], columns, shown_as=shown_as[chosen[0]])
+
+    def checked(columns: Columns) -> datasets.DatasetDict:
+        return datasets.DatasetDict(
+            {split: _checked_hub_split(data_of[split], columns, shown_as=shown_as[split]) for split in chosen}
+        )
+
+    try:
+        return checked(columns)
+    except StoredOtherwise as failure:
+        return checked(failure.columns)
 
 
 def _hub_split(raw: datasets.DatasetDict, split: str, splits: Sequence[str] | Mapping[str, str] | None) -> str | None:
@@ -383,34 +431,40 @@ def _hub_split(raw: datasets.DatasetDict, split: str, splits: Sequence[str] | Ma
     return matching[0] if len(matching) == 1 else None
 
 
-def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: str) -> datasets.Dataset:
-    if len(data) == 0:
-        raise UserError("an empty split: no rows", file=shown_as, accepted="at least one row")
+def _formed_of_hub(data: datasets.Dataset, columns: Columns, *, shown_as: str) -> Columns:
+    columns = columns.content.resolved(columns, data.column_names, file=shown_as)
+    data = _wanted_of_hub(data, columns)
+    return columns.content.formed(columns, enumerate(data, start=1), _hub_form(data, columns, shown_as))
+
+
+def _wanted_of_hub(data: datasets.Dataset, columns: Columns) -> datasets.Dataset:
     if set(columns.required) <= set(data.column_names):  # else the message lists all that there are
         data = data.select_columns([name for name in data.column_names if name in columns.wanted])
-    columns = columns.content.resolved(columns, data.column_names, file=shown_as)
-    data = columns.content.of_hub(data, columns)
+    return columns.content.of_hub(data, columns)
+
+
+def _hub_form(data: datasets.Dataset, columns: Columns, shown_as: str) -> RowForm:
     class_names = None if columns.label_columns else class_names_of_features(data.features, columns.labels)
     inner = getattr(data.features.get(columns.labels), "feature", None)
     is_integer = class_names is None and not columns.label_columns and "int" in str(getattr(inner, "dtype", ""))
-    form = RowForm(file=shown_as, class_names=class_names, label_type=int if is_integer else None)
-    columns = columns.content.formed(columns, enumerate(data, start=1), form)
+    return RowForm(file=shown_as, class_names=class_names, label_type=int if is_integer else None)
 
-    def checked(columns: Columns) -> datasets.Dataset:
-        return data.map(
-            _checked_batch,
-            batched=True,
-            with_indices=True,
-            remove_columns=data.column_names,
-            features=_features(int if is_integer else str, columns),
-            fn_kwargs={"columns": columns, "form": form},
-            desc=f"Checking {shown_as}",
-        )
 
-    try:
-        return checked(columns)
-    except StoredOtherwise as failure:
-        return checked(failure.columns)
+def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: str) -> datasets.Dataset:
+    if len(data) == 0:
+        raise UserError("an empty split: no rows", file=shown_as, accepted="at least one row")
+    data = _wanted_of_hub(data, columns)
+    form = _hub_form(data, columns, shown_as)
+    checked = data.map(
+        _checked_batch,
+        batched=True,
+        with_indices=True,
+        remove_columns=data.column_names,
+        features=_features(form.label_type or str, columns),
+        fn_kwargs={"columns": columns, "form": form},
+        desc=f"Checking {shown_as}",
+    )
+    return _from_file(checked, shown_as)
 
 
 def _checked_batch(

@@ -43,6 +43,8 @@ class Columns:
         label_columns (`list[str]`, *optional*): columns of 0 and 1, one a label, in place of the labels column.
         absent (`str`, *optional*, defaults to `"error"`): what a feature means that an object of names doesn't hold: an
             `"error"`, `"zero"` (a sparse table) or `"missing"`.
+        as_written (`bool`, *optional*, defaults to `False`): keep a table's values as strings, since some are categories that
+            may look like numbers.
         table ([`~hf_mlc.data.contents.features.TableForm`], *optional*): how the rows of a table are stored; loading finds it.
     """
 
@@ -55,6 +57,7 @@ class Columns:
     features: str | Sequence[str] | None = None
     label_columns: Sequence[str] | None = None
     absent: str = "error"
+    as_written: bool = False
     table: TableForm | None = None
 
     def __post_init__(self):

@@ -10,7 +10,7 @@ values for all states of the last labels, where there is such a table, and from 
 weights alone say: the sum over the channels of the change of a convolution's output times the label's weight of it, as if no
 ReLU ever cut anything off: with one block of convolutions no change is larger.
 
-Of a parallel model, whose labels are refined together, label i is fixed as there or not, with everything else guessed at its rate in
+Of a parallel model, whose labels are refined together, label i is fixed as there or not (shown, where training shows labels), with everything else guessed at its rate in
 training for a document of which nothing is known, and the logits of all other labels after the last step are compared: offsets
 then go both ways.
 
@@ -275,9 +275,14 @@ def _of_fixed_labels(relations: ParallelRelations, chances_ML: torch.Tensor) -> 
         base_NML = base_ML.repeat(len(fixed_N), 1, 1)
         documents_NH = base_ML.new_zeros(len(fixed_N), relations.projection.in_features)
         logits = []
-        for answer in (CERTAIN, -CERTAIN):
-            base_NML[torch.arange(len(fixed_N)), :, fixed_N] = answer
-            logits.append(relations(base_NML, documents_NH)[-1])
+        for answer in (1.0, 0.0):
+            if relations.shows_labels:  # the state in which answers that are settled are shown
+                shown_NML = torch.full_like(base_NML, -1.0)
+                shown_NML[torch.arange(len(fixed_N)), :, fixed_N] = answer
+            else:
+                shown_NML = None
+                base_NML[torch.arange(len(fixed_N)), :, fixed_N] = CERTAIN * (2 * answer - 1)
+            logits.append(relations(base_NML, documents_NH, shown_NML)[-1])
         for column, offset in enumerate(offsets):
             at_N = fixed_N + offset
             has_label_N = (at_N >= 0) & (at_N < num_labels)
@@ -288,7 +293,10 @@ def _of_fixed_labels(relations: ParallelRelations, chances_ML: torch.Tensor) -> 
 
 
 def _possible_beside(relations: ParallelRelations, scale: int, offsets: list[int]) -> list[float]:
-    """What the weights of one convolution allow a logit to change by in one step when a guess goes from 0 to 1."""
+    """What the weights of one convolution allow a logit to change by in one step when a guess goes from 0 to 1.
+
+    Where labels are shown, both answers are: the channel that says so is the same for both.
+    """
     kernel = relations.convolutions[scale]
     output_MC = relations.output.weight.flatten(1).chunk(len(relations.convolutions), dim=1)[scale].abs()
     middle, found = kernel.kernel_size // 2, []

@@ -15,6 +15,7 @@ from transformers import AutoFeatureExtractor
 
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.contents import FEATURES
+from hf_mlc.data.contents.features import ALL
 from hf_mlc.errors import UserError, first_line
 from hf_mlc.hub_reading import hub_problem
 from hf_mlc.inputs.kind import InputKind
@@ -62,7 +63,7 @@ class TableInput(InputKind):
             raise UserError(
                 f"no feature extractor ({problem})",
                 file=shown_as or name_or_path,
-                field=field or "feature_extractor_name",
+                field=field,
                 accepted=accepted,
             ) from None
         return extractor
@@ -81,11 +82,12 @@ class TableInput(InputKind):
         return {"features": _listed(args.feature_columns)}
 
     def columns_of(self, processor: TableFeatureExtractor, args: Any) -> dict[str, Any]:
-        """The features' own columns, where training had them so and nothing else is asked for."""
+        """The features' own columns, where training had them so and nothing else is asked for; `*` is no more than these."""
         columns = self.columns(args)
-        if args.feature_columns is None and args.features_column is None and processor.named_columns:
+        unasked = args.feature_columns is None and args.features_column is None
+        if (unasked and processor.named_columns) or columns["features"] == ALL:
             columns["features"] = tuple(processor.feature_names)
-        return columns | {"absent": processor.absent}
+        return columns | {"absent": processor.absent, "as_written": bool(processor.categories)}
 
     def encode(
         self,
@@ -119,4 +121,4 @@ class TableInput(InputKind):
 
 
 def _listed(names: Sequence[str]) -> str | tuple[str, ...]:
-    return "*" if list(names) == ["*"] else tuple(names)
+    return ALL if list(names) == [ALL] else tuple(names)

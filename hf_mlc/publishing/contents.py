@@ -51,6 +51,20 @@ def publication_files(names: Iterable[str], folder: Path) -> set[str]:
     return {name for name in names if name in named or WEIGHTS.fullmatch(name)}
 
 
+def published_categories(folder: Path) -> str | None:
+    """One line that says of which features of a table the values of training rows are in `folder`; `None` where none are."""
+    categories = {
+        name: values for name, values in (read_config(folder, EXTRACTOR).get("categories") or {}).items() if values
+    }
+    if not categories:
+        return None
+    counts = sorted(((len(values), name) for name, values in categories.items()), key=lambda pair: (-pair[0], pair[1]))
+    listed = ", ".join(f"{name}: {number:,}" for number, name in counts)
+    return (
+        f"{EXTRACTOR} holds {sum(number for number, _ in counts):,} values of training rows, word for word ({listed})"
+    )
+
+
 def weight_files(folder: Path) -> list[str]:
     """The names of the weights that loading the folder reads: one file, or an index and its parts."""
     if (folder / SAFE_WEIGHTS_NAME).is_file():

@@ -6,7 +6,7 @@ Shape legend: B rows of a block, P columns of `input_features`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import datasets
@@ -16,6 +16,8 @@ from transformers.utils import logging
 
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.encoding import encode_labels
+from hf_mlc.data.loading import file_of
+from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError
 from hf_mlc.tabular.fitting import CELLS, of_user
@@ -24,7 +26,7 @@ from hf_mlc.tabular.fitting import CELLS, of_user
 logger = logging.get_logger(__name__)
 
 # part of the cache key: raise it when the same rows come out differently
-_ROWS_VERSION = 1
+_ROWS_VERSION = 2
 
 
 class FeatureRows:
@@ -43,6 +45,19 @@ class FeatureRows:
     def __iter__(self) -> Iterator[Any]:
         for batch in self.split.iter(batch_size=1000):
             yield from batch["features"]
+
+
+def named_row(error: UserError, ids: Sequence[str] | datasets.Column, file: str) -> UserError:
+    """An error of the n-th row with that row's id, which is its number in the file unless the data name it, and its file.
+
+    Args:
+        error (`UserError`): its `row` counts the rows from 1.
+        ids (sequence of `str`): of these rows.
+        file (`str`): where they come from.
+    """
+    if error.row is None:
+        return error
+    return error.at(file=file, row=ids[error.row - 1])
 
 
 def state_of(extractor: TableFeatureExtractor) -> str:
@@ -80,7 +95,8 @@ def encode_tables(
         or, where most are zero, `{"indices", "values"}`; the collator makes one of the other.
 
     Raises:
-        `UserError`: a row that the extractor refuses, a label that is not in the label space; naming split and row.
+        `UserError`: a row that the extractor refuses, by its file and its id, which is its number there unless the data name
+            it; a label that is not in the label space, by split and row.
     """
     sparse = is_mostly_zeros(extractor)
     number = datasets.Value("float32")
@@ -110,6 +126,7 @@ def encode_tables(
                 "extractor": extractor,
                 "label_space": label_space,
                 "split": name,
+                "file": file_of(split, name),
                 "strict": strict,
                 "sparse": sparse,
             },
@@ -138,19 +155,20 @@ def _encoded_block(
     extractor: TableFeatureExtractor,
     label_space: LabelSpace,
     split: str,
+    file: str,
     strict: bool,
     sparse: bool,
 ) -> dict[str, Any]:
-    rows, first_row = block["features"], indices[0] + 1
+    rows = block["features"]
     before = extractor.unseen_counts.total()
     try:
-        features_BP = extractor.encode(rows, first_row=first_row)
+        features_BP = extractor.encode(rows)
     except TableRowError as error:
-        raise of_user(error, split) from None
+        raise named_row(of_user(error, file), block["id"], file) from None
     unseen = [0] * len(rows)
     unseen[0] = extractor.unseen_counts.total() - before  # of the block as a whole
     ids, unknown = encode_labels(
-        block["labels"], label_space, split=split, strict=strict, rows=range(first_row, first_row + len(rows))
+        block["labels"], label_space, split=split, strict=strict, rows=range(indices[0] + 1, indices[-1] + 2)
     )
     return {
         "input_features": [_sparse(features_P) for features_P in features_BP] if sparse else list(features_BP),

@@ -1,6 +1,6 @@
 """The file that says what the features of a data set are: their names in order, and their types.
 
-    {"feature_names": ["age", "work"], "feature_types": ["num", ["private", "public"]], "sparse": false}
+    {"feature_names": ["age", "work"], "feature_types": ["num", ["private", "public"]]}
 
 `prepare-arff` writes it as features.json beside the rows; names may be given without types.
 """
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_mlc.data.writing import FEATURES_FILE
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 
@@ -42,10 +41,12 @@ class DeclaredFeatures:
         return DeclaredFeatures(columns, [type_of[name] for name in columns])
 
 
-def feature_file_of(source: str | Path | None) -> Path | None:
-    """features.json of a data set's folder on this machine, where there is one."""
-    file = Path(source, FEATURES_FILE) if source is not None else None
-    return file if file is not None and file.is_file() else None
+def file_beside(source: str | Path | None, name: str) -> Path | None:
+    """The file `name` in a data set's folder on this machine, or in the folder of a data file, where there is one."""
+    if source is None:
+        return None
+    folder = Path(source) if not Path(source).is_file() else Path(source).parent
+    return folder / name if (folder / name).is_file() else None
 
 
 def read_feature_file(file: str | Path) -> DeclaredFeatures:
@@ -69,9 +70,9 @@ def read_feature_file(file: str | Path) -> DeclaredFeatures:
     return DeclaredFeatures(names, types)
 
 
-def write_feature_file(file: Path, features: DeclaredFeatures, *, sparse: bool) -> None:
-    """Writes it, whole or not at all; `sparse` says whether rows hold positions and leave zeros out."""
-    content = {"feature_names": features.names, "feature_types": features.types, "sparse": sparse}
+def write_feature_file(file: Path, features: DeclaredFeatures) -> None:
+    """Writes it, whole or not at all."""
+    content = {"feature_names": features.names, "feature_types": features.types}
     with written_whole(file) as stream:
         json.dump(content, stream, ensure_ascii=False)
         stream.write("\n")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,12 +32,17 @@ from hf_mlc.modeling.processing_table import (
     is_index,
     number_of,
     shown,
+    sparse_keys,
 )
 from hf_mlc.tabular.statistics import ColumnStatistics
 
 
 # cells of a block of rows that are numbers at one time (8 MiB)
 CELLS = 2**20
+# a sparse table with a higher position is one whose positions are something else: ids, hashes
+WIDEST = 2**24
+# of so many rows and more: a feature with a category for every second of them is no feature of categories
+FEW_ROWS = 20
 
 
 def fit_table(
@@ -121,6 +126,32 @@ def summary(extractor: TableFeatureExtractor) -> str:
     return f"table: {', '.join(parts)}; {extractor.input_size:,} columns"
 
 
+def remarks(extractor: TableFeatureExtractor, num_rows: int) -> list[str]:
+    """A line for each feature of which nearly every training row has a category of its own: names, dates, free text.
+
+    Args:
+        extractor ([`~hf_mlc.modeling.processing_table.TableFeatureExtractor`]): fitted on them.
+        num_rows (`int`): how many there were; of fewer than 20 nothing is said.
+    """
+    return [
+        f"feature '{name}': {len(values):,} categories in {num_rows:,} rows ({shown(values[-1])}, ...), a column each; is it "
+        "a name, a date, a text, a number with a decimal comma? accepted instead: --feature_columns without it, numbers with "
+        "a decimal point, a date as numbers"
+        for name, values in extractor.categories.items()
+        if num_rows >= FEW_ROWS and len(values) > num_rows / 2
+    ]
+
+
+def declares_categories(names: Sequence[str], types: Sequence[Any] | None, category_columns: Sequence[str]) -> bool:
+    """Whether some feature is declared to be one of categories, so that its values count as they are written.
+
+    Args:
+        names, types, category_columns: as [`fit_table`] takes them.
+    """
+    kinds = (_kind_of_type(kind, name, sparse=False) for kind, name in zip(types or (), names, strict=False))
+    return bool(category_columns) or CATEGORY in kinds
+
+
 # -- the features -----------------------------------------------------------------------------------------------------
 
 
@@ -131,8 +162,8 @@ def _walker(
     first = next((row for row in rows if not isinstance(row, Mapping) or len(row)), None)
     if first is None:
         raise UserError("no features in any row", file=file, field="features", accepted="rows that hold values")
-    found, keys, sparse = _found_names(rows, first, absent)
     declared = names is not None
+    found, keys, sparse = _found_names(rows, first, absent, file)
     if declared:
         _check_names(names, file)
     extractor = TableFeatureExtractor(
@@ -146,20 +177,30 @@ def _walker(
     return extractor, sparse
 
 
-def _found_names(rows: Sequence[Any], first: Any, absent: str) -> tuple[list[str], str, bool]:
+def _found_names(rows: Sequence[Any], first: Any, absent: str, file: str | Path) -> tuple[list[str], str, bool]:
     if not isinstance(first, Mapping):
         return [f"feature_{i}" for i in range(len(first))], "indices", False
-    if "indices" in first and set(first) == {"indices", "values"}:
-        highest = max((max(row["indices"], default=-1) for row in rows), default=-1)
-        return [f"feature_{i}" for i in range(int(highest) + 1)], "indices", True
-    if "names" in first and set(first) == {"names", "values"}:
+    listed = sparse_keys(first)
+    if listed == "indices":
+        return _numbered((row["indices"] for row in rows), file), "indices", True
+    if listed == "names":
         return list(dict.fromkeys(str(name) for row in rows for name in row["names"])), "names", absent == "zero"
     if all(is_index(key) for key in first):
-        highest = max((max(map(int, row), default=-1) for row in rows), default=-1)
-        return [f"feature_{i}" for i in range(highest + 1)], "indices", True
+        return _numbered(rows, file), "indices", True
     if absent == "error":
         return [str(name) for name in first], "names", False
     return list(dict.fromkeys(str(name) for row in rows for name in row)), "names", absent == "zero"
+
+
+def _numbered(positions: Iterable[Iterable[Any]], file: str | Path) -> list[str]:
+    """Names of the features up to the highest position in any row."""
+    highest = -1
+    for row, held in enumerate(positions, start=1):
+        highest = max(highest, max(map(int, held), default=-1))
+        if highest >= WIDEST:
+            accepted = f"positions below {WIDEST:,}; number the features anew and declare them with --feature_file"
+            raise UserError(f"position {highest}", file=file, row=row, field="features", accepted=accepted)
+    return [f"feature_{i}" for i in range(highest + 1)]
 
 
 def _check_names(names: Sequence[str], file: str | Path) -> None:

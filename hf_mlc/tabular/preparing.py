@@ -83,7 +83,7 @@ def prepare_arff(
         [train.attributes[i].name for i in features],
         [_declared_type(train.attributes[i], sparse=layout.sparse) for i in features],
     )
-    write_feature_file(output / DATA_SET / FEATURES_FILE, declared, sparse=layout.sparse)
+    write_feature_file(output / DATA_SET / FEATURES_FILE, declared)
     return {
         "relation": train.relation,
         "files": [file.path.name for file in files.values()],

@@ -25,12 +25,14 @@ _ROWS_AT_ONCE = 10_000
 
 
 def known_sets_for_training(model: MultiLabelPreTrainedModel, encoded: Dataset) -> dict[str, Any] | None:
-    """Fills the known sets of a model that keeps some, from rows that are ready for the collator; before it is trained.
+    """Fills the known sets of a model that is to use them, from rows that are ready for the collator; before it is trained.
 
-    A checkpoint's buffers have the size of its own run's sets, so a run that goes on from one needs this as well.
+    Label sets of training rows are saved with the weights and published with them, so they are kept only where `known_sets`
+    asks for them, and taken out of a model that goes on without. A checkpoint's buffers have the size of its own run's sets, so a run
+    that goes on from one needs this as well.
 
     Args:
-        model (`MultiLabelPreTrainedModel`): one that keeps no such sets, or has no use for them, is left alone.
+        model (`MultiLabelPreTrainedModel`): one that has no place for such sets, as the parallel variant, is left alone.
         encoded (`datasets.Dataset`): TRAINING rows with `label_ids`; of a second training, validation rows too.
 
     Returns:
@@ -38,6 +40,10 @@ def known_sets_for_training(model: MultiLabelPreTrainedModel, encoded: Dataset) 
     """
     known = getattr(model, "known_sets", None)
     if not isinstance(known, KnownSets) or getattr(model.config, "variant", "causal") != "causal":
+        return None
+    if model.config.known_sets == "off":
+        known.fill(known.packed[:0], known.counts[:0])
+        model.config.num_known_sets = 0
         return None
     lists = encoded["label_ids"]
     batches = (lists[start : start + _ROWS_AT_ONCE] for start in range(0, len(encoded), _ROWS_AT_ONCE))

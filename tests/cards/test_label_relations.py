@@ -140,14 +140,18 @@ def test_the_picture_is_the_same_each_time_and_takes_any_model(found):
         ({"kernel_sizes": [2, 12]}, "the most probable label set that a beam search found"),
         (
             {"decoding": "greedy", "known_sets": "restrict"},
-            "label by label, each decided given the answers before it; only",
+            "of the label sets of training documents the most probable one",
         ),
         (
             {"decoding": "sample", "known_sets": "favour"},
             "drawn from the model; label sets of training documents are fav",
         ),
-        ({"decoding": "known_sets"}, "the most probable of the label sets of training documents."),
+        (
+            {"decision": "expected_f1", "known_sets": "restrict"},
+            "of the label sets of training documents the one whose expected F1 is highest",
+        ),
         ({"variant": "parallel"}, "by fixing labels one after another"),
+        ({"variant": "parallel", "label_mask_rate": 1}, "every label that is likelier than not after the last"),
     ],
 )
 def test_how_sets_are_chosen_is_said(settings, said):
@@ -164,6 +168,8 @@ def test_how_labels_are_related_is_said():
     assert "labels that occur together" not in words() and "that brings labels together" in words(
         label_order="seriation"
     )
+    assert "label sets" not in words()
+    assert "holds the 1,234 label sets that training documents have" in words(num_known_sets=1234)
     assert "in 3 orders of the labels (the first from the most to the least" in words(num_orders=3)
     assert "whose taps stand 2 and 4 labels apart" in words(dilations=[2, 4])
     assert words(variant="parallel").startswith("It is the parallel variant") and "over 3, 5 and 9" in words(

@@ -88,7 +88,7 @@ def test_it_learns_something(trained_table):
 
 
 def test_evaluate_measures_what_train_measured_and_says_what_was_unseen(table, trained_table, tmp_path, capsys):
-    arguments = ["--model", str(trained_table), "--dataset_name", str(table), *LABELS]
+    arguments = ["--model", str(trained_table), "--dataset_name", str(table)]  # the model knows its label columns
     assert run(evaluate, [*arguments, "--output", str(tmp_path / "m.json")]) == 0
     measured = json.loads((tmp_path / "m.json").read_text())
     for name in ("f1_micro", "subset_accuracy", "hamming_loss"):
@@ -155,8 +155,8 @@ def test_a_missing_column_is_one_line(table, trained_table, tmp_path, capsys):
     ("place", "change", "message"),
     [
         (5, {"retired": "2"}, "train.csv, row 6, field 'retired': the label is a string: 2; accepted: 0 or 1"),
-        (5, {"income": "n/a"}, "row 6, field 'income': found 'n/a' in a feature with 29 numbers"),
-        (5, {"income": "inf"}, "row 6, field 'income': found an infinite number"),
+        (5, {"income": "n/a"}, "train.csv, row r5, field 'income': found 'n/a' in a feature with 29 numbers"),
+        (5, {"income": "inf"}, "train.csv, row r5, field 'income': found an infinite number"),
     ],
 )
 def test_training_rows_that_cannot_be_read_are_one_line_and_nothing_is_written(

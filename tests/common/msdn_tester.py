@@ -52,7 +52,7 @@ class MsdnModelTester:
             "embedding_dropout": 0.0,
             "hidden_dropout": 0.0,
             "relation_dropout": 0.0,
-            "label_mask_rate": 1.0,
+            **({"label_mask_rate": 1.0} if self.settings.get("variant") == "parallel" else {}),
             "embedding_std": 0.2,
             "channels": 4,
             "num_labels": self.num_labels,

@@ -6,7 +6,9 @@ import dataclasses
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
+import datasets
 import numpy as np
 import pytest
 import scipy.sparse
@@ -93,7 +95,8 @@ def test_spared_seconds_are_added_to_those_of_training(rows, tmp_path, monkeypat
         yield list(range(len(texts))), torch.full((len(texts), len(rows.label_space())), 0.5), None
 
     spared = {"seconds": 1000.0, "cpu_seconds": 500.0}
-    monkeypatch.setattr(one_run, "fit", lambda job, folder: Fitted(scored, 0.5, 1, 1, 1, spared=spared))
+    fake = SimpleNamespace(fit=lambda job, folder: Fitted(scored, 0.5, 1, 1, 1, spared=spared))
+    monkeypatch.setattr(one_run, "load_runner", lambda name: fake)
     where = {name: str(tmp_path / name) for name in ("model", "scores", "result")}
     content = {
         "runner": "train",
@@ -107,6 +110,16 @@ def test_spared_seconds_are_added_to_those_of_training(rows, tmp_path, monkeypat
     one_run.main([str(tmp_path / "job.json")])
     result = json.loads((tmp_path / "result").read_text(encoding="utf-8"))
     assert 1000 <= result["train_seconds"] < 1100 and result["train_cpu_seconds"] >= 500
+
+
+def test_every_run_reads_its_rows_anew_and_leaves_none_of_them(rows):
+    places = []
+    for _ in range(2):
+        with one_run.own_cache():
+            places.append(Path(rows.read("train").cache_files[0]["filename"]))
+            assert places[-1].is_relative_to(datasets.config.HF_DATASETS_CACHE)
+    assert places[0] != places[1] and not any(place.exists() for place in places)
+    assert not places[0].is_relative_to(datasets.config.HF_DATASETS_CACHE)
 
 
 def test_planted_values_are_summed_best_first():

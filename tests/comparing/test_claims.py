@@ -14,6 +14,7 @@ from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.commands.train_steps import ARGUMENTS
 from hf_mlc.comparing import claims
 from hf_mlc.comparing.arms import OURS, RUNNERS
+from hf_mlc.comparing.arms.msdn_encoder import HEADS, SameEncoderConfig
 from hf_mlc.comparing.claim import find_claim
 from hf_mlc.comparing.runs import Plan
 
@@ -41,11 +42,12 @@ def test_what_an_arm_or_a_data_set_sets_is_an_argument_of_train(name):
     known = set(config_names(ARCHITECTURES[name].config))
     for part in ARGUMENTS:
         known |= {field.name for field in dataclasses.fields(part)}
-    for settings in [
-        *(arm.settings for arm in claim.arms if arm.runner in OURS),
-        *(data.settings for data in (*claim.datasets, claim.own_data)),
-    ]:
-        assert set(settings) <= known
+    of_heads = {field.name for field in dataclasses.fields(SameEncoderConfig)}
+    for arm in claim.arms:
+        if arm.runner in OURS:
+            assert set(arm.settings) <= (known | of_heads if arm.runner in HEADS else known)
+    for data in (*claim.datasets, claim.own_data):
+        assert set(data.settings) <= known
 
 
 def test_the_leak_never_runs_by_default():
@@ -126,3 +128,19 @@ def test_untuned_arms_are_told_nothing_of_validation_rows_that_would_change_them
     )
     assert settings["binary-relevance-tuned"]["threshold_kind"] == "auto"
     assert settings["label-powerset-tuned"]["threshold_kind"] == "none"
+
+
+def test_a_folder_of_the_users_brings_its_own_features_file(tmp_path):
+    claim = find_claim("msdn")
+    assert claim.data(str(tmp_path)).meta_file is None
+    (tmp_path / "features.json").write_text("{}", encoding="utf-8")
+    found = claim.data(str(tmp_path))
+    assert (found.meta_file, found.folder, found.name) == ("features.json", str(tmp_path), tmp_path.name)
+    assert find_claim("plant").data(str(tmp_path)).meta_file is None  # of texts
+
+
+def test_the_greedy_chain_is_the_chain_but_for_its_search_and_has_no_rank():
+    claim = find_claim("msdn")
+    greedy = claim.arm("rnn-chain-greedy")
+    assert (greedy.settings, greedy.chosen_as) == ({"chain_beams": 1}, "rnn-chain")
+    assert greedy.runner == claim.arm("rnn-chain").runner and greedy.name not in claim.over_sets.ranked

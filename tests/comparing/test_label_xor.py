@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from hf_mlc.comparing.label_dependence import label_dependence
-from hf_mlc.comparing.label_xor import LabelXor, subset_accuracy_and_hamming, train_on_rows
+from hf_mlc.comparing.label_xor import LabelXor
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 
@@ -50,12 +53,16 @@ def test_dependence_counts_the_other_labels_that_a_label_depends_on():
     assert label_dependence([np.array([0]), np.array([], int)], 3) == 0.0
 
 
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "label_relations.py"
 SMALL = LabelXor(num_features=8, num_labels=14, num_roots=6)
 
 
 @pytest.fixture(scope="module")
 def accuracy_of():
     """The subset accuracy of a model of MSDN's family on the small control."""
+    specification = importlib.util.spec_from_file_location("label_relations", SCRIPT)
+    benchmark = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(benchmark)
     train, test = SMALL.draw(1200, seed=0), SMALL.draw(500, seed=1)
     sizes = {
         "num_labels": 14, "input_size": 8, "numeric_size": 8, "hidden_size": 64, "label_order": "given", "hidden_dropout": 0.0,
@@ -65,8 +72,8 @@ def accuracy_of():
     def measure(config_class, model_class, **settings) -> float:
         torch.manual_seed(0)
         model = model_class(config_class(**sizes, **settings))
-        train_on_rows(model, *train, epochs=20, learning_rate=1e-2)
-        return subset_accuracy_and_hamming(model, *test)[0]
+        benchmark.train_on_rows(model, *train, epochs=20, learning_rate=1e-2)
+        return benchmark.metrics_on(model, *test)["subset_accuracy"]
 
     return measure
 

@@ -12,11 +12,10 @@ from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import AutoModel, set_seed
 
 from hf_mlc.auto import ARCHITECTURES
-from hf_mlc.comparing.arms import Job, fit, msdn_encoder
+from hf_mlc.comparing.arms import Job, fit, msdn_encoder, ours
 from hf_mlc.comparing.claim import ClaimData
 from hf_mlc.comparing.data import Rows, prepare_rows
 from hf_mlc.comparing.one_run import measure
-from hf_mlc.comparing.parameters import parameter_parts
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 
@@ -92,7 +91,7 @@ def test_the_loss_of_a_label_knows_nothing_of_it_or_of_what_comes_after(runner):
 def test_a_saved_head_is_loaded_as_it_was(runner, tmp_path):
     model, (features, _) = model_of(runner), batch()
     model.save_pretrained(tmp_path)
-    with msdn_encoder.shown():
+    with ours.shown(msdn_encoder.SameEncoderModel, like="msdn"):
         loaded = AutoModel.from_pretrained(tmp_path).eval()
     assert type(loaded) is msdn_encoder.SameEncoderModel
     for name, value in model.state_dict().items():
@@ -102,11 +101,11 @@ def test_a_saved_head_is_loaded_as_it_was(runner, tmp_path):
 
 
 def test_the_encoder_is_msdn_s_own():
-    ours = MsdnForMultiLabelClassification(MsdnConfig(input_size=P, hidden_size=8, num_labels=L))
+    msdn = MsdnForMultiLabelClassification(MsdnConfig(input_size=P, hidden_size=8, num_labels=L))
     for runner in RUNNERS:
         other = model_of(runner)
-        assert str(other.encoder) == str(ours.encoder)
-        assert parameter_parts(other)["encoder"] == parameter_parts(ours)["encoder"]
+        assert str(other.encoder) == str(msdn.encoder)
+        assert other.parameter_split()["encoder"] == msdn.parameter_split()["encoder"]
 
 
 @pytest.mark.parametrize("num_labels", [1, 6, 14, 53])
@@ -118,18 +117,18 @@ def test_parameters_are_split_into_encoder_head_and_relation(num_labels):
     for runner in RUNNERS:
         config = msdn_encoder.SameEncoderConfig(**sizes, **msdn_encoder.HEADS[runner])
         model = msdn_encoder.SameEncoderModel(config)
-        parts[runner] = parameter_parts(model)
+        parts[runner] = model.parameter_split()
         assert sum(parts[runner].values()) == sum(parameter.numel() for parameter in model.parameters())
-    ours = parameter_parts(MsdnForMultiLabelClassification(MsdnConfig(**sizes)))
+    msdn = MsdnForMultiLabelClassification(MsdnConfig(**sizes)).parameter_split()
     per_label = 257 * num_labels
-    assert parts["msdn-encoder-br"]["head"] == parts["rnn-chain-small"]["head"] == ours["head"] == per_label
+    assert parts["msdn-encoder-br"]["head"] == parts["rnn-chain-small"]["head"] == msdn["head"] == per_label
     assert parts["msdn-encoder-br"]["relation"] == 0
     assert (
         parts["rethink-rnn"]["head"] + parts["rethink-rnn"]["relation"] == 4 * 128 * (256 + 128 + 2) + 129 * num_labels
     )
-    assert ours["relation"] <= parts["rnn-chain-small"]["relation"] < 1.2 * ours["relation"] + 200
+    assert msdn["relation"] <= parts["rnn-chain-small"]["relation"] < 1.2 * msdn["relation"] + 200
     for recurrent in ("rnn-chain", "rethink-rnn", "rnn-labels"):
-        assert ours["relation"] < 0.05 * parts[recurrent]["relation"]
+        assert msdn["relation"] < 0.05 * parts[recurrent]["relation"]
 
 
 def test_what_cannot_be_built_is_refused():
@@ -189,6 +188,7 @@ def test_an_arm_learns_from_table_rows(runner, rows, tmp_path):
     assert result["metrics"]["f1_micro"] > 0.7
     assert set(fitted.parameter_parts) == {"encoder", "head", "relation"}
     assert sum(fitted.parameter_parts.values()) == fitted.parameters
+    assert fitted.optimizer_cpu_seconds > 0
     scores = np.load(tmp_path / "scores.npz")
     assert scores["scores_NK"].shape == (60, 4) and scores["scores_NK"][:, 3].max() < 0.5
 

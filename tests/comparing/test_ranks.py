@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from hf_mlc.comparing.critical_difference import draw_ranks
+from hf_mlc.comparing.rank_plot import draw_ranks
 from hf_mlc.comparing.ranks import (
     average_ranks,
     critical_difference,
     friedman_p,
     groups_not_told_apart,
     holm,
+    smallest_wilcoxon_p,
     wilcoxon,
 )
 
@@ -56,6 +57,11 @@ def test_wilcoxons_test_counts_wins_and_gives_up_where_all_are_level():
     assert test.p == pytest.approx(2 / 2**5)  # the least that five data sets can show
     assert wilcoxon(second, first).p == pytest.approx(test.p)
     assert wilcoxon(first, first) == (0.0, 0, 0, 1.0)
+
+
+@pytest.mark.parametrize("number", [2, 5, 8, 12])
+def test_no_values_give_a_smaller_p_than_being_above_everywhere(number):
+    assert smallest_wilcoxon_p(number) == pytest.approx(2 / 2**number)
 
 
 def test_holms_p_values_are_for_all_tests_at_once():

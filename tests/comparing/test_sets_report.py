@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from torch import nn
 
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData
-from hf_mlc.comparing.parameters import parameter_parts, parameters_table
+from hf_mlc.comparing.report import parameters_table
 from hf_mlc.comparing.set_statements import AboveOnEach, OverSets
 from hf_mlc.comparing.sets_report import sets_report
 from tests.comparing.test_set_statements import run
@@ -47,10 +46,31 @@ def test_values_ranks_tests_and_statements_stand_in_one_report(tmp_path):
     assert [row for row in rows if len(row) == 2 and row[0] in ("ours", "rnn", "forest")] == [
         ["ours", "1.67"], ["rnn", "2.00"], ["forest", "2.33"],
     ]  # fmt: skip
-    assert any(row[:5] == ["rnn", "-0.0333", "3", "1", "2"] for row in rows)
+    assert any(row[:6] == ["rnn", "-0.0333", "3", "1", "1", "2"] for row in rows)
     assert "ours-greedy" not in shown  # on one set only: nothing to test, and it is not ranked
-    assert "DOES NOT HOLD (a +0.1000, b -0.1000, c +0.1000; not so: b)" in shown
+    assert "DOES NOT HOLD (a +0.1000, b -0.1000, c +0.1000; not so: b; on 3 data sets, 1 seed)" in shown
     assert picture.read_bytes()[:4] == b"\x89PNG" and str(picture) in shown
+
+
+def test_p_values_are_corrected_for_the_ranked_baselines_alone_and_the_least_of_them_is_said():
+    everywhere = [line(name, "ours-greedy", 0.1) for name in "abc"]
+    rows = sets_report(CLAIM, [*LINES, *everywhere]).splitlines()
+    greedy = next(row.split() for row in rows if row.startswith("ours-greedy"))
+    assert greedy[-2:] == ["0.2500", "-"]  # below on all of three, and no system
+    start = next(place for place, row in enumerate(rows) if row.startswith("less ours"))
+    tests = {row.split()[0]: row.split()[-1] for row in rows[start:] if row}
+    assert tests["rnn"] == tests["forest"] == "1.0000"
+    assert "on 3 data sets p is 0.2500 at the least, and for 2 at once 0.5000" in rows
+    assert "so no pair can be told apart at 0.05 here, whatever the values" in rows
+    many = [
+        line(str(name), arm, value) for name in range(8) for arm, value in (("ours", 0.5 + name / 20), ("rnn", 0.4))
+    ]
+    claim = Claim(
+        "toy", tuple(ClaimData(name=str(name), folder="", end_points=()) for name in range(8)), CLAIM.arms, (), DATA,
+        over_sets=OVER,
+    )  # fmt: skip
+    said = sets_report(claim, many)
+    assert "p is 0.0078 at the least, and for 1 at once 0.0078" in said and "no pair can be" not in said
 
 
 def test_without_matplotlib_the_tables_stand_and_a_line_says_so(tmp_path, monkeypatch):
@@ -67,13 +87,7 @@ def test_one_data_set_or_drawn_sizes_alone_say_nothing_over_sets():
 
 
 def test_parameters_are_told_apart_by_what_they_do():
-    class Model(nn.Module):
-        def parameter_split(self):
-            return {"encoder": 16, "head": 10, "relation": 3}
-
-    parts = parameter_parts(Model())
-    assert parts == {"encoder": 16, "head": 10, "relation": 3}
-    assert parameter_parts(nn.Linear(2, 2)) is None  # one that does not say
+    parts = {"encoder": 16, "head": 10, "relation": 3}
     lines = [
         {"arm": "ours", "parameter_parts": parts},
         {"arm": "ours", "parameter_parts": {**parts, "relation": 5}},

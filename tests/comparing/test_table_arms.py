@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 import pytest
 
-from hf_mlc.comparing.arms import Job, fit, table_methods
+from hf_mlc.comparing.arms import Job, fit
 from hf_mlc.comparing.arms.powerset_forest import PowersetForest
 from hf_mlc.comparing.arms.problem_transformations import PLANE
 from hf_mlc.comparing.arms.table_columns import TableColumns
@@ -70,7 +70,7 @@ def rows() -> FakeRows:
 def fitted_scores(name: str, rows: FakeRows, asked: list, **settings) -> tuple[np.ndarray, object]:
     if name == "lightgbm-br":
         pytest.importorskip("lightgbm", reason="LightGBM is not installed (the extra `compare`)")
-    settings = {"method": name, **SMALL.get(name, {}), **settings}
+    settings = {"method": name, "refit": True, **SMALL.get(name, {}), **settings}
     fitted = fit(Job("table-method", settings, rows, 0, ""), Path("/nowhere"))
     found = list(fitted.score(asked))
     assert [place for places, *_ in found for place in places] == list(range(len(asked)))
@@ -78,22 +78,32 @@ def fitted_scores(name: str, rows: FakeRows, asked: list, **settings) -> tuple[n
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("tuned", [False, True])
-def test_a_method_learns_what_two_columns_say(name, tuned, rows):
+@pytest.mark.parametrize("refit", [False, True])
+def test_a_method_learns_what_two_columns_say(name, refit, rows):
     asked = table(200, 2)
-    choosing = {"tuned": True, "grid": METHODS[name].grid[:2]} if tuned else {}
-    scores_NL, fitted = fitted_scores(name, rows, asked["features"], **choosing)
+    scores_NL, fitted = fitted_scores(name, rows, asked["features"], refit=refit)
     assert scores_NL.dtype == np.float32 and scores_NL.min() >= 0 and scores_NL.max() <= 1
     truth_NL = np.array([[label in labels for label in "abcd"] for labels in asked["labels"]])
     thresholds = np.asarray(fitted.thresholds, np.float32)
     answers_NL = (scores_NL >= thresholds) & (scores_NL > 0)
     assert (answers_NL == truth_NL)[:, :3].mean() > 0.8
     assert (scores_NL[:, 3] == 0).all()  # no row has it; not one half, which thresholds would take or leave by chance
-    assert fitted.parameters > 0 and fitted.facts["rows"] == 120 and fitted.versions["scikit-learn"]
-    if tuned:
-        assert fitted.facts["chosen_on"] == 40 and fitted.facts["validation_subset_accuracy"] > 0.5
-    else:
-        assert (fitted.thresholds, fitted.min_labels) == (PLANE, 0)
+    assert fitted.parameters > 0 and fitted.versions["scikit-learn"]
+    assert (fitted.facts["rows"], fitted.facts["refit"]) == ((120, True) if refit else (80, False))
+    assert fitted.facts["chosen_on"] == 40 and fitted.facts["validation_subset_accuracy"] > 0.5
+
+
+def test_the_decision_rule_is_chosen_on_validation_rows_that_the_method_has_not_seen(rows):
+    """Their labels are random: what the training rows say of them is no better than chance."""
+    draw = np.random.default_rng(5)
+    random = {**rows.parts["validation"], "labels": [["a"] if draw.random() < 0.5 else [] for _ in range(40)]}
+    _, fitted = fitted_scores(
+        "logistic-br", FakeRows({**rows.parts, "validation": random}, list("abcd")), [[0.0, 0, 0]]
+    )
+    assert fitted.facts["validation_subset_accuracy"] < 0.7
+    half = {"threshold_kind": "none", "select_by": "f1_micro"}
+    _, fitted = fitted_scores("logistic-br", rows, [[0.0, 0, 0]], **half)
+    assert fitted.thresholds == PLANE and fitted.facts["rule"] == "half" and "validation_f1_micro" in fitted.facts
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -197,7 +207,7 @@ def test_settings_that_a_method_has_not_are_refused(rows):
     with pytest.raises(UserError, match=r"field 'depth'.*accepted: C, class_weight"):
         fitted_scores("logistic-br", rows, [], depth=3)
     with pytest.raises(UserError, match="field 'max_depth'"):
-        fitted_scores("forest-powerset", rows, [], tuned=True, grid=[{"max_depth": 3}])
+        fitted_scores("forest-powerset", rows, [], max_depth=3)
     with pytest.raises(UserError, match="field 'order'"):
         fitted_scores("logistic-chain", rows, [], order="rarest")
 
@@ -232,10 +242,3 @@ def test_logistic_regression_on_emotions_is_where_the_paper_note_has_it():
     # gives both
     assert ((scores_NL >= PLANE) == truth_NL).all(axis=1).mean() == pytest.approx(0.238, abs=0.006)
     assert ((scores_NL >= PLANE) != truth_NL).mean() == pytest.approx(0.218, abs=0.002)
-
-
-def test_every_method_has_a_grid_of_settings_that_it_has():
-    for method in METHODS.values():
-        assert len(method.grid) > 1
-        for candidate in method.grid:
-            table_methods._check_settings(method, candidate)

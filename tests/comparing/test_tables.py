@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import datasets
 import numpy as np
 import pytest
 
 from hf_mlc.commands.compare import main as compare
 from hf_mlc.commands.running import run
+from hf_mlc.comparing import runs
+from hf_mlc.comparing.data import prepare_rows
 from hf_mlc.comparing.trials import trials_file
 from tests.commands.conftest import read_jsonl
 
@@ -29,7 +32,8 @@ use_cpu: true
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """A finished comparison of three arms, two of which try two settings, on a table of 80 rows with a sparse form."""
+    """A finished comparison of three arms, two of which try two settings, on a table of 80 rows with a sparse form, that has a
+    features.json and a labels.json beside it."""
     folder = tmp_path_factory.mktemp("tables")
     rng = np.random.default_rng(0)
     table = folder / "table"
@@ -42,6 +46,9 @@ def compared(tmp_path_factory):
                     label for label, value in zip("abcd", [*values[:3], values[0] ^ values[1]], strict=True) if value
                 ]
                 stream.write(json.dumps({"features": held, "labels": labels}) + "\n")
+    types = {"feature_names": list("uvwxyz"), "feature_types": ["num"] * 6}
+    (table / "features.json").write_text(json.dumps(types), encoding="utf-8")
+    (table / "labels.json").write_text(json.dumps(list("abcde")), encoding="utf-8")  # no row has `e`
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     output = folder / "msdn.jsonl"
     arguments = [
@@ -55,8 +62,16 @@ def compared(tmp_path_factory):
         "--trials",
         "2",
     ]
-    arguments += ["--arms", "msdn,msdn-greedy,msdn-encoder-br", "--resamples", "100", "--output", str(output)]
-    assert run(compare, arguments) == 0
+    arguments += ["--arms", "msdn,msdn-greedy,logistic-br", "--resamples", "100", "--output", str(output)]
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "cache")
+        patch.setattr(
+            runs, "prepare_rows", lambda *args, **kwargs: drawn.append(kwargs) or prepare_rows(*args, **kwargs)
+        )
+        assert run(compare, arguments) == 0
+    # of the trials once, for all arms; of the seed once
+    assert [(each["seed"], each["split"]) for each in drawn] == [(0, "test"), (0, "validation")]
     return output, arguments
 
 
@@ -65,24 +80,40 @@ def test_trials_are_chosen_on_validation_rows_and_taken_over_by_ablations(compar
     trials, lines = read_jsonl(trials_file(output)), {line["arm"]: line for line in read_jsonl(output)}
     assert [(line["arm"], line["split"], line["documents"]) for line in trials] == [
         ("msdn", "validation", 8), ("msdn", "validation", 8),
-        ("msdn-encoder-br", "validation", 8), ("msdn-encoder-br", "validation", 8),
+        ("logistic-br", "validation", 8), ("logistic-br", "validation", 8),
     ]  # fmt: skip
     found = lines["msdn"]["trials"]
     assert found["values"] == [line["metrics"]["subset_accuracy"] for line in trials[:2]] and found["number"] == 2
     assert found["chosen"] == trials[int(np.argmax(found["values"]))]["trial"]
     assert lines["msdn-greedy"]["trials"] == found  # it tried nothing itself
+    assert [line["trial"] for line in trials[2:]] == [{"C": 0.1}, {"C": 0.3}] and lines["logistic-br"]["trials"][
+        "number"
+    ] == 2
+    assert [line["facts"]["rows"] for line in (*trials[2:], lines["logistic-br"])] == [
+        72,
+        72,
+        80,
+    ]  # fitted anew when chosen
     assert found["train_seconds"] == pytest.approx(sum(line["train_seconds"] for line in trials[:2]), abs=0.02)
 
 
 def test_lines_of_a_table_say_how_parameters_divide_and_labels_depend(compared):
     for line in read_jsonl(compared[0]):
-        parts = line["parameter_parts"]
-        assert (
-            sum(parts.values()) == line["parameters"] and parts["encoder"] == 6 * 8 + 8 and parts["head"] == 4 * 8 + 4
-        )
-        assert (parts["relation"] == 0) == (line["arm"] == "msdn-encoder-br")
         assert line["label_dependence"] >= 0 and line["documents"] == 30 and line["train_documents"] == 72
         assert "--trials 2" in line["command"]
+        if line["arm"] != "logistic-br":
+            parts = line["parameter_parts"]
+            assert sum(parts.values()) == line["parameters"]
+            width = parts["encoder"] // (6 + 1)  # one of two trials is wide
+            assert parts == {"encoder": 7 * width, "head": 5 * (width + 1), "relation": parts["relation"]}
+            assert parts["relation"] > 0
+            assert 0 < line["optimizer_cpu_seconds"] < line["train_cpu_seconds"]
+
+
+def test_rows_of_a_comparison_are_not_left_in_the_cache_of_the_user(compared):
+    """Of the data itself its splits are read once, by the parent process; nothing of what it has drawn from them."""
+    cache = compared[0].parent / "cache"
+    assert not list(cache.rglob("cache-*.arrow")) and len(list(cache.rglob("*.arrow"))) <= 2
 
 
 def test_what_is_there_is_neither_tried_nor_run_again(compared, capsys):

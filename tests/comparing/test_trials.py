@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from hf_mlc.commands.train_arguments import DataArguments
-from hf_mlc.comparing.arms import OURS
+from hf_mlc.comparing.arms import OURS, REFITTING
 from hf_mlc.comparing.arms.msdn_encoder import SameEncoderConfig
+from hf_mlc.comparing.arms.table_methods import METHODS
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData, find_claim
 from hf_mlc.comparing.runs import Plan
 from hf_mlc.comparing.trials import choose, trials_file, trials_of
@@ -68,18 +69,35 @@ def test_a_trial_stands_on_top_of_an_arms_settings_and_below_those_of_one_that_t
 def test_every_tuned_arm_of_msdn_tries_equally_many_settings_on_each_table():
     claim = find_claim("msdn")
     for data in (*claim.datasets, claim.own_data):
-        counts = {}
-        for arm in claim.arms:
-            if arm.runner == "table-method":  # these choose by themselves
-                counts[arm.name] = len({**arm.settings, **data.arm_settings.get(arm.name, {})}["grid"])
-            elif arm.chosen_as is None:
-                counts[arm.name] = len(trials_of(arm, data))
+        counts = {arm.name: len(trials_of(arm, data)) for arm in claim.arms if arm.chosen_as is None}
         assert set(counts.values()) == {data.num_trials} and len(counts) > 10
     for arm in claim.arms:
         assert len({str(trial) for trial in arm.trials}) == len(arm.trials)  # none twice
         # a trial is measured on validation rows: its runner must be one that can be told not to train on them
-        assert not arm.trials or arm.runner in OURS
+        assert not arm.trials or arm.runner in (*OURS, *REFITTING)
         assert arm.chosen_as is None or (not arm.trials and claim.arm(arm.chosen_as).trials)
+
+
+def test_what_changes_nothing_on_a_data_set_is_not_tried_again():
+    arm = Arm("toy", "full", trials=({"size": 1}, {"size": 1, "bins": 4}, {"size": 2, "bins": 8}, {"bins": 2}))
+    without = dataclasses.replace(DATA, without_effect=("bins",))
+    assert trials_of(arm, without) == [{"size": 1}, {"size": 2}, {}]
+    assert trials_of(arm, DATA) == list(arm.trials[:3])
+    claim = find_claim("msdn")
+    for data in claim.datasets:
+        tried = trials_of(claim.arm("msdn-best"), data)
+        assert all("numeric_embedding" not in trial for trial in tried) or data.name in ("emotions", "yeast", "birds")
+
+
+def test_the_arms_on_columns_are_tried_as_often_as_asked_and_fitted_anew_as_ours_are():
+    claim = find_claim("msdn")
+    data = dataclasses.replace(claim.data("emotions"), num_trials=2)
+    plan = Plan(claim, data, claim.arms, [0], [None], "test", Path(), Path(), data.train_settings(), Path())
+    for arm in claim.arms:
+        if arm.runner == "table-method":
+            tried = trials_of(arm, data)
+            assert len(tried) == 2 and plan.settings_of(arm, tried[1]).items() >= tried[1].items()
+            assert plan.settings_of(arm, tried[0])["refit"] is True
 
 
 @pytest.mark.parametrize("name", ["msdn-single-2", "msdn-single-8"])
@@ -97,6 +115,10 @@ def test_what_an_arm_tries_is_an_argument_of_its_model_or_of_training():
         field.name for part in (DataArguments, MultiLabelTrainingArguments) for field in dataclasses.fields(part)
     }
     for arm in claim.arms:
+        if arm.runner == "table-method":
+            known = METHODS[arm.settings["method"]].settings
+            assert all(set(trial) <= set(known) for trial in arm.trials)
+            continue
         config = MsdnConfig if arm.runner == "train" else SameEncoderConfig
         assert {name for trial in arm.trials for name in trial} <= training | {
             field.name for field in dataclasses.fields(config)

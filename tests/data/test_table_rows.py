@@ -125,6 +125,46 @@ def test_features_come_from_the_hub_too(monkeypatch):
     assert rows[0] == {"id": "1", "features": {"age": "1.5", "colour": "red"}, "labels": ["hot"]}
 
 
+def test_splits_of_the_hub_are_read_and_stored_as_the_first_of_them(monkeypatch):
+    from hf_mlc.data import loading
+
+    train = datasets.Dataset.from_dict({"code": ["07", "red"], "hot": [1, 0]})
+    test = datasets.Dataset.from_dict({"code": ["07", "7"], "note": ["x", "y"], "hot": [1, 0]})
+    monkeypatch.setattr(
+        loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": train, "test": test})
+    )
+    splits = load_splits("org/x", columns=Columns(features="*", label_columns=("hot",)))
+    assert splits["test"]["features"][:] == [{"code": "07"}, {"code": "7"}]
+    assert splits["train"].features == splits["test"].features
+    assert loading.file_of(splits["test"].select([1]), "test") == "org/x[test]"
+
+
+def test_a_string_that_comes_in_a_later_split_of_the_hub_makes_all_of_them_strings(monkeypatch):
+    from hf_mlc.data import loading
+
+    both = {name: datasets.Dataset.from_dict({"a": [v], "hot": [1]}) for name, v in (("train", "1"), ("test", "x"))}
+    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict(both))
+    splits = load_splits("org/x", columns=Columns(features=("a",), label_columns=("hot",)))
+    assert [splits[name]["features"][:] for name in ("train", "test")] == [[{"a": "1"}], [{"a": "x"}]]
+
+
+@pytest.mark.parametrize("features", ["*", "features"])
+def test_two_features_may_be_called_as_the_parts_of_a_sparse_row(tmp_path, features):
+    row = {"indices": 3, "values": "4"}
+    path = jsonl(tmp_path / "d.jsonl", [{**(row if features == "*" else {"features": row}), "hot": i} for i in (0, 1)])
+    rows = loaded(path, features=features, label_columns=("hot",))
+    assert rows["features"][:] == [{"indices": 3.0, "values": 4.0}] * 2
+    assert check_splits(datasets.DatasetDict({"train": rows})).splits["train"].empty == 0
+    assert fingerprint(rows)
+
+
+def test_values_may_be_kept_as_they_are_written(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("zip,labels\n01234,a\n1234,b\n1E5,a\n")
+    rows = loaded(path, features=("zip",), as_written=True)
+    assert [row["zip"] for row in rows["features"]] == ["01234", "1234", "1E5"]
+
+
 @pytest.mark.parametrize("value", ["1", 1, 1.0, True, " 1 ", "1.0"])
 def test_a_label_column_may_write_one_in_many_ways(tmp_path, value):
     path = jsonl(tmp_path / "d.jsonl", [{"features": [1], "hot": value, "cold": 0}])

@@ -171,15 +171,21 @@ def test_relations_without_a_table_are_drawn():
         assert has_own == [not settings.get("dilations")] * len(has_own)
 
 
+@pytest.mark.parametrize("label_mask_rate", [0.25, 1.0])
 @torch.no_grad()
-def test_of_the_parallel_variant_labels_on_both_sides_are_shown():
-    one = loaded(6, variant="parallel", kernel_sizes=[3], refinement_steps=1)
+def test_of_the_parallel_variant_labels_on_both_sides_are_shown(label_mask_rate):
+    one = loaded(6, variant="parallel", kernel_sizes=[3], refinement_steps=1, label_mask_rate=label_mask_rate)
     found = label_relations(one)
     assert found.offsets == [-1, 1] and not found.exact
     relations = one.model.relations
     base = torch.logit(torch.tensor(COUNTS[:6]) / 100).repeat(2, 1, 1)
-    base[0, 0, 2], base[1, 0, 2] = 12.0, -12.0
-    yes, no = relations(base, torch.zeros(2, 4))[-1][:, 0]
+    shown = None
+    if label_mask_rate < 1:  # the state that unmasking asks in
+        shown = torch.full_like(base, -1.0)
+        shown[0, 0, 2], shown[1, 0, 2] = 1.0, 0.0
+    else:
+        base[0, 0, 2], base[1, 0, 2] = 12.0, -12.0
+    yes, no = relations(base, torch.zeros(2, 4), shown)[-1][:, 0]
     pairs = {(pair["given"], pair["label"]): pair for pair in found.pairs}
     for label, offset in ((1, -1), (3, 1)):
         pair = pairs["label 2", f"label {label}"]

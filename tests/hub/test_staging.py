@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import hf_mlc.modeling
+from hf_mlc.commands.publish import main as publish
 from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
 from hf_mlc.errors import UserError
@@ -82,6 +83,18 @@ def test_a_model_of_tables_is_published_with_its_feature_extractor_and_its_code(
     )
     assert json.loads(files["preprocessor_config.json"]) == extractor
     assert "label_relations.png" in files and "label_relations.json" not in files
+
+
+def test_a_dry_run_says_how_many_values_of_training_rows_go_out(tmp_path, capsys):
+    folder = save_table_model(tmp_path / "model")
+    extractor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    numbers = {name: len(values) for name, values in extractor["categories"].items()}
+    words = ["--model", str(folder), "--repo_id", "org/dry", "--dry_run", "--run_snippet", "false"]
+    assert run(publish, [*words, "--output", str(tmp_path / "look")]) == 0
+    said = ", ".join(f"{name}: {number}" for name, number in numbers.items())
+    total = sum(numbers.values())
+    line = f"preprocessor_config.json holds {total} values of training rows, word for word ({said})"
+    assert total and line in capsys.readouterr().err.splitlines()
 
 
 def test_what_must_not_leave_the_machine_does_not(model, tmp_path):

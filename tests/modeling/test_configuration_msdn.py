@@ -8,8 +8,9 @@ import re
 import pytest
 from huggingface_hub.errors import StrictDataclassClassValidationError
 
-from hf_mlc.modeling.configuration_msdn import MsdnConfig, random_orders
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.modeling.label_sequences import random_orders
 
 
 def test_every_field_is_described():
@@ -125,7 +126,16 @@ def test_another_number_of_labels_forgets_what_was_of_the_old_ones():
         ({"encoder": "gru", "hidden_size": 5}, "`hidden_size` must be even"),
         ({"encoder": "convolution", "conv_kernel_size": 4}, "`conv_kernel_size` must be odd"),
         ({"encoder": "transformer", "hidden_size": 30}, "must be a multiple of `num_attention_heads`, found 30 and 4"),
-        ({"encoder": "transformer", "backbone_chunk_overlap": 3}, "`backbone_chunk_overlap` must be from 0"),
+        ({"encoder": "transformer", "backbone_chunk_overlap": 3}, "give `backbone_chunk_length`, found 3 alone"),
+        ({"variant": "parallel", "decoding": "sample"}, "`decoding` is of the causal variant, found 'sample'"),
+        ({"variant": "parallel", "scores": "decoded", "label_mask_rate": 1}, "needs a `label_mask_rate` below 1"),
+        ({"refinement_steps": 3}, "`refinement_steps` is of the parallel variant, found 3 with 'causal'"),
+        ({"unmasking_rounds": 3}, "`unmasking_rounds` is of the parallel variant"),
+        ({"label_mask_rate": 1.0}, "`label_mask_rate` is of the parallel variant, found 1.0 with 'causal'"),
+        (
+            {"numeric_embedding_size": 4},
+            "`numeric_embedding_size` is of `numeric_embedding`, which is 'none', found 4",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(settings, message):

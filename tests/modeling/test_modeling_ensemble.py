@@ -7,13 +7,22 @@ import dataclasses
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
+from transformers.utils import logging as transformers_logging
 
+from hf_mlc.ensembles import make_ensemble
+from hf_mlc.errors import UserError
+from hf_mlc.inference import LoadedModel
+from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_ensemble import EnsembleConfig
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.label_sequences import EOS, LABEL_OFFSET
 from hf_mlc.modeling.modeling_ensemble import EnsembleForMultiLabelClassification, join_sets
+from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
+from hf_mlc.modeling.msdn_known_sets import pack_sets
+from hf_mlc.modeling.processing_table import TableFeatureExtractor
 from hf_mlc.modeling.set_scores import best_set, merge_sets
 from tests.common.plant_tester import PlantModelTester
 
@@ -204,6 +213,46 @@ def test_an_ensemble_of_sequence_models_is_saved_and_loaded_whole(tmp_path):
     assert torch.equal(expected.logits, found.logits) and torch.equal(expected.chosen, found.chosen)
     assert isinstance(loaded.config.members[0], dict) and "id2label" not in loaded.config.members[0]
     assert [type(config) for config in loaded.config.member_configs()] == [SgmConfig, SgmConfig]
+
+
+@torch.no_grad()
+def test_models_of_label_relations_over_tables_are_averaged_and_saved(tmp_path):
+    sizes = {"num_labels": 5, "input_size": 4, "hidden_size": 8, "kernel_sizes": [2]}
+    configs = [MsdnConfig(**sizes, known_sets="restrict", num_known_sets=3), MsdnConfig(**sizes, variant="parallel")]
+    model = EnsembleForMultiLabelClassification(EnsembleConfig.of(configs)).eval()
+    model.members[0].known_sets.fill(pack_sets(torch.eye(5)[:3]), torch.tensor([2, 1, 1]))
+    batch = {"input_features": torch.randn(6, 4, generator=torch.Generator().manual_seed(0))}
+    parts = [member(**batch).logits.double().sigmoid() for member in model.members]
+    output = model(**batch)
+    torch.testing.assert_close(output.logits.double().sigmoid(), sum(parts) / 2, atol=1e-6, rtol=1e-5)
+    assert output.chosen is None and not any(member.decides_on_sets for member in model.members)
+    assert model.config.input_kind == "table" and model.input_modalities == ("table",)
+    model.save_pretrained(tmp_path)
+    loaded = EnsembleForMultiLabelClassification.from_pretrained(tmp_path)
+    assert torch.equal(loaded(**batch).logits, output.logits)
+    with pytest.raises(StrictDataclassClassValidationError, match="needs members that write label sequences"):
+        EnsembleConfig.of(configs, decision="expected_f1")
+
+
+def test_the_sets_of_models_of_label_relations_are_not_averaged(caplog):
+    torch.manual_seed(0)
+    space = LabelSpace([f"label {number}" for number in range(5)])
+    extractor = TableFeatureExtractor(["a", "b"])
+    members = [
+        LoadedModel(
+            MsdnForMultiLabelClassification(MsdnConfig(num_labels=5, input_size=2, hidden_size=4)), extractor, space
+        )
+        for _ in range(2)
+    ]
+    transformers_logging.enable_propagation()
+    made = make_ensemble(members, names=["one", "other"])
+    transformers_logging.disable_propagation()
+    assert made.model.config.decision == "thresholds" and "decides by thresholds" in caplog.text
+    with pytest.raises(UserError, match="field 'decision': found 'sets'; accepted: thresholds, sequence, expected_f1"):
+        make_ensemble(members, names=["one", "other"], decision="sets")
+    members[1] = LoadedModel(members[1].model, TableFeatureExtractor(["a", "b"], means=[1.0, 0.0]), space)
+    with pytest.raises(UserError, match="train the second one on the same rows"):
+        make_ensemble(members, names=["one", "other"])
 
 
 @torch.no_grad()

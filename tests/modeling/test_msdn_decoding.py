@@ -11,8 +11,7 @@ from huggingface_hub.errors import StrictDataclassClassValidationError
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.msdn_chain import TableChain, WindowChain
-from hf_mlc.modeling.msdn_choices import expected_f1_choice, hamming_choice
-from hf_mlc.modeling.msdn_decoding import ChainDecoder, OrderedChain
+from hf_mlc.modeling.msdn_decoding import ChainDecoder, OrderedChain, expected_f1_choice
 from hf_mlc.modeling.msdn_known_sets import KnownSets, pack_sets
 from hf_mlc.modeling.msdn_search import FoundLabels, beam_search, sample
 
@@ -99,7 +98,7 @@ def test_of_several_orders_the_candidate_that_all_together_like_best_wins(decodi
 
 
 @pytest.mark.parametrize("num_orders", [1, 3])
-@pytest.mark.parametrize("settings", [{"decoding": "known_sets"}, {"known_sets": "restrict"}])
+@pytest.mark.parametrize("settings", [{"known_sets": "restrict"}, {"known_sets": "restrict", "decoding": "sample"}])
 def test_restricted_answers_are_the_best_of_the_list(num_orders, settings):
     orders = Orders(num_orders, seed=8, num_documents=20)
     known, numbers_S, _ = orders.known()
@@ -156,7 +155,7 @@ SETTINGS = [
     {"decoding": "greedy", "scores": "decoded"},
     {"decoding": "beam", "num_beams": 3},
     {"decoding": "sample", "num_samples": 9},
-    {"decoding": "known_sets"},
+    {"known_sets": "restrict"},
     {"known_sets": "favour"},
     {"decision": "expected_f1", "num_samples": 20},
     {"decision": "expected_f1", "known_sets": "restrict"},
@@ -211,8 +210,32 @@ def test_unknown_settings_and_a_missing_list_are_refused():
     with pytest.raises(ValueError, match=r"must be one of greedy, viterbi, .* found 'best'"):
         ChainDecoder(chains, decoding="best")
     for known in (None, KnownSets(0, L)):
-        with pytest.raises(ValueError, match="needs those of the training rows, found none"):
+        with pytest.raises(ValueError, match="train --model_name_or_path OUT --known_sets favour"):
             ChainDecoder(chains, known=known, known_sets="favour")
+
+
+def test_a_large_weight_of_known_sets_gives_finite_scores():
+    orders = Orders(2, seed=20)
+    known, *_ = orders.known()
+    for decision in ("sets", "expected_f1"):
+        settings = {"known_sets": "favour", "decision": decision}
+        answer = ChainDecoder(orders.chains, known=known, known_set_weight=500.0, **settings)(orders.logits_BL)
+        assert answer.logits_BL.isfinite().all()
+        assert all((known.sets_SL == row).all(dim=1).any() for row in answer.chosen_BL)
+
+
+@pytest.mark.parametrize("decision", ["sets", "expected_f1"])
+def test_known_sets_that_are_too_small_are_not_answered(decision):
+    orders = Orders(1, seed=21, num_documents=20)
+    known, *_ = orders.known()
+    settings = {"known": known, "known_sets": "restrict", "decision": decision}
+    free, kept = (
+        ChainDecoder(orders.chains, min_labels=least, **settings)(orders.logits_BL).chosen_BL for least in (0, 4)
+    )
+    assert (free.sum(dim=1) < 4).any() and (kept.sum(dim=1) >= 4).all()
+    assert all((known.sets_SL == row).all(dim=1).any() for row in kept)
+    with pytest.raises(ValueError, match=r"finds no known set of 8 labels \(`min_labels`\) or more"):
+        ChainDecoder(orders.chains, min_labels=8, **settings)
 
 
 # -- what answers which metric ------------------------------------------------------------------------------------------
@@ -232,12 +255,12 @@ def test_each_choice_is_the_best_of_all_sets_for_its_metric():
     of_f1_B = (probs_BV @ f1_VV).gather(1, numbers(expected_f1_choice(found))).squeeze(1)
     torch.testing.assert_close(of_f1_B, (probs_BV @ f1_VV).amax(dim=1), atol=1e-5, rtol=1e-5)
     marginal_log_odds_BL = torch.logit(chain.marginals_BL)
-    of_hamming_B = (probs_BV @ wrong_VV).gather(1, numbers(hamming_choice(marginal_log_odds_BL))).squeeze(1)
+    of_hamming_B = (probs_BV @ wrong_VV).gather(1, numbers(marginal_log_odds_BL > 0)).squeeze(1)
     torch.testing.assert_close(of_hamming_B, (probs_BV @ wrong_VV).amin(dim=1))
     # and they are three different answers
     mode_B1, f1_B1, hamming_B1 = (
         numbers(labels_BL)
-        for labels_BL in (found.labels_BKL[:, 0], expected_f1_choice(found), hamming_choice(marginal_log_odds_BL))
+        for labels_BL in (found.labels_BKL[:, 0], expected_f1_choice(found), marginal_log_odds_BL > 0)
     )
     assert (mode_B1 != hamming_B1).any() and (f1_B1 != hamming_B1).any() and (mode_B1 != f1_B1).any()
 

@@ -9,7 +9,6 @@ from hf_mlc.modeling.msdn_known_sets import (
     KnownSets,
     SetScorer,
     pack_sets,
-    score_sets,
     share_log_odds,
     unpack_sets,
 )
@@ -37,10 +36,9 @@ def test_listed_sets_get_the_log_probability_of_the_product(num_labels, reach, o
     sets_SL = chain.vectors_VL[chosen]
     relation = chain.table_LS if of_table else chain.relation
     expected_BS = chain.log_probs_BV[:, chosen]
-    found_BS = score_sets(chain.logits_BL, relation, sets_SL)
+    found_BS = SetScorer(relation, sets_SL)(chain.logits_BL)
     torch.testing.assert_close(found_BS.double(), expected_BS, atol=1e-4, rtol=1e-5)
-    # blocks of documents, and blocks of sets
-    torch.testing.assert_close(score_sets(chain.logits_BL, relation, sets_SL, block_bytes=1), found_BS)
+    # blocks of sets
     torch.testing.assert_close(SetScorer(relation, sets_SL, cells_a_block=num_labels * 7)(chain.logits_BL), found_BS)
 
 
@@ -64,7 +62,7 @@ def test_sets_of_a_thousand_labels_are_scored_by_their_few_corrections():
 def test_a_list_of_the_empty_set_or_of_none_is_scored(sets):
     chain = random_chain(3, 2, seed=4)
     sets_SL = torch.tensor(sets, dtype=torch.bool).reshape(-1, 3)
-    found_BS = score_sets(chain.logits_BL, chain.table_LS, sets_SL)
+    found_BS = SetScorer(chain.table_LS, sets_SL)(chain.logits_BL)
     torch.testing.assert_close(found_BS.double(), chain.log_probs_BV[:, : len(sets)], atol=1e-5, rtol=1e-5)
 
 
@@ -90,6 +88,8 @@ def test_known_sets_are_kept_and_weighed_by_the_smoothed_logarithm_of_their_coun
     known.fill(pack_sets(sets_SL), torch.tensor([7, 1, 0]))
     assert len(known) == 3 and torch.equal(known.sets_SL, sets_SL)
     torch.testing.assert_close(known.bonus(2.0), 2 * torch.tensor([8.0, 2.0, 1.0]).log())
+    torch.testing.assert_close(known.log_surplus(2.0).exp(), torch.tensor([63.0, 3.0, 0.0]))
+    torch.testing.assert_close(known.log_surplus(500.0), known.bonus(500.0).where(known.counts > 0, -torch.inf))
     again = KnownSets(3, 10)
     again.load_state_dict(known.state_dict())
     assert torch.equal(again.sets_SL, sets_SL) and again.counts.tolist() == [7, 1, 0]

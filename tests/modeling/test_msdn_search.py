@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hf_mlc.modeling.msdn_exact import viterbi
-from hf_mlc.modeling.msdn_search import beam_search, greedy, most_probable, sample
-from hf_mlc.modeling.msdn_unmasking import unmask
+from hf_mlc.modeling.msdn_search import beam_search, greedy, log_odds_along, sample
+from hf_mlc.modeling.msdn_unmasking import settled_again, unmask
 
 from .label_chains import random_chain
 
@@ -34,7 +34,7 @@ def test_full_width_beams_find_all_vectors_in_order(num_labels, reach, seed):
     expected = chain.log_probs_BV.sort(dim=1, descending=True)
     assert found.labels_BKL.shape == (3, 2**num_labels, num_labels)
     torch.testing.assert_close(found.log_probs_BK.double(), expected.values, atol=1e-5, rtol=1e-5)
-    assert torch.equal(most_probable(found)[0], viterbi(chain.logits_BL, chain.table_LS)[0])
+    assert torch.equal(found.labels_BKL[:, 0], viterbi(chain.logits_BL, chain.table_LS)[0])
     weights = 2 ** torch.arange(num_labels)
     assert all(len({int(v) for v in row}) == 2**num_labels for row in (found.labels_BKL * weights).sum(dim=2))
 
@@ -137,6 +137,13 @@ def test_no_document_has_no_answer():
     assert sample(none_BL, table_LS, num_samples=2).labels_BNL.shape == (0, 2, 5)
 
 
+def test_given_samples_estimate_what_they_estimated_when_they_were_drawn():
+    chain = random_chain(7, 3, seed=8)
+    drawn = sample(chain.logits_BL, chain.table_LS, num_samples=20)
+    found_BL = log_odds_along(chain.logits_BL, chain.table_LS, drawn.labels_BNL)
+    torch.testing.assert_close(found_BL, drawn.log_odds_BL, atol=1e-5, rtol=1e-5)
+
+
 # -- confidence-first unmasking -----------------------------------------------------------------------------------------
 
 
@@ -150,8 +157,10 @@ def test_the_surest_labels_are_settled_first_and_then_seen():
         told = torch.where(is_known_BL[:, 2:], torch.tensor([[8.0, 0.2, 3.0]]) * answers_BL[:, 2:], told)
         return torch.where(is_known_BL[:, :1], torch.tensor([[8.0, -5.0, 3.0]]), told)
 
-    labels_BL, logits_BL = unmask(refine, 1, 3, num_rounds=3)
+    first_BL = refine(torch.zeros(1, 3), torch.zeros(1, 3).bool())
+    labels_BL, logits_BL, rounds_BL = unmask(refine, first_BL, num_rounds=3)
     assert labels_BL.tolist() == [[True, False, True]]
+    assert rounds_BL.tolist() == [[1, 2, 0]]
     assert logits_BL.tolist() == [[8.0, -5.0, 3.0]]
     assert asked == [
         ([[0.0, 0.0, 0.0]], [[False, False, False]]),
@@ -169,9 +178,9 @@ def test_one_round_is_a_threshold_and_all_labels_are_settled_in_any_number():
             calls.append(is_known_BL.sum(dim=1).tolist())
             return logits_BL
 
-        labels_BL, settled_BL = unmask(refine, 4, 11, num_rounds=rounds)
+        labels_BL, settled_BL, _ = unmask(refine, logits_BL, num_rounds=rounds)
         assert torch.equal(labels_BL, logits_BL > 0) and torch.equal(settled_BL, logits_BL)
-        assert len(calls) == min(rounds, 11)
+        assert len(calls) == min(rounds, 11) - 1  # the first round's logits are given
         assert all(len(set(known)) == 1 for known in calls)
 
 
@@ -181,6 +190,8 @@ def test_unmasking_is_each_documents_own():
 
     def settled(rows):
         refine = lambda answers, known: base_BL[rows] + ((2 * answers - 1) * known) @ weights_LL  # noqa: E731
-        return unmask(refine, len(base_BL[rows]), 9, num_rounds=4)[1]
+        found_BL, settled_BL, rounds_BL = unmask(refine, base_BL[rows], num_rounds=4)
+        torch.testing.assert_close(settled_again(refine, base_BL[rows], found_BL, rounds_BL), settled_BL)
+        return settled_BL
 
     torch.testing.assert_close(settled(slice(None)), torch.cat([settled(slice(i, i + 1)) for i in range(6)]))

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoFeatureExtractor
 
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
-from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError
+from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError, category_of
 
 
 def small(**changes) -> TableFeatureExtractor:
@@ -208,6 +208,10 @@ def test_absent_names_are_an_error_or_zero_or_missing():
         ({"indices": [0], "values": [1, 2]}, "row 1: 1 positions or names and 2 values"),
         ({"indices": [-1], "values": [1]}, "row 1: a position is -1; accepted: whole numbers from 0 on"),
         ({"names": ["age", "age"], "values": [1, 2]}, "row 1, field 'age': stands there twice"),
+        ({"names": [["age"]], "values": [1]}, "row 1: a name is ['age']; accepted: age, work"),
+        ({"indices": [0], "values": 3}, "row 1: in place of a list 3; accepted: a list of positions or names"),
+        ({"indices": 5, "values": 3}, "row 1, field 'indices': no such feature"),
+        ([[1], 2, 3, 4], "row 1, field 'age': found [1] in a column of numbers"),
     ],
 )
 def test_a_bad_row_is_one_error_with_row_and_field(row, message):
@@ -215,7 +219,25 @@ def test_a_bad_row_is_one_error_with_row_and_field(row, message):
         small().encode([row])
     assert str(caught.value).startswith(message)
     with pytest.raises(TableRowError, match="row 12"):
-        small().encode([ROW, row], first_row=11)
+        small()([ROW, row], first_row=11)
+
+
+def test_features_may_be_called_as_the_keys_of_sparse_rows():
+    extractor = TableFeatureExtractor(["names", "values"])
+    assert encoded(extractor, {"names": 1.0, "values": 2.0}) == [[1.0, 2.0]]
+
+
+def test_tensors_of_half_precision_are_taken():
+    extractor = TableFeatureExtractor(["a", "b"])
+    rows = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.bfloat16)
+    for given in (rows, list(rows)):
+        assert extractor(given)["input_features"].tolist() == rows.tolist()
+    assert extractor(rows[0])["input_features"].tolist() == [[1.0, 2.0]]
+
+
+def test_whole_numbers_of_any_size_are_categories_of_their_own():
+    values = [2**53, 2**53 + 1, np.int64(2**53 + 2)]
+    assert [category_of(value) for value in values] == [str(2**53), str(2**53 + 1), str(2**53 + 2)]
 
 
 @pytest.mark.parametrize(

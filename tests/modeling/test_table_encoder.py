@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers.utils import logging as transformers_logging
 
 from hf_mlc.modeling.table_encoder import (
     ColumnLinear,
@@ -26,6 +27,7 @@ def settings(**given) -> SimpleNamespace:
         "numeric_size": 3,
         "numeric_embedding": "none",
         "numeric_bins": 4,
+        "numeric_frequencies": 4,
         "numeric_embedding_size": None,
         "numeric_frequency_std": 0.5,
         "hidden_size": 8,
@@ -69,7 +71,7 @@ def test_edges_that_are_none_are_refused():
 
 
 def test_periodic_numbers_equal_those_worked_out_by_hand():
-    made = PeriodicEmbedding(settings(numeric_size=1, numeric_bins=2))
+    made = PeriodicEmbedding(settings(numeric_size=1, numeric_frequencies=2))
     with torch.no_grad():
         made.frequencies.copy_(torch.tensor([[0.25, 1.0]]))
     # 2 pi 0.25 x 1 = pi / 2: sin 1, cos 0;  a whole turn: sin 0, cos 1
@@ -78,8 +80,23 @@ def test_periodic_numbers_equal_those_worked_out_by_hand():
 
 def test_frequencies_start_as_wide_as_was_asked_for():
     torch.manual_seed(0)
-    made = PeriodicEmbedding(settings(numeric_size=50, numeric_bins=100, numeric_frequency_std=3.0))
+    made = PeriodicEmbedding(settings(numeric_size=50, numeric_frequencies=100, numeric_frequency_std=3.0))
     assert 2.9 < float(made.frequencies.detach().std()) < 3.1
+
+
+def test_edges_stay_float32_in_a_model_of_half_precision():
+    made = PiecewiseLinearEmbedding(settings(numeric_size=1, numeric_bins=2))
+    made.fill_edges(torch.tensor([[0.0, 1.001, 2.003]]))
+    edges = made.edges.clone()
+    assert torch.equal(made.bfloat16().edges, edges)
+    assert torch.equal(made.double().edges, edges) and made.edges.dtype == torch.float32
+
+
+def test_an_embedding_of_no_number_is_pointed_out(caplog):
+    transformers_logging.enable_propagation()
+    TableEncoder(settings(numeric_embedding="piecewise_linear", numeric_size=0))
+    transformers_logging.disable_propagation()
+    assert "`numeric_embedding` 'piecewise_linear' changes nothing: `numeric_size` is 0" in caplog.text
 
 
 @torch.no_grad()
@@ -98,7 +115,7 @@ def test_each_column_has_a_linear_layer_of_its_own():
         ({}, 5),
         ({"numeric_embedding": "piecewise_linear"}, 3 * 4 + 2),
         ({"numeric_embedding": "piecewise_linear", "numeric_embedding_size": 6}, 3 * 6 + 2),
-        ({"numeric_embedding": "periodic"}, 3 * 8 + 2),
+        ({"numeric_embedding": "periodic", "numeric_frequencies": 7}, 3 * 14 + 2),
         ({"numeric_embedding": "periodic", "numeric_embedding_size": 6}, 3 * 6 + 2),
         ({"numeric_embedding": "periodic", "numeric_size": 0}, 5),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from hf_mlc.errors import UserError
 from hf_mlc.tabular import fitting
-from hf_mlc.tabular.fitting import fit_table, summary
+from hf_mlc.tabular.fitting import fit_table, remarks, summary
 from hf_mlc.tabular.statistics import ColumnStatistics
 
 
@@ -181,3 +181,33 @@ def test_a_summary_says_what_was_found():
     rows = [{"a": 1, "b": "x", "c": None}, {"a": 1, "b": "y", "c": 2}]
     expected = "table: 2 numeric features (2 constant in training), 1 of categories (2 in all), 1 with missing values; 5 columns"
     assert summary(fit_table(rows)) == expected
+
+
+@pytest.mark.parametrize("row", [{"999999999": 1}, {"indices": [3, 999999999], "values": [1, 1]}])
+def test_a_sparse_table_is_only_so_wide_unless_its_features_are_declared(row):
+    message = error_of([{"0": 1} if "values" not in row else {"indices": [0], "values": [1]}, row])
+    assert message.startswith(
+        "d.csv, row 2, field 'features': position 999999999; accepted: positions below 16,777,216"
+    )
+    assert message.endswith("declare them with --feature_file")
+
+
+def test_a_feature_with_a_category_for_every_row_is_remarked_upon():
+    rows = [{"name": f"n{i}", "colour": "rgb"[i % 3], "size": f"{i},5"} for i in range(20)]
+    lines = remarks(fit_table(rows), len(rows))
+    assert [line.partition(":")[0] for line in lines] == ["feature 'name'", "feature 'size'"]
+    assert all("decimal comma" in line and "--feature_columns" in line and "\n" not in line for line in lines)
+    assert remarks(fit_table(rows[:19]), 19) == []
+
+
+@pytest.mark.parametrize("gap", ["NA", "NaN", "nan", " NA "])
+def test_ways_to_write_a_gap(gap):
+    extractor = fit_table([{"a": "1", "b": "x"}, {"a": gap, "b": gap}, {"a": "2", "b": "y"}])
+    assert extractor.kinds == ["numeric", "category"] and extractor.missing == ["a", "b"]
+    assert extractor.categories == {"b": ["x", "y"]}
+
+
+def test_a_category_of_many_digits_is_the_same_as_a_number_and_as_a_string():
+    rows = [{"a": 12345678901234567}, {"a": "12345678901234567"}, {"a": 10**16}, {"a": "10000000000000000"}]
+    extractor = fit_table(rows, category_columns=["a"])
+    assert extractor.categories == {"a": ["10000000000000000", "12345678901234567"]}

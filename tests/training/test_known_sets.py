@@ -33,7 +33,7 @@ def kept(model) -> list[tuple[list[int], int]]:
 
 
 def test_sets_are_kept_by_frequency_then_size_then_ids():
-    model = msdn()
+    model = msdn(known_sets="favour")
     facts = known_sets_for_training(model, Dataset.from_dict({"label_ids": ROWS}))
     assert kept(model) == [([1, 3], 3), ([], 2), ([9], 2), ([5], 1), ([0, 2, 9], 1)]
     assert model.config.num_known_sets == 5
@@ -51,6 +51,17 @@ def test_more_sets_than_the_memory_allows_leave_the_most_frequent_ones(caplog):
     facts = fill_known_sets(model, ROWS, most_bytes=7)  # two bytes a set
     assert kept(model) == [([1, 3], 3), ([], 2), ([9], 2)]
     assert (facts["sets"], facts["kept"], model.config.num_known_sets) == (5, 3, 3)
+
+
+def test_sets_are_kept_only_where_they_are_asked_for_and_taken_out_of_a_model_that_goes_on_without():
+    rows = Dataset.from_dict({"label_ids": ROWS})
+    model = msdn()
+    assert known_sets_for_training(model, rows) is None and len(model.known_sets) == 0
+    fill_known_sets(model, ROWS)
+    assert len(model.known_sets) == 5
+    assert known_sets_for_training(model, rows) is None
+    assert len(model.known_sets) == 0 and model.config.num_known_sets == 0
+    assert model.known_sets.packed.shape == (0, 2)
 
 
 def test_models_that_answer_with_no_such_list_are_left_alone():

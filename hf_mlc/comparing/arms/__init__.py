@@ -59,6 +59,8 @@ class Fitted:
             belong to what fitting it costs.
         parameter_parts (`dict[str, int]`, *optional*): of a model that relates labels on top of an encoder, how `parameters` divide
             into `encoder`, `head` and `relation`.
+        optimizer_cpu_seconds (`float`, *optional*): of a network, the process seconds of its optimiser's steps alone, of every training
+            that fitting it took; what else fitting does (reading, encoding, thresholds, saving) is not in it.
     """
 
     score: Callable[[Sequence[str]], Scored]
@@ -71,6 +73,7 @@ class Fitted:
     predict_seconds: Callable[[], float] | None = None
     spared: dict[str, float] | None = None
     parameter_parts: dict[str, int] | None = None
+    optimizer_cpu_seconds: float | None = None
 
 
 # what is given the data set's recipe
@@ -88,10 +91,8 @@ OURS = (
     "rethink-rnn",
     "rnn-labels",
 )
-REFITTING = (
-    "tfidf",
-    "mutual-information",
-)  # what else can be fitted anew with the validation rows once they have chosen
+# what else can be fitted anew with the validation rows once they have chosen
+REFITTING = ("tfidf", "mutual-information", "table-method")
 # what a recipe may say of how validation rows are used, and what `train` does unless it is said: it goes for every arm
 VALIDATION_RULE = {"threshold_kind": "auto", "threshold_metric": "f1_micro", "refit": False}
 # the modules of this package; imported when one of their arms runs, in that run's process

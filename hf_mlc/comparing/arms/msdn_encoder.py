@@ -10,17 +10,14 @@ takes them back.
 Shape legend: B documents, H width of a document's vector, L labels.
 """
 
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-import transformers
 from huggingface_hub.dataclasses import strict
 from torch import nn
 
-from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.comparing.arms import Fitted, Job, ours
 from hf_mlc.comparing.arms.label_recurrence import LabelChain, PerLabel, Rethinking, matched_size, relation_size
 from hf_mlc.comparing.arms.label_writer import LabelWriter
@@ -44,7 +41,7 @@ HEADS = {
 def fit(job: Job, folder: Path) -> Fitted:
     """As `ours.fit`, the job's runner naming the head. Settings: those of `train` and of [`SameEncoderConfig`]; MSDN's own
     (`kernel_sizes`, `decoding`, ...) change nothing, but that the small chain is matched to them."""
-    with shown():
+    with ours.shown(SameEncoderModel, like="msdn"):
         return ours.fit(replace(job, settings={**HEADS[job.runner], **job.settings, "model_type": MODEL_TYPE}), folder)
 
 
@@ -196,16 +193,3 @@ class SameEncoderModel(MsdnPreTrainedModel):
         if targets_BL is None or not self.training:
             logits_BL, chosen_BL = self.head.answer(document_BH)
         return MultiLabelOutput(loss=loss, logits=logits_BL, chosen=chosen_BL if self.decides_on_sets else None)
-
-
-@contextmanager
-def shown():
-    """Inside, `train` and `load_model` know these models as an architecture."""
-    transformers.AutoConfig.register(MODEL_TYPE, SameEncoderConfig, exist_ok=True)
-    for auto_class in SameEncoderModel.auto_classes:
-        getattr(transformers, auto_class).register(SameEncoderConfig, SameEncoderModel, exist_ok=True)
-    ARCHITECTURES[MODEL_TYPE] = replace(ARCHITECTURES["msdn"], config=SameEncoderConfig, model=SameEncoderModel)
-    try:
-        yield
-    finally:
-        del ARCHITECTURES[MODEL_TYPE]

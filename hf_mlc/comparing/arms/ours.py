@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import transformers
 import yaml
 
+from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.commands.train import main as train
 from hf_mlc.comparing.arms import Fitted, Job, Scored
-from hf_mlc.comparing.parameters import parameter_parts
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.inference import LoadedModel, load_model, scored_batches
@@ -45,13 +48,16 @@ def fit(job: Job, folder: Path) -> Fitted:
     if results["thresholds"] is None:
         raise UserError("found none", field="threshold_kind", accepted="thresholds tuned on validation rows")
     loaded = load_model(str(folder))
+    split = getattr(loaded.model, "parameter_split", None)  # of models that relate labels
+    trainings = [results["training"], *([results["refit"]] if results["refit"] else [])]
     return Fitted(
         score=scoring(loaded, settings),
         thresholds=loaded.model.config.thresholds,
         min_labels=loaded.model.config.min_labels,
         parameters=results["parameters"],
         model_bytes=bytes_of_model(folder),
-        parameter_parts=parameter_parts(loaded.model),
+        parameter_parts=None if split is None else split(),
+        optimizer_cpu_seconds=round(sum(training["cpu_seconds"] for training in trainings), 2),
         facts={
             "epochs": results["training"]["epochs"],
             "steps": results["training"]["steps"],
@@ -75,6 +81,21 @@ def _train(recipe: Path, folder: Path) -> None:
             if str(error.file) != str(folder):
                 raise  # else its checkpoints are of other rows or another recipe
     train(["--config", str(recipe), "--overwrite_output", "true"])
+
+
+@contextmanager
+def shown(model_class: type, *, like: str) -> Iterator[None]:
+    """Inside, `train` and `load_model` know a comparison's own model as an architecture, trained as that of the model type `like`
+    is."""
+    config_class = model_class.config_class
+    transformers.AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+    for auto_class in model_class.auto_classes:
+        getattr(transformers, auto_class).register(config_class, model_class, exist_ok=True)
+    ARCHITECTURES[config_class.model_type] = replace(ARCHITECTURES[like], config=config_class, model=model_class)
+    try:
+        yield
+    finally:
+        del ARCHITECTURES[config_class.model_type]
 
 
 def scoring(loaded: LoadedModel, settings: Mapping[str, Any]) -> Callable[[Sequence[str]], Scored]:

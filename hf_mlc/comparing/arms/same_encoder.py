@@ -12,18 +12,15 @@ own and takes them back.
 Shape legend: B documents, m tokens, D width of the encoder, d width of a document's vector, L labels, S label sets.
 """
 
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-import transformers
 from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import initialization as init
 
-from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.comparing.arms import Fitted, Job, ours
 from hf_mlc.comparing.arms.problem_transformations import powerset_scores
 from hf_mlc.modeling.configuration_sgm import SgmConfig
@@ -52,7 +49,7 @@ def fit(job: Job, folder: Path) -> Fitted:
         space = job.rows.label_space()
         sets = {tuple(sorted(set(space.encode(labels).tolist()))) for labels in job.rows.read("train")["labels"]}
         settings["label_sets"] = [list(one) for one in sorted(sets)]
-    with shown():
+    with ours.shown(SameEncoderModel, like="sgm"):
         return ours.fit(replace(job, settings=settings), folder)
 
 
@@ -259,16 +256,3 @@ def _before(config: SameEncoderConfig) -> torch.Tensor:
     """1 where the row's label comes before the column's, `(L, L)`."""
     ranks_L = torch.tensor(_ranks(config))
     return (ranks_L[:, None] < ranks_L[None]).float()
-
-
-@contextmanager
-def shown():
-    """Inside, `train` and `load_model` know these models as an architecture."""
-    transformers.AutoConfig.register(MODEL_TYPE, SameEncoderConfig, exist_ok=True)
-    for auto_class in SameEncoderModel.auto_classes:
-        getattr(transformers, auto_class).register(SameEncoderConfig, SameEncoderModel, exist_ok=True)
-    ARCHITECTURES[MODEL_TYPE] = replace(ARCHITECTURES["sgm"], config=SameEncoderConfig, model=SameEncoderModel)
-    try:
-        yield
-    finally:
-        del ARCHITECTURES[MODEL_TYPE]

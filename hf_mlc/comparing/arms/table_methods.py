@@ -1,9 +1,8 @@
 """Methods over the columns of a table: one classifier a label, chains of them, boosted trees, a forest of label sets.
 
 scikit-learn and LightGBM do the work, on the columns that MSDN's processor makes of a row: standardised, and sparse where the data
-are. *Untuned* they are as somebody has them who changes nothing, and a label is answered from one half on. *Tuned*, their
-settings, the decision rule and its top-1 fallback are chosen on the validation rows. Both are fitted on training and validation
-rows alike in the end: the untuned ones choose nothing, and the tuned ones have chosen.
+are. Settings are chosen as every arm's are (`hf_mlc.comparing.trials`). What is a method's own is the decision rule: one half,
+thresholds, and a fallback to the best label, whichever answers the validation rows best.
 
 Shape legend: N rows, P columns, L labels, K labels that can be learned, S distinct label sets.
 """
@@ -31,38 +30,41 @@ from hf_mlc.labels import LabelSpace
 
 CHAINS = 10
 ROWS_AT_ONCE = 500
-OF_THE_RULE = ("refit", "threshold_metric")  # what a recipe may say for every arm, and what changes nothing here
 
 
 def fit(job: Job, folder: Path) -> Fitted:
-    """Fits one method.
+    """Fits one method on the training rows, and chooses its decision rule on the validation rows.
 
-    Settings: `method`, a key of `METHODS`; those of the method (its `settings`); `category_columns`, as of `train`; `tuned`
-    (`False`), and of a tuned one `grid` (settings to try, each a dict; the method's own), `select_by` (a metric of
-    `tune_thresholds`; subset accuracy) and `threshold_kind` ("auto"; "none": one half alone).
+    Settings: `method`, a key of `METHODS`; those of the method (its `settings`); `category_columns`, as of `train`; `select_by` (a
+    metric of `tune_thresholds`, that the rule is chosen by; subset accuracy) and `threshold_kind` ("auto"; "none": one half
+    alone); `refit`, as of `train`: once the rule is chosen, fit anew with the validation rows as well. `threshold_metric`,
+    which a recipe may say for every arm, changes nothing here.
     """
-    settings = {name: value for name, value in job.settings.items() if name not in OF_THE_RULE}
+    settings = {name: value for name, value in job.settings.items() if name != "threshold_metric"}
     name = settings.pop("method", None)
     if name not in METHODS:
         raise UserError(f"found '{name}'", field="method", accepted=", ".join(METHODS))
-    method = METHODS[name]
-    tuned = settings.pop("tuned", False)
-    choosing = {key: settings.pop(key) for key in ("grid", "select_by", "threshold_kind") if key in settings}
+    method, refit = METHODS[name], settings.pop("refit", False)
+    choosing = {key: settings.pop(key) for key in ("select_by", "threshold_kind") if key in settings}
     fitting = {key: settings.pop(key) for key in ("category_columns",) if key in settings}
-    fitting["feature_file"] = job.rows.meta_file
-    if job.rows.meta_file is not None:
-        fitting.setdefault("feature_file", job.rows.meta_file)
-    _check_settings(method, settings)
+    unknown = sorted(set(settings) - set(method.settings))
+    if unknown:
+        accepted = ", ".join(method.settings)
+        raise UserError(f"the method has no setting '{unknown[0]}'", field=unknown[0], accepted=accepted)
     space, train, validation = job.rows.label_space(), job.rows.read("train"), job.rows.read("validation")
-    rows = [*train["features"], *validation["features"]]
-    ids = [space.encode_known(labels)[0] for labels in [*train["labels"], *validation["labels"]]]
-    if tuned:
-        halves = TableColumns(rows[: len(train)], **fitting), rows[: len(train)], rows[len(train) :]
-        chosen = _choose(method, settings, halves, ids, space, job.seed, **choosing)
-    else:
-        chosen = {"settings": settings, "thresholds": PLANE, "min_labels": 0, "facts": {}}
-    columns = TableColumns(rows, **fitting)
-    model = method(job.seed, **chosen["settings"]).fit(columns.matrix(rows), multi_hot(ids, len(space)))
+
+    def fitted(rows: Sequence[Any], ids: Sequence[np.ndarray]) -> tuple[TableColumns, PerLabelMethod]:
+        columns = TableColumns(rows, feature_file=job.rows.meta_file, **fitting)
+        return columns, method(job.seed, **settings).fit(columns.matrix(rows), multi_hot(ids, len(space)))
+
+    rows, held_out = train["features"][:], validation["features"][:]
+    ids, true_ids = ([space.encode_known(labels)[0] for labels in part["labels"]] for part in (train, validation))
+    columns, model = fitted(rows, ids)
+    scores_NL = model.scores(columns.matrix(held_out))
+    rule = _chosen_rule(scores_NL, true_ids, space, job.seed, has_scale=method.has_scale, **choosing)
+    if refit:
+        rows = [*rows, *held_out]
+        columns, model = fitted(rows, [*ids, *true_ids])
 
     def score(rows: Sequence[Any]) -> Scored:
         for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -73,48 +75,34 @@ def fit(job: Job, folder: Path) -> Fitted:
     parameters = model.num_parameters()
     return Fitted(
         score=score,
-        thresholds=chosen["thresholds"],
-        min_labels=chosen["min_labels"],
+        thresholds=rule["thresholds"],
+        min_labels=rule["min_labels"],
         parameters=parameters,
         model_bytes=8 * parameters,
-        facts={**model.settings, "rows": len(rows), **chosen["facts"]},
+        facts={**model.settings, "rows": len(rows), "refit": refit, **rule["facts"]},
         versions=model.versions(),
     )
 
 
-def _check_settings(method: type[PerLabelMethod], settings: Mapping[str, Any]) -> None:
-    unknown = sorted(set(settings) - set(method.settings))
-    if unknown:
-        raise UserError(
-            f"the method has no setting '{unknown[0]}'", field=unknown[0], accepted=", ".join(method.settings)
-        )
+def load_libraries(job: Job) -> None:
+    """Imports what the job's method stands on, so that no run pays for it in its seconds of training."""
+    _scikit_learn()
+    if job.settings.get("method") == "lightgbm-br":
+        _lightgbm()
 
 
-def _choose(
-    method: type[PerLabelMethod], settings: dict[str, Any], halves: tuple[TableColumns, list, list], ids: list[np.ndarray],
-    space: LabelSpace, seed: int, *, grid: Sequence[Mapping[str, Any]] | None = None, select_by: str = "subset_accuracy", threshold_kind: str = "auto",
+def _chosen_rule(
+    scores_NL: np.ndarray, true_ids: list[np.ndarray], space: LabelSpace, seed: int, *, has_scale: bool,
+    select_by: str = "subset_accuracy", threshold_kind: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
-    """The settings and the decision rule that answer the validation rows best; of equals the first."""
-    columns, train, held_out = halves
-    if not held_out:
-        raise UserError("no validation rows to choose on", field="tuned", accepted="false")
-    train_NP, held_out_NP = columns.matrix(train), columns.matrix(held_out)
-    truth_NL, true_ids = multi_hot(ids[: len(train)], len(space)), ids[len(train) :]
-    best_value, best = -np.inf, {}
-    for candidate in method.grid if grid is None else grid:
-        _check_settings(method, candidate)
-        trial = {**settings, **candidate}
-        scores_NL = method(seed, **trial).fit(train_NP, truth_NL).scores(held_out_NP)
-        rules = [(worth_of_answers(scores_NL, true_ids, select_by, least), PLANE, least, "half") for least in (0, 1)]
-        if threshold_kind != "none" and method.has_scale:
-            rule = chosen_rule(scores_NL, true_ids, space, kind=threshold_kind, metric=select_by, seed=seed)
-            rules.append((rule.value, rule.thresholds, rule.min_labels, rule.kind))
-        for value, thresholds, min_labels, kind in rules:
-            if value > best_value:
-                facts = {"rule": kind, "chosen_on": len(true_ids), f"validation_{select_by}": round(value, 6)}
-                best_value = value
-                best = {"settings": trial, "thresholds": thresholds, "min_labels": min_labels, "facts": facts}
-    return best
+    """The decision rule that answers the validation rows best; of equals the first."""
+    rules = [(worth_of_answers(scores_NL, true_ids, select_by, least), PLANE, least, "half") for least in (0, 1)]
+    if threshold_kind != "none" and has_scale:
+        rule = chosen_rule(scores_NL, true_ids, space, kind=threshold_kind, metric=select_by, seed=seed)
+        rules.append((rule.value, rule.thresholds, rule.min_labels, rule.kind))
+    value, thresholds, min_labels, kind = max(rules, key=lambda rule: rule[0])
+    facts = {"rule": kind, "chosen_on": len(true_ids), f"validation_{select_by}": round(value, 6)}
+    return {"thresholds": thresholds, "min_labels": min_labels, "facts": facts}
 
 
 class PerLabelMethod:
@@ -129,7 +117,6 @@ class PerLabelMethod:
     """
 
     settings: Mapping[str, Any] = {}
-    grid: Sequence[Mapping[str, Any]] = ()  # what a tuned one tries
     has_scale = True  # whether a score's height goes over from one fit to another, so that thresholds mean something
 
     def __init__(self, seed: int, **settings: Any):
@@ -176,7 +163,6 @@ class LogisticBinaryRelevance(PerLabelMethod):
     """Logistic regression by liblinear. Settings: `C`, `class_weight`."""
 
     settings = {"C": 1.0, "class_weight": None}
-    grid = tuple({"C": c} for c in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0))
 
     def classifier(self) -> Any:
         options = {name: self.settings[name] for name in ("C", "class_weight")}
@@ -215,7 +201,6 @@ class LogisticChainEnsemble(LogisticChain):
     """The mean probabilities of ten chains of random orders. Settings: also `chains`."""
 
     settings = {**LogisticBinaryRelevance.settings, "chains": CHAINS}
-    grid = tuple({"C": c} for c in (0.03, 0.1, 0.3, 1.0))
 
     def _fit(self, features_NP, truth_NK: np.ndarray, counts_K: np.ndarray) -> None:
         seeds = np.random.default_rng(self.seed).integers(2**31, size=self.settings["chains"])
@@ -226,13 +211,6 @@ class BoostedBinaryRelevance(PerLabelMethod):
     """Boosted trees of LightGBM. Settings: `n_estimators`, `num_leaves`, `learning_rate`, `min_child_samples`."""
 
     settings = {"n_estimators": 100, "num_leaves": 15, "learning_rate": 0.1, "min_child_samples": 20}
-    grid = (
-        {},
-        {"num_leaves": 31},
-        {"num_leaves": 7},
-        {"num_leaves": 7, "min_child_samples": 5},
-        {"n_estimators": 300, "learning_rate": 0.03, "min_child_samples": 5},
-    )
 
     def classifier(self) -> Any:
         # one thread and rows in one order: the same trees in every run
@@ -260,7 +238,6 @@ class ForestPowerset(PerLabelMethod):
     `n_estimators`, `max_features`, `min_samples_leaf`."""
 
     settings = {"n_estimators": 300, "max_features": "sqrt", "min_samples_leaf": 1}
-    grid = ({}, {"max_features": 0.2}, {"min_samples_leaf": 2}, {"max_features": 0.2, "min_samples_leaf": 2})
     has_scale = False  # of hundreds of sets the share of one label shrinks as sets are added
 
     def fit(self, features_NP, truth_NL: np.ndarray) -> ForestPowerset:

@@ -9,7 +9,9 @@ How a row looks in the data decides how Arrow stores it; one look at the first r
 | `object` | `{"age": 39, "work": "private"}`, or columns of their own | the same, every name in every row |
 | `names` | objects that don't hold every name (`absent`) | `{"names": [...], "values": [...]}` |
 
-Values are stored as numbers, and in a table with strings all as strings. So a sparse table stays as small as it is.
+Values are stored as numbers, and in a table with strings all as strings, as they are written. So a sparse table stays as
+small as it is. Where a feature is known to be one of categories (`Columns.as_written`) they are strings from the start: as
+numbers the categories 01234 and 1234 would be one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import datasets
 from hf_mlc.data.contents.content import Content
 from hf_mlc.data.values import RowForm, storable, value_of, what
 from hf_mlc.errors import UserError
-from hf_mlc.modeling.processing_table import is_index, number_of
+from hf_mlc.modeling.processing_table import is_index, number_of, sparse_keys
 
 
 if TYPE_CHECKING:
@@ -87,20 +89,25 @@ class FeaturesContent(Content):
     def formed(self, columns: Columns, rows: Iterable[tuple[int, Mapping[str, Any]]], form: RowForm) -> Columns:
         if columns.table is not None:
             return columns
+        table = self._form(columns, rows, form)
+        return replace(columns, table=replace(table, of_numbers=not columns.as_written))
+
+    def _form(self, columns: Columns, rows: Iterable[tuple[int, Mapping[str, Any]]], form: RowForm) -> TableForm:
+        if not isinstance(columns.features, str):
+            return TableForm("object", names=tuple(columns.features))
         for number, raw in islice(rows, _LOOKED_AT):
             item = self.checked(raw, columns, form, row=number)
             if isinstance(item, list):
-                return replace(columns, table=TableForm("list", width=len(item)))
-            if not item or item in ({"indices": [], "values": []}, {"names": [], "values": []}):
+                return TableForm("list", width=len(item))
+            listed = sparse_keys(item)
+            if not item or (listed and not item["values"]):
                 continue
-            if not isinstance(columns.features, str):
-                return replace(columns, table=TableForm("object", names=tuple(columns.features)))
-            if set(item) == {"indices", "values"} or all(is_index(name) for name in item):
-                return replace(columns, table=TableForm("indices"))
-            if set(item) == {"names", "values"} or columns.absent != "error":
-                return replace(columns, table=TableForm("names"))
-            return replace(columns, table=TableForm("object", names=tuple(item)))
-        return replace(columns, table=TableForm("indices"))
+            if listed == "indices" or all(is_index(name) for name in item):
+                return TableForm("indices")
+            if listed == "names" or columns.absent != "error":
+                return TableForm("names")
+            return TableForm("object", names=tuple(item))
+        return TableForm("indices")
 
     def checked(self, raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> Any:
         if not isinstance(columns.features, str):
@@ -138,15 +145,15 @@ class FeaturesContent(Content):
             raise StoredOtherwise(replace(columns, table=replace(table, of_numbers=False))) from None
 
     def sameness(self, value: Any) -> str | None:
-        is_empty = isinstance(value, dict) and set(value) in ({"indices", "values"}, {"names", "values"})
-        return None if is_empty and not value["values"] else json.dumps(self.printed(value))
+        is_empty = isinstance(value, dict) and sparse_keys(value) and not value["values"]
+        return None if is_empty else json.dumps(self.printed(value))
 
     def printed(self, value: Any) -> Any:
         """Numbers as numbers and names in order, however the rows around this one made Arrow store it."""
         if isinstance(value, list):
             return [_as_printed(entry) for entry in value]
-        if set(value) in ({"indices", "values"}, {"names", "values"}):
-            keys = "indices" if "indices" in value else "names"
+        keys = sparse_keys(value)
+        if keys:
             entries = sorted(zip(value[keys], value["values"], strict=True), key=lambda entry: entry[0])
             return {key: _as_printed(entry) for key, entry in entries}
         return {name: _as_printed(value[name]) for name in sorted(value)}
@@ -178,18 +185,18 @@ def _checked_value(value: Any, field: str, form: RowForm, *, row: int) -> Any:
         return [_scalar(entry, form, row=row, field=f"{field}[{place}]") for place, entry in enumerate(value)]
     if not isinstance(value, dict):
         raise error(f"the features are {what(value)}")
-    for keys in ("indices", "names"):
-        if set(value) == {keys, "values"}:
-            if not all(isinstance(value[name], (list, tuple)) for name in value):
-                raise error(f"'{keys}' and 'values' are no lists")
-            if len(value[keys]) != len(value["values"]):
-                raise error(f"{len(value[keys])} {keys} and {len(value['values'])} values", "as many of both")
-            _check_keys(value[keys], keys, error)
-            entries = zip(value[keys], value["values"], strict=True)
-            return {
-                keys: list(value[keys]),
-                "values": [_scalar(entry, form, row=row, field=f"{field}[{key}]") for key, entry in entries],
-            }
+    keys = sparse_keys(value)
+    if keys:
+        if not all(isinstance(value[name], (list, tuple)) for name in value):
+            raise error(f"'{keys}' and 'values' are no lists")
+        if len(value[keys]) != len(value["values"]):
+            raise error(f"{len(value[keys])} {keys} and {len(value['values'])} values", "as many of both")
+        _check_keys(value[keys], keys, error)
+        entries = zip(value[keys], value["values"], strict=True)
+        return {
+            keys: list(value[keys]),
+            "values": [_scalar(entry, form, row=row, field=f"{field}[{key}]") for key, entry in entries],
+        }
     return {
         storable(name, form, row=row, field=field): _scalar(entry, form, row=row, field=f"{field}[{name}]")
         for name, entry in value.items()
@@ -234,7 +241,7 @@ def _check_form(item: Any, columns: Columns, form: RowForm, *, row: int) -> None
     if table.layout == "list" and len(item) != table.width:
         raise error(f"{len(item)} values where the rows before it have {table.width}", f"{table.width} values")
     if table.layout == "indices":
-        for key in item.get("indices", item):
+        for key in item["indices"] if sparse_keys(item) == "indices" else item:
             if not is_index(key) or int(key) >= 2**31:
                 raise error(f"{key!r} where the rows before it hold positions", "whole numbers as keys")
     if table.layout == "object" and isinstance(columns.features, str):
@@ -249,7 +256,7 @@ def _check_form(item: Any, columns: Columns, form: RowForm, *, row: int) -> None
 
 
 def _keys_and_values(item: Mapping[str, Any], layout: str) -> tuple[list[Any], list[Any]]:
-    if set(item) == {layout, "values"}:
+    if sparse_keys(item) == layout:
         return list(item[layout]), list(item["values"])
     keys = list(item)
     return [int(key) for key in keys] if layout == "indices" else keys, list(item.values())
