@@ -85,14 +85,17 @@ def test_a_column_that_only_the_test_file_has_is_passed_over(data, tmp_path):
     assert run(evaluate, arguments) == 0
 
 
-def test_what_was_measured_is_written_although_the_test_split_cannot_be_read(data, tmp_path, capsys):
+def test_a_run_that_stops_at_the_test_split_goes_on_once_it_is_mended(data, tmp_path, capsys):
     write_table(data / "test.csv", 14, change={5: {"age": "old"}})
-    assert train_on(data, "--dataset_name", str(data), "--feature_columns", "*", *LABELS, "--do_predict", "true") == 2
+    arguments = ["--dataset_name", str(data), "--feature_columns", "*", *LABELS, "--do_predict", "true"]
+    assert train_on(data, *arguments) == 2
     error = last_error(capsys)
     assert error.startswith(f"hf-mlc: error: {data}/test.csv, row 6, field 'age': found 'old' in a column of numbers")
+    assert not (tmp_path / "out" / "results.json").exists()
+    write_table(data / "test.csv", 14)
+    assert train_on(data, *arguments) == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["test"] is None and results["validation"]["f1_micro"] >= 0
-    assert results["data"]["rows"] == {"train": 70, "validation": 14}
+    assert results["training"]["resumed"] and results["test"]["f1_micro"] >= 0
     assert load_model(str(tmp_path / "out")).processor.feature_names == ["zip", "age"]
 
 

@@ -131,7 +131,7 @@ def test_members_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="`members` must name the configuration of one model or more, found none"):
         EnsembleForMultiLabelClassification(EnsembleConfig())
     for fields, message in (
-        ({"members": [{"model_type": "bert"}]}, "must be of the types plant, sgm, found 'bert'"),
+        ({"members": [{"model_type": "bert"}]}, "must be of the types plant, sgm, msdn, found 'bert'"),
         ({"members": [plant], "member_weights": [1.0, 1.0]}, "one a member, found 2 for 1 members"),
         ({"members": [plant], "member_weights": [0.0]}, "not all 0"),
         ({"members": [plant, plant], "member_weights": [1.0, -1.0]}, "must not be negative"),
