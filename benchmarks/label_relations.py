@@ -1,6 +1,6 @@
 """The synthetic control of label relations: labels that are the exclusive or of labels 1 and 6 before them.
 
-    python benchmarks/label_relations.py [--json] [--seeds 3] [--rows 4000] [--test_rows 2000] [--epochs 80] [--models msdn-2-4-8 ...]
+    python benchmarks/label_relations.py [--json] [--seeds 3] [--rows 4000] [--test_rows 2000] [--epochs 80] [--learning_rate 3e-3] [--models msdn-2-4-8 ...]
 
 What MSDN's convolutions over the label axis are for, where real tables hardly show it (`hf_mlc.comparing.label_xor`): of twenty labels
 twelve follow from two others each and from nothing else. Binary relevance, a kernel that does not reach six labels back, and
@@ -119,7 +119,13 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
         torch.manual_seed(seed)
         model = build(name, control, args.hidden_size)
         start = time.process_time()
-        train_on_rows(model, *control.draw(args.rows, seed=2 * seed), epochs=args.epochs, seed=seed)
+        train_on_rows(
+            model,
+            *control.draw(args.rows, seed=2 * seed),
+            epochs=args.epochs,
+            learning_rate=args.learning_rate,
+            seed=seed,
+        )
         seconds.append(time.process_time() - start)
         found = metrics_on(model, *control.draw(args.test_rows, seed=2 * seed + 1))
         accuracies.append(found["subset_accuracy"])
@@ -141,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--learning_rate", type=float, default=3e-3, help="it falls to 0; each model has a best one")
     for name, value in (("seeds", 3), ("rows", 4000), ("test_rows", 2000), ("epochs", 80), ("hidden_size", 256)):
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
