@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
-from .backbone_config import TEXT_BACKBONE_SIZES, backbone_config, check_text_backbone
+from .backbone_config import adopt_text_backbone, text_backbone_of
 from .configuration_checks import check_positive, check_text_encoder
 from .configuration_multi_label import MultiLabelConfig
 from .label_sequences import random_orders
@@ -175,27 +175,9 @@ class MsdnConfig(MultiLabelConfig):
     def __post_init__(self, **kwargs):
         self.kernel_sizes = [2, 4, 8] if self.kernel_sizes is None else list(self.kernel_sizes)
         self.dilations = [] if self.dilations is None else list(self.dilations)
-        if self.text_config is None and self.encoder == "transformer":
-            self.text_config = {
-                "vocab_size": self.vocab_size,
-                "hidden_size": self.hidden_size,
-                "num_hidden_layers": self.num_hidden_layers,
-                "num_attention_heads": self.num_attention_heads,
-                "intermediate_size": self.intermediate_size,
-                "max_position_embeddings": self.max_position_embeddings,
-                "hidden_dropout_prob": self.hidden_dropout,
-                "initializer_range": self.initializer_range,
-                "pad_token_id": self.pad_token_id,
-            }
-        self.text_config = backbone_config(self.text_config, field="text_config", default="bert")
+        self.text_config = text_backbone_of(self)
         if self.text_config is not None:
-            # one truth: the sizes that others read off this configuration are the backbone's
-            self.encoder = "transformer"
-            check_text_backbone(self.text_config)
-            for name in TEXT_BACKBONE_SIZES:
-                setattr(self, name, getattr(self.text_config, name))
-            if getattr(self.text_config, "pad_token_id", None) is not None:
-                self.pad_token_id = self.text_config.pad_token_id
+            adopt_text_backbone(self)
         super().__post_init__(**kwargs)
 
     def _forget_labels(self):

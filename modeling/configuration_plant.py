@@ -5,7 +5,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
-from .backbone_config import TEXT_BACKBONE_SIZES, backbone_config, check_text_backbone
+from .backbone_config import adopt_text_backbone, text_backbone_of
 from .configuration_checks import check_text_encoder
 from .configuration_multi_label import MultiLabelConfig
 
@@ -150,26 +150,9 @@ class PlantConfig(MultiLabelConfig):
         for name, default in (AWD_LSTM_DEFAULTS if self.encoder == "awd_lstm" else ENCODER_DEFAULTS).items():
             if getattr(self, name) is None:
                 setattr(self, name, default)
-        if self.text_config is None and self.encoder == "transformer":
-            self.text_config = {
-                "vocab_size": self.vocab_size,
-                "hidden_size": self.hidden_size,
-                "num_hidden_layers": self.num_hidden_layers,
-                "num_attention_heads": self.num_attention_heads,
-                "intermediate_size": self.intermediate_size,
-                "max_position_embeddings": self.max_position_embeddings,
-                "hidden_dropout_prob": self.hidden_dropout,
-                "pad_token_id": self.pad_token_id,
-            }
-        self.text_config = backbone_config(self.text_config, field="text_config", default="bert")
+        self.text_config = text_backbone_of(self)
         if self.text_config is not None:
-            # one truth: the sizes that others read off this configuration are the backbone's
-            self.encoder = "transformer"
-            check_text_backbone(self.text_config)
-            for name in TEXT_BACKBONE_SIZES:
-                setattr(self, name, getattr(self.text_config, name))
-            if getattr(self.text_config, "pad_token_id", None) is not None:
-                self.pad_token_id = self.text_config.pad_token_id
+            adopt_text_backbone(self)
         super().__post_init__(**kwargs)
 
     def validate_planting(self):

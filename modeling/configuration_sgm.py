@@ -6,7 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from .backbone_config import TEXT_BACKBONE_SIZES, backbone_config, check_text_backbone
+from .backbone_config import adopt_text_backbone, backbone_config, text_backbone_of
 from .configuration_checks import check_positive, check_text_encoder
 from .configuration_multi_label import MultiLabelConfig
 from .label_constraints import LabelConstraints
@@ -184,21 +184,9 @@ class SgmConfig(MultiLabelConfig):
     unk_token_id: int | None = 1
 
     def __post_init__(self, **kwargs):
-        self.text_config = backbone_config(self.text_config, field="text_config", default="bert")
+        self.text_config = text_backbone_of(self)
         self.backbone_config = backbone_config(self.backbone_config, field="backbone_config", default="resnet")
         self.vision_config = backbone_config(self.vision_config, field="vision_config", default="vit")
-        if self.text_config is None and self.encoder == "transformer":
-            self.text_config = CONFIG_MAPPING["bert"](
-                vocab_size=self.vocab_size,
-                hidden_size=self.hidden_size,
-                num_hidden_layers=self.num_hidden_layers,
-                num_attention_heads=self.num_attention_heads,
-                intermediate_size=self.intermediate_size,
-                max_position_embeddings=self.max_position_embeddings,
-                hidden_dropout_prob=self.hidden_dropout,
-                initializer_range=self.initializer_range,
-                pad_token_id=self.pad_token_id,
-            )
         has_images = self.backbone_config is not None or self.vision_config is not None
         if has_images:
             self.encoder = "image"
@@ -212,13 +200,7 @@ class SgmConfig(MultiLabelConfig):
                 out_features=["stage3"],
             )
         if self.text_config is not None and not has_images:
-            # one truth: the sizes that others read off this configuration are the backbone's
-            self.encoder = "transformer"
-            check_text_backbone(self.text_config)
-            for name in TEXT_BACKBONE_SIZES:
-                setattr(self, name, getattr(self.text_config, name))
-            if getattr(self.text_config, "pad_token_id", None) is not None:
-                self.pad_token_id = self.text_config.pad_token_id
+            adopt_text_backbone(self)
         super().__post_init__(**kwargs)
 
     def _forget_labels(self):
