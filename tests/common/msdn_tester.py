@@ -7,8 +7,10 @@ import torch
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 
+from .text_tester import TextModelTester
 
-class MsdnModelTester:
+
+class MsdnModelTester(TextModelTester):
     """Builds a tiny configuration and batches of token ids, or of table rows for the encoder "mlp".
 
     The first half is what transformers' `ModelTesterMixin` asks for, the second what `MultiLabelModelTesterMixin` does.
@@ -23,18 +25,9 @@ class MsdnModelTester:
     model_class = MsdnForMultiLabelClassification
 
     def __init__(self, parent=None, *, encoder: str = "convolution", **settings):
-        self.parent = parent
-        self.encoder = encoder
+        super().__init__(parent, encoder=encoder)
         self.settings = settings
-        self.num_labels = 5
-        self.batch_size = 3
-        self.seq_length = 7
-        self.vocab_size = 40
         self.input_size = 6
-        self.hidden_size = 32
-        self.num_hidden_layers = 2
-        self.num_attention_heads = 2
-        self.is_training = True
         self.expected_num_hidden_layers = 1 if encoder == "bag_of_words" else self.num_hidden_layers + 1
 
     def get_config(self, **overrides) -> MsdnConfig:
@@ -61,29 +54,18 @@ class MsdnModelTester:
         if self.encoder == "mlp":
             arguments["input_size"] = self.input_size
         if self.encoder == "transformer" and "text_config" not in overrides:
-            # the small BERT that `encoder="transformer"` stands for, without the dropout on its attention
-            sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-            arguments["text_config"] = {
-                "model_type": "bert",
-                **{name: overrides.get(name, arguments[name]) for name in sizes},
-                "max_position_embeddings": 64,
-                "hidden_dropout_prob": 0.0,
-                "attention_probs_dropout_prob": 0.0,
-            }
+            arguments["text_config"] = self.small_bert(arguments, overrides)
         return MsdnConfig(**{**arguments, **overrides})
 
     def prepare_config_and_inputs_for_common(self) -> tuple[MsdnConfig, dict[str, torch.Tensor]]:
         """The configuration and a batch of whole rows, no padding id among them."""
         if self.encoder == "mlp":
             return self.get_config(), {"input_features": torch.randn(self.batch_size, self.input_size)}
-        input_ids = torch.randint(2, self.vocab_size, (self.batch_size, self.seq_length))
-        return self.get_config(), {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+        return super().prepare_config_and_inputs_for_common()
 
     # -- our own mixin ----------------------------------------------------------------------------------------------
 
     equivalent_overrides = ()
-    # a bias on a BERT's keys moves all scores of a softmax alike: its gradient is zero but for rounding
-    without_gradient = ("key.bias",)
     compiles_whole = False  # what searches a chain asks whether its table is still that of the weights
 
     @property
@@ -92,7 +74,7 @@ class MsdnModelTester:
 
     @property
     def paddings(self) -> tuple[str, ...]:
-        return () if self.encoder == "mlp" else ("right", "left", "middle")
+        return () if self.encoder == "mlp" else super().paddings
 
     def __str__(self) -> str:
         return "-".join([self.encoder, *(f"{name}={value}".replace(" ", "") for name, value in self.settings.items())])
@@ -110,30 +92,13 @@ class MsdnModelTester:
 
     def documents(self, number: int = 4) -> list[tuple]:
         """Token ids of documents of different lengths, or rows of a table; the same at each call."""
+        if self.encoder != "mlp":
+            return super().documents(number)
         generator = torch.Generator().manual_seed(0)
-        if self.encoder == "mlp":
-            return [tuple(torch.randn(self.input_size, generator=generator).tolist()) for _ in range(number)]
-        return [
-            tuple(torch.randint(2, self.vocab_size, (3 + 2 * (row % 4),), generator=generator).tolist())
-            for row in range(number)
-        ]
+        return [tuple(torch.randn(self.input_size, generator=generator).tolist()) for _ in range(number)]
 
     def collate(self, documents: list[tuple], *, padding: str = "right", extra: int = 0) -> dict[str, torch.Tensor]:
         """A batch as wide as its longest document and `extra` more; padded places hold a token that must not be read."""
         if self.encoder == "mlp":
             return {"input_features": torch.tensor(documents)}
-        width = max(1, *map(len, documents)) + extra
-        input_ids = torch.full((len(documents), width), 3)
-        attention_mask = torch.zeros(len(documents), width, dtype=torch.long)
-        for row, document in enumerate(documents):
-            missing = width - len(document)
-            half = len(document) // 2
-            places = list(range(len(document)))
-            if padding == "left":
-                places = [place + missing for place in places]
-            elif padding == "middle":
-                places = places[:half] + [place + missing for place in places[half:]]
-            for place, token in zip(places, document, strict=True):
-                input_ids[row, place] = token
-                attention_mask[row, place] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+        return super().collate(documents, padding=padding, extra=extra)

@@ -7,8 +7,10 @@ import torch
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 
+from .text_tester import TextModelTester
 
-class PlantModelTester:
+
+class PlantModelTester(TextModelTester):
     """Builds a tiny configuration and batches of token ids for one encoder.
 
     The first half is what transformers' `ModelTesterMixin` asks for, the second what `MultiLabelModelTesterMixin` does.
@@ -23,19 +25,10 @@ class PlantModelTester:
     model_class = PlantForMultiLabelClassification
 
     def __init__(self, parent=None, *, encoder: str = "convolution", planted: dict | None = None):
-        self.parent = parent
-        self.encoder = encoder
+        super().__init__(parent, encoder=encoder)
         self.planted = (
             {} if planted is None else {"planting": "attention", "stored_tokens": 6, "rank_size": 4, **planted}
         )
-        self.num_labels = 5
-        self.batch_size = 3
-        self.seq_length = 7
-        self.vocab_size = 40
-        self.hidden_size = 32
-        self.num_hidden_layers = 2
-        self.num_attention_heads = 2
-        self.is_training = True
         self.expected_num_hidden_layers = 1 if encoder == "bag_of_words" else self.num_hidden_layers + 1
 
     def get_config(self, **overrides) -> PlantConfig:
@@ -59,34 +52,17 @@ class PlantModelTester:
             **self.planted,
         }
         if self.encoder == "transformer" and "text_config" not in overrides:
-            # the small BERT that `encoder="transformer"` stands for, without the dropout on its attention
-            sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-            arguments["text_config"] = {
-                "model_type": "bert",
-                **{name: overrides.get(name, arguments[name]) for name in sizes},
-                "max_position_embeddings": 64,
-                "hidden_dropout_prob": 0.0,
-                "attention_probs_dropout_prob": 0.0,
-            }
+            arguments["text_config"] = self.small_bert(arguments, overrides)
         return PlantConfig(**{**arguments, **overrides})
-
-    def prepare_config_and_inputs_for_common(self) -> tuple[PlantConfig, dict[str, torch.Tensor]]:
-        """The configuration and a batch of whole rows, no padding id among them."""
-        input_ids = torch.randint(2, self.vocab_size, (self.batch_size, self.seq_length))
-        return self.get_config(), {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
 
     # -- our own mixin ----------------------------------------------------------------------------------------------
 
-    empty_document = ()
-    paddings = ("right", "left", "middle")
     # the overrides that may change speed and memory but nothing else, the plainest first
     equivalent_overrides = (
         {"attention_implementation": "eager"},
         {"attention_implementation": "blocks", "attention_block_size": 2},
         {"attention_implementation": "sdpa"},
     )
-    # a bias on the keys moves all scores of a softmax alike: its gradient is zero but for rounding
-    without_gradient = ("key.bias",)
 
     @property
     def compiles_whole(self) -> bool:
@@ -107,31 +83,3 @@ class PlantModelTester:
             tokens_K.copy_(torch.randperm(self.vocab_size - 2, generator=generator)[: len(tokens_K)] + 2)
             values_K.copy_(torch.rand(len(values_K), generator=generator).sort(descending=True).values)
         part.tokens[-1, 1:], part.values[-1, 1:] = -1, 0.0
-
-    def documents(self, number: int = 4) -> list[tuple[int, ...]]:
-        """Token ids of documents of different lengths, the same at each call."""
-        generator = torch.Generator().manual_seed(0)
-        return [
-            tuple(torch.randint(2, self.vocab_size, (3 + 2 * (row % 4),), generator=generator).tolist())
-            for row in range(number)
-        ]
-
-    def collate(
-        self, documents: list[tuple[int, ...]], *, padding: str = "right", extra: int = 0
-    ) -> dict[str, torch.Tensor]:
-        """A batch as wide as its longest document and `extra` more; padded places hold a token that must not be read."""
-        width = max(1, *map(len, documents)) + extra
-        input_ids = torch.full((len(documents), width), 3)
-        attention_mask = torch.zeros(len(documents), width, dtype=torch.long)
-        for row, document in enumerate(documents):
-            missing = width - len(document)
-            half = len(document) // 2
-            places = list(range(len(document)))
-            if padding == "left":
-                places = [place + missing for place in places]
-            elif padding == "middle":
-                places = places[:half] + [place + missing for place in places[half:]]
-            for place, token in zip(places, document, strict=True):
-                input_ids[row, place] = token
-                attention_mask[row, place] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
