@@ -6,9 +6,11 @@ from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model, predict_texts
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.modeling.configuration_lanet import LanetConfig
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
+from hf_mlc.modeling.modeling_lanet import LanetForMultiLabelClassification
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
@@ -25,6 +27,8 @@ register()
 __all__ = [
     "ARCHITECTURES",
     "LabelSpace",
+    "LanetConfig",
+    "LanetForMultiLabelClassification",
     "MsdnConfig",
     "MsdnForMultiLabelClassification",
     "MultiLabelClassificationPipeline",

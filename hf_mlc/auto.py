@@ -14,37 +14,44 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.configuration_ensemble import EnsembleConfig
+from hf_mlc.modeling.configuration_lanet import LanetConfig
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.modeling_ensemble import EnsembleForMultiLabelClassification
+from hf_mlc.modeling.modeling_lanet import LanetForMultiLabelClassification
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.pipeline_multi_label import TASK, MultiLabelClassificationPipeline
+from hf_mlc.modeling.pipeline_multi_label_events import EVENT_TASK, MultiLabelEventPredictionPipeline
 from hf_mlc.modeling.pipeline_multi_label_images import IMAGE_TASK, MultiLabelImageClassificationPipeline
 from hf_mlc.modeling.pipeline_multi_label_tables import TABLE_TASK, MultiLabelTableClassificationPipeline
+from hf_mlc.modeling.processing_events import EventProcessor
 from hf_mlc.modeling.processing_table import TableFeatureExtractor
 from hf_mlc.training.trainer import MultiLabelTrainer
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One row: the classes that a `model_type` stands for, whether `train` makes one, and whether it may read tables."""
+    """One row: the classes that a `model_type` stands for, whether `train` makes one, and whether it may read tables, or
+    reads events."""
 
     config: type[MultiLabelConfig]
     model: type[MultiLabelPreTrainedModel]
     trainer: type[MultiLabelTrainer] = MultiLabelTrainer
     trained: bool = True
     reads_tables: bool = False
+    reads_events: bool = False
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "plant": Architecture(PlantConfig, PlantForMultiLabelClassification),
     "sgm": Architecture(SgmConfig, SgmForMultiLabelClassification),
     "msdn": Architecture(MsdnConfig, MsdnForMultiLabelClassification, reads_tables=True),
+    "lanet": Architecture(LanetConfig, LanetForMultiLabelClassification, reads_events=True),
     "ensemble": Architecture(EnsembleConfig, EnsembleForMultiLabelClassification, trained=False, reads_tables=True),
 }
 
@@ -59,11 +66,15 @@ def register() -> None:
         architecture.model.register_for_auto_class("AutoModel")
         if architecture.reads_tables:
             transformers.AutoFeatureExtractor.register(architecture.config, TableFeatureExtractor, exist_ok=True)
+        if architecture.reads_events:
+            transformers.AutoFeatureExtractor.register(architecture.config, EventProcessor, exist_ok=True)
+    EventProcessor.register_for_auto_class()
     TableFeatureExtractor.register_for_auto_class()
     for task, pipeline_class, kind in (
         (TASK, MultiLabelClassificationPipeline, "text"),
         (IMAGE_TASK, MultiLabelImageClassificationPipeline, "image"),
         (TABLE_TASK, MultiLabelTableClassificationPipeline, "tabular"),
+        (EVENT_TASK, MultiLabelEventPredictionPipeline, "event"),
     ):
         if task not in PIPELINE_REGISTRY.supported_tasks:
             PIPELINE_REGISTRY.register_pipeline(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -56,3 +56,31 @@ def check_new_folder(path: str | Path, *, field: str = "output") -> None:
     if path.exists() and (there := sorted(inside.name for inside in path.iterdir())):
         shown = ", ".join(there[:3]) + (", …" if len(there) > 3 else "")
         raise UserError(f"is not empty (it holds {shown})", file=path, field=field, accepted=accepted)
+
+
+def write_files_once(contents: Mapping[Path, str]) -> None:
+    """Writes files of made-up data, all into one folder; those that are there already with the same content are left alone.
+
+    Args:
+        contents (mapping of `Path` to `str`): the files and what they hold; their folder is made if it is missing.
+
+    Raises:
+        `UserError`: the folder is a file, or holds one of the files with another content. Nothing is written then.
+    """
+    for folder in {path.parent for path in contents}:
+        if folder.exists() and not folder.is_dir():
+            raise UserError("is no folder", file=folder, accepted="a folder, or a path where one can be made")
+        folder.mkdir(parents=True, exist_ok=True)
+    missing = {}
+    for path, content in contents.items():
+        if not path.exists():
+            missing[path] = content
+        elif not path.is_file() or path.read_bytes() != content.encode():
+            raise UserError(
+                "is there already, with another content",
+                file=path,
+                accepted="an empty folder, or one that holds these very files",
+            )
+    for path, content in missing.items():
+        with written_whole(path) as stream:
+            stream.write(content)

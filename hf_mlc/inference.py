@@ -24,6 +24,7 @@ from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.answers import choose_labels, written_answer
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.modeling.event_rows import EventRowError
 from hf_mlc.modeling.evidence import weights_of_labels
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 
@@ -293,6 +294,48 @@ def predict_images(
             f"the model reads {loaded.kind.noun}, not pictures", field="model", accepted="a model of pictures"
         )
     yield from predict_texts(loaded, images, top_k=top_k, threshold=threshold, batch_size=batch_size)
+
+
+def predict_steps(
+    loaded: LoadedModel,
+    histories: Sequence[Any],
+    steps: int,
+    *,
+    top_k: int | None = None,
+    threshold: float | None = None,
+    batch_size: int = 32,
+) -> list[list[list[dict[str, Any]]]]:
+    """For each history the labels of so many events to come, `[{"label", "score"}, ...]` a step, in the order given.
+
+    What is decided of one step is taken for true by the next ([`~hf_mlc.modeling.next_labels.NextLabels.predict_next`]).
+
+    Args:
+        loaded (`LoadedModel`): from `load_model`; a model of events.
+        histories (`list`): as the processor takes them.
+        steps (`int`): how many.
+        top_k, threshold, batch_size: see [`predict_texts`].
+
+    Raises:
+        `UserError`: the model reads no events; a history that the processor refuses, by its number.
+    """
+    check_predicts_next(loaded)
+    try:
+        answers = loaded.model.predict_next(
+            histories, loaded.processor, top_k=top_k, steps=steps, thresholds=threshold, batch_size=batch_size
+        )
+    except EventRowError as error:
+        raise UserError(error.problem, row=error.row, field=error.field, accepted=error.accepted) from None
+    return [[_rounded(answer) for answer in of_history] for of_history in answers]
+
+
+def check_predicts_next(loaded: LoadedModel) -> None:
+    """`UserError` for a model that doesn't predict what comes next."""
+    if not hasattr(loaded.model, "predict_next"):
+        raise UserError(
+            f"a model of the kind '{loaded.model.config.model_type}' doesn't predict events",
+            field="steps",
+            accepted="a model of the kind 'lanet'",
+        )
 
 
 def sequences_of_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 32) -> list[list[str]]:

@@ -39,9 +39,18 @@ def seriation_order(label_ids: Iterable[Iterable[int]], num_labels: int) -> list
     """
     hits_NL = _hits(label_ids, num_labels)
     counts_L = np.asarray(hits_NL.sum(axis=0)).ravel()
-    graph_LL = _positive_phi(hits_NL, counts_L)
+    return order_of_graph(_positive_phi(hits_NL, counts_L), counts_L)
+
+
+def order_of_graph(graph_LL: sparse.csr_matrix, counts_L: np.ndarray) -> list[int]:
+    """The same of any graph over the labels: those that are joined stand together.
+
+    Args:
+        graph_LL (`scipy.sparse.csr_matrix` of shape `(L, L)`): how strongly any two are joined: symmetric, at least 0, 0 on the diagonal.
+        counts_L (`np.ndarray` of shape `(L,)`): how frequent each label is.
+    """
     part_L = connected_components(graph_LL, directed=False)[1]
-    by_frequency = np.lexsort((np.arange(num_labels), -counts_L))
+    by_frequency = np.lexsort((np.arange(len(counts_L)), -counts_L))
     parts: dict[int, list[int]] = {}  # in the order of their most frequent labels
     for label in by_frequency:
         parts.setdefault(int(part_L[label]), []).append(int(label))

@@ -1,4 +1,4 @@
-"""Losses over independent labels: binary cross-entropy, focal, asymmetric.
+"""Losses over independent labels, binary cross-entropy, focal, asymmetric; and over labels that compete, a softmax.
 
 Each returns one number a (document, label) cell; `reduce_cells` makes the loss of them. All work in float32 on logits.
 
@@ -62,6 +62,21 @@ def asymmetric(
     else:
         negative = torch.exp(gamma_negative * log_p) * log_miss
     return -(targets_BS * positive + (1 - targets_BS) * negative)
+
+
+def softmax_cross_entropy(
+    logits_BS: torch.Tensor, targets_BS: torch.Tensor, known_BS: torch.BoolTensor
+) -> torch.Tensor:
+    """`-y log softmax(x)` a cell: a document's labels share one softmax over all known ones.
+
+    Args:
+        logits_BS (`torch.Tensor` of shape `(B, S)`): before the softmax.
+        targets_BS (`torch.Tensor` of shape `(B, S)`): 0 or 1.
+        known_BS (`torch.BoolTensor` of shape `(B, S)`): columns that take part; others have neither cost nor share.
+    """
+    # a large number in place of infinity: no NaN where nothing is known
+    log_p_BS = logits_BS.masked_fill(~known_BS, torch.finfo(logits_BS.dtype).min).log_softmax(dim=1)
+    return -targets_BS * log_p_BS.masked_fill(~known_BS, 0.0)
 
 
 def reduce_cells(

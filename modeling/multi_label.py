@@ -25,12 +25,18 @@ from .losses import (
     targets_of_candidates,
 )
 from .pipeline_multi_label import CUSTOM_PIPELINES  # the import also makes transformers send the file along
+from .pipeline_multi_label_events import EVENT_CUSTOM_PIPELINES
 from .pipeline_multi_label_images import IMAGE_CUSTOM_PIPELINES
 from .pipeline_multi_label_tables import TABLE_CUSTOM_PIPELINES
 
 
 # of a saved model, by what it reads
-PIPELINES = {"text": CUSTOM_PIPELINES, "image": IMAGE_CUSTOM_PIPELINES, "table": TABLE_CUSTOM_PIPELINES}
+PIPELINES = {
+    "text": CUSTOM_PIPELINES,
+    "image": IMAGE_CUSTOM_PIPELINES,
+    "table": TABLE_CUSTOM_PIPELINES,
+    "event": EVENT_CUSTOM_PIPELINES,
+}
 
 
 @dataclass
@@ -89,6 +95,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         label_ids: torch.Tensor | None = None,
         candidate_ids: torch.Tensor | None = None,
         column_weights: torch.Tensor | None = None,
+        row_weights: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | None:
         """The configured loss, or `None` without targets.
@@ -100,6 +107,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             label_ids (`torch.LongTensor` of shape `(B, P)`, *optional*): the same as ids, padded with -100.
             candidate_ids (`torch.LongTensor` of shape `(B, S)`, *optional*): the columns' labels, for a shortlist.
             column_weights (`torch.Tensor` of shape `(S,)`, *optional*): how many labels each column stands for; 1.
+            row_weights (`torch.Tensor` of shape `(B,)`, *optional*): what each row's loss is multiplied by; 1.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): documents in the whole optimiser step.
 
         Raises:
@@ -126,28 +134,40 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             known_BS = known_BS & (candidate_ids >= 0)
         targets_BS = targets_BS.masked_fill(~known_BS, 0.0)
 
+        cells_BS = self._loss_cells(logits_BS, targets_BS, known_BS, candidate_ids)
+        for weights in (column_weights, None if row_weights is None else row_weights[:, None]):
+            cells_BS = cells_BS if weights is None else cells_BS * weights
+        return reduce_cells(
+            cells_BS,
+            known_BS,
+            num_labels=config.num_labels if config.loss_reduction == "mean" else None,
+            num_items_in_batch=num_items_in_batch,
+        )
+
+    def _loss_cells(
+        self,
+        logits_BS: torch.Tensor,
+        targets_BS: torch.Tensor,
+        known_BS: torch.BoolTensor,
+        candidate_ids: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The configured loss of each cell, `(B, S)`; those of unknown cells, whose targets are 0, mean nothing."""
+        config = self.config
         if config.loss == "focal":
-            cells_BS = focal(logits_BS, targets_BS, gamma=config.focal_gamma)
-        elif config.loss == "asymmetric":
-            cells_BS = asymmetric(
+            return focal(logits_BS, targets_BS, gamma=config.focal_gamma)
+        if config.loss == "asymmetric":
+            return asymmetric(
                 logits_BS,
                 targets_BS,
                 gamma_positive=config.asymmetric_gamma_positive,
                 gamma_negative=config.asymmetric_gamma_negative,
                 clip=config.asymmetric_clip,
             )
-        else:
-            pos_weight_S = self.pos_weight if config.use_pos_weight else None
-            if pos_weight_S is not None and candidate_ids is not None:
-                pos_weight_S = pos_weight_S[candidate_ids.clamp(min=0)]
-            cells_BS = binary_cross_entropy(
-                logits_BS, targets_BS, pos_weight_S=pos_weight_S, label_smoothing=config.label_smoothing
-            )
-        return reduce_cells(
-            cells_BS if column_weights is None else cells_BS * column_weights,
-            known_BS,
-            num_labels=config.num_labels if config.loss_reduction == "mean" else None,
-            num_items_in_batch=num_items_in_batch,
+        pos_weight_S = self.pos_weight if config.use_pos_weight else None
+        if pos_weight_S is not None and candidate_ids is not None:
+            pos_weight_S = pos_weight_S[candidate_ids.clamp(min=0)]
+        return binary_cross_entropy(
+            logits_BS, targets_BS, pos_weight_S=pos_weight_S, label_smoothing=config.label_smoothing
         )
 
     @torch.no_grad()

@@ -23,7 +23,6 @@ from .text_batch import encode_texts
 
 
 TASK = "multi-label-classification"
-_ARGUMENTS = ("top_k", "threshold", "return_all_scores", "explain")
 _DEFAULT_WORDS = 5
 
 
@@ -59,6 +58,7 @@ class MultiLabelClassificationPipeline(Pipeline):
     _load_tokenizer = True
     _needed = ("tokenizer", "tokenizer")  # what turns inputs into tensors: the argument, and its name in an error
     _reads = "input_ids"  # what comes out of it
+    _arguments = ("top_k", "threshold", "return_all_scores", "explain")
 
     def __init__(self, model, **kwargs):
         if not hasattr(model, "predict_topk"):
@@ -104,9 +104,9 @@ class MultiLabelClassificationPipeline(Pipeline):
     def _sanitize_parameters(self, **given):
         given.pop("local_files_only", None)  # `pipeline` hands its own argument on
         for name in given:
-            if name not in _ARGUMENTS:
+            if name not in self._arguments:
                 raise ValueError(
-                    f"unknown argument `{name}`; this pipeline takes {', '.join(_ARGUMENTS)}, batch_size, num_workers"
+                    f"unknown argument `{name}`; this pipeline takes {', '.join(self._arguments)}, batch_size, num_workers"
                 )
         preprocess, forward, postprocess = {}, {}, {}
         if "top_k" in given:

@@ -22,7 +22,7 @@ from hf_mlc.run_facts import weights_fingerprint
 logger = logging.get_logger(__name__)
 
 BASELINE, EXAMPLES = "baseline.json", "examples.json"
-STEPS, RELATIONS = "attention_steps.json", "label_relations.json"
+STEPS, RELATIONS, ATTENTION = "attention_steps.json", "label_relations.json", "label_attention.json"
 RECIPE = "recipe.yaml"
 
 
@@ -44,6 +44,7 @@ class CardFacts:
         examples (`dict[str, str]`): an extract a label, where they may be shown.
         steps (`dict`): where the steps of one document's label sequence looked, where texts may be shown; empty if unknown.
         relations (`dict`): which labels move which others' logits (`hf_mlc.explaining.label_relations`); empty if unknown.
+        attention (`dict`): which labels look at which others (`hf_mlc.explaining.label_attention_map`); empty if unknown.
     """
 
     model_folder: Path
@@ -59,6 +60,7 @@ class CardFacts:
     examples: dict[str, str]
     steps: dict[str, Any] = field(default_factory=dict)
     relations: dict[str, Any] = field(default_factory=dict)
+    attention: dict[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -112,6 +114,7 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
         examples=examples.get("examples", {}),
         steps=steps,
         relations=_relations(_found(RELATIONS, card_folder, model_folder), model_folder),
+        attention=_attention(_found(ATTENTION, card_folder, model_folder), model_folder),
     )
     _check_that_all_are_of_one_model(facts)
     return facts
@@ -216,6 +219,24 @@ def _relations(file: Path | None, model_folder: Path) -> dict[str, Any]:
     whole = all(isinstance(part, list) for part in lists) and _part(content, "parameters")
     if not whole or len(lists[0]) != len(lists[1]):
         raise UserError("is not what card writes", file=file, accepted="what card --card_folder writes")
+    _check_weights(content, file, model_folder)
+    return content
+
+
+def _attention(file: Path | None, model_folder: Path) -> dict[str, Any]:
+    content = _json(file)
+    if not content:
+        return {}
+    lists = [content.get(name) for name in ("labels", "layers", "pairs")]
+    maps = [_part(content, "rolled_out"), *(lists[1] or [])]
+    if not all(isinstance(part, list) for part in lists) or not all(
+        isinstance(shares, dict) and len(shares.get(name, ())) == len(lists[0])
+        for shares in maps
+        for name in ("attention", "usual")
+    ):
+        raise UserError(
+            "is not what explain writes", file=file, accepted="what explain --method label_attention writes"
+        )
     _check_weights(content, file, model_folder)
     return content
 

@@ -35,6 +35,7 @@ MEANINGS = {
     "hamming_loss": "wrong decisions; lower is better",
     "auc_micro": "all decisions as one ranking",
     "auc_macro": "mean over labels",
+    "auc_weighted": "mean over labels, each weighing as its true documents",
     "ap_micro": "area under the precision-recall curve, all decisions",
     "ap_macro": "the same, mean over labels",
     "p@": "right among the first {k}",

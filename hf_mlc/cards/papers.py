@@ -78,4 +78,22 @@ PAPERS: dict[str, Paper] = {
   url           = {https://arxiv.org/abs/2107.05941}
 }""",
     ),
+    "lanet": Paper(
+        title="Label Attention Network for Temporal Sets Prediction: You Were Looking at a Wrong Self-Attention",
+        url="https://arxiv.org/abs/2303.00280",
+        holds=(
+            "This model holds the paper's idea: a history of label sets is folded into one token a label, labels attend to each other, "
+            "and each one's output gives its score. Windowed and causal form are its two published ones; the set that is predicted is never "
+            "part of what is read, as it is where the released code measures the causal form, so the paper's numbers are not comparable."
+        ),
+        bibtex="""@misc{kovtun2023label,
+  title         = {Label Attention Network for Temporal Sets Prediction: You Were Looking at a Wrong Self-Attention},
+  author        = {Kovtun, Elizaveta and Boeva, Galina and Shulga, Andrey and Zaytsev, Alexey},
+  year          = {2023},
+  eprint        = {2303.00280},
+  archivePrefix = {arXiv},
+  primaryClass  = {cs.LG},
+  url           = {https://arxiv.org/abs/2303.00280}
+}""",
+    ),
 }

@@ -1,11 +1,13 @@
 """The card's plots, PNG files beside it: the precision-recall curve, scores by how often a label was trained on; of a model
-that writes label sequences, where its steps looked in one document; of one that relates labels, which of them."""
+that writes label sequences, where its steps looked in one document; of one that relates labels, or lets them look at each other,
+which of them."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
+from hf_mlc.cards.attention_plot import draw_attention
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.relation_plot import draw_relations
 from hf_mlc.errors import UserError
@@ -13,8 +15,8 @@ from hf_mlc.metrics.buckets import BUCKETS
 
 
 CURVE_FILE, FREQUENCY_FILE = "precision_recall.png", "f1_by_frequency.png"
-STEPS_FILE, RELATIONS_FILE = "attention_by_step.png", "label_relations.png"
-PLOTS = (CURVE_FILE, FREQUENCY_FILE, STEPS_FILE, RELATIONS_FILE)
+STEPS_FILE, RELATIONS_FILE, ATTENTION_FILE = "attention_by_step.png", "label_relations.png", "label_attention.png"
+PLOTS = (CURVE_FILE, FREQUENCY_FILE, STEPS_FILE, RELATIONS_FILE, ATTENTION_FILE)
 # the first and the second of the colour-blind safe palette of Okabe & Ito (2008) that are far apart in lightness too
 OURS, THEIRS = "#0072B2", "#D55E00"
 SIZE, DOTS_PER_INCH = (6.4, 4.2), 150
@@ -35,9 +37,13 @@ def draw_plots(facts: CardFacts) -> dict[str, bytes]:
             # no version or date inside: the same facts give the same bytes
             figure.savefig(image, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
             drawn[name] = image.getvalue()
-    relations = draw_relations(facts.relations) if facts.relations else None
-    if relations is not None:
-        drawn[RELATIONS_FILE] = relations
+    for name, of_labels, draw in (
+        (RELATIONS_FILE, facts.relations, draw_relations),
+        (ATTENTION_FILE, facts.attention, draw_attention),
+    ):
+        picture = draw(of_labels) if of_labels else None
+        if picture is not None:
+            drawn[name] = picture
     return drawn
 
 

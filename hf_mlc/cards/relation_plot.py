@@ -68,7 +68,7 @@ def _by_offset(axes: Any, rows: list[tuple[str, list[float]]], offsets: list[int
 def _by_pair(axes: Any, pairs: list[dict[str, Any]]) -> None:
     changes = [pair["change"] for pair in pairs]
     sizes = [pair["size"] if pair["change"] >= 0 else -pair["size"] for pair in pairs]
-    names = [f"{_short(pair['given'])} → {_short(pair['label'])}  ({pair['offset']})" for pair in pairs]
+    names = [f"{shortened(pair['given'])} → {shortened(pair['label'])}  ({pair['offset']})" for pair in pairs]
     colours = [MORE if change >= 0 else LESS for change in changes]
     axes.barh(range(len(pairs)), sizes, color=colours, height=0.7, alpha=0.3)
     axes.barh(range(len(pairs)), changes, color=colours, height=0.7)
@@ -83,7 +83,7 @@ def _by_pair(axes: Any, pairs: list[dict[str, Any]]) -> None:
     axes.set_title("strongest pairs (places apart)", fontsize=10, loc="left")
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
     """A label's name with room for it beside the plot, in which matplotlib sees no formula."""
     name = " ".join(name.split())
     return (name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…").replace("$", r"\$")

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import yaml
 
-from hf_mlc.cards import attention_steps, label_relations, making, sentences, tables
+from hf_mlc.cards import attention_steps, label_attention, label_relations, making, sentences, tables
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import escaped, fenced, prose
 from hf_mlc.cards.merge import BEGIN, END, metadata_record
@@ -59,6 +59,7 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         paper=paper,
         inside=planting_paragraph(facts) or label_relations.relations_words(facts),
         items=input_kind_of(facts.config).noun,
+        answers=input_kind_of(facts.config).answers,
         citation=fenced(paper.bibtex, "bibtex") if paper else None,
         model_id=facts.model_id,
         on_hub="/" in facts.model_id,
@@ -70,6 +71,8 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         sequence_intro=sentences.sequence_intro(facts),
         steps_caption=attention_steps.steps_caption(facts) if facts.steps else None,
         **_relations(facts),
+        attention=label_attention.attention_table(facts) if facts.attention else None,
+        attention_caption=label_attention.attention_caption(facts) if facts.attention else None,
         label_intro=sentences.label_intro(facts, left_out=labels_left_out),
         labels=label_table,
         labels_left_out=labels_left_out,

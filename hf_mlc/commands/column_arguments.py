@@ -51,6 +51,29 @@ class ContentArguments(TextColumnArguments):
             " them all --features_column."
         },
     )
+    events_column: str | None = field(
+        default=None,
+        metadata={"help": "Of histories: the column of lists of events, 'events'; of a long table see --user_column."},
+    )
+    user_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "Of histories in a long table, a row a label of an event: whose it is. --time_column and --label_column beside it."
+        },
+    )
+    time_column: str | None = field(
+        default=None, metadata={"help": "Of a long table: when it was, a number or a date."}
+    )
+    label_column: str | None = field(default=None, metadata={"help": "Of a long table: the label."})
+    amount_column: str | None = field(
+        default=None, metadata={"help": "Of a long table: how much or how many, if wanted."}
+    )
+    time_format: str | None = field(
+        default=None,
+        metadata={
+            "help": "Of a long table: how dates are written that aren't ISO 8601, as strptime has it: %%d/%%m/%%Y %%H:%%M"
+        },
+    )
 
     def columns(self, kind: InputKind, *, id_column: str | None = None, processor: Any = None) -> Columns:
         """Which columns hold what, in the loader's terms: of rows without labels.

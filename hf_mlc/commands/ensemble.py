@@ -14,7 +14,7 @@ from datasets import Dataset
 from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.running import check_output_folder, say, write_json
-from hf_mlc.data import fingerprint, load_splits
+from hf_mlc.data import fingerprint
 from hf_mlc.ensembles import DECISIONS, make_ensemble, tune_ensemble
 from hf_mlc.errors import MissingSplitError, UserError
 from hf_mlc.files import check_new_folder, folder_written_whole
@@ -147,16 +147,12 @@ def _tuned(args: EnsembleArguments, rows: Dataset, ensemble: LoadedModel) -> dic
 def _validation_rows(
     args: EnsembleArguments, column_args: ColumnArguments, hub_args: HubDataArguments, ensemble: LoadedModel
 ) -> Dataset:
-    columns = column_args.columns(ensemble.kind, processor=ensemble.processor)
+    kind, processor = ensemble.kind, ensemble.processor
+    how = {"columns": column_args.columns(kind, processor=processor), "splits": ["validation"]}
     if args.validation_file is not None:
-        return load_splits(validation_file=args.validation_file, columns=columns, splits=["validation"])["validation"]
+        return kind.load(processor, validation_file=args.validation_file, **how)["validation"]
     try:
-        return load_splits(
-            args.dataset_name,
-            **hub_args.version(),
-            columns=columns,
-            splits=["validation"],
-        )["validation"]
+        return kind.load(processor, args.dataset_name, **hub_args.version(), **how)["validation"]
     except MissingSplitError as error:
         raise UserError(
             f"{error.problem}; rows set aside in training would be others for each seed", file=args.dataset_name,

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
 from hf_mlc.commands.running import check_output_file, say, write_json
-from hf_mlc.data import fingerprint, load_splits
+from hf_mlc.data import fingerprint
 from hf_mlc.data.loading import SPLITS, column_names
 from hf_mlc.data.training_rows import label_sets, results_of, rows_of_training
 from hf_mlc.errors import UserError, rows_of
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     stopwatch = Stopwatch()
     loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
     if column_args.label_columns is None:
-        column_args = _with_label_columns(args, column_args, hub_args, loaded.label_space)
+        column_args = _with_label_columns(args, column_args, hub_args, loaded)
 
     def load(splits: list[str]) -> DatasetDict:
         return _load(args, column_args, hub_args, loaded, splits)
@@ -161,7 +161,8 @@ def _load(
     loaded: LoadedModel,
     splits: list[str],
 ) -> DatasetDict:
-    return load_splits(
+    return loaded.kind.load(
+        loaded.processor,
         args.dataset_name,
         **hub_args.version(),
         columns=column_args.columns(loaded.kind, id_column=args.id_column, processor=loaded.processor),
@@ -170,10 +171,12 @@ def _load(
 
 
 def _with_label_columns(
-    args: EvaluateArguments, column_args: ColumnArguments, hub_args: HubDataArguments, space: LabelSpace
+    args: EvaluateArguments, column_args: ColumnArguments, hub_args: HubDataArguments, loaded: LoadedModel
 ) -> ColumnArguments:
     """The model's own names as columns of labels, where the data have no labels column and all of these."""
-    names = set(column_names(args.dataset_name, args.split, **hub_args.version()))
+    split = loaded.kind.split_read(loaded.kind.row_settings(loaded.processor), args.split)
+    names = set(column_names(args.dataset_name, split, **hub_args.version()))
+    space = loaded.label_space
     if column_args.labels_column in names or not names.issuperset(space.names):
         return column_args
     return dataclasses.replace(column_args, label_columns=list(space.names))

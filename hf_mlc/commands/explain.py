@@ -1,6 +1,7 @@
 """`explain`: texts in, the words behind their labels out: as JSON Lines, a page of HTML or a picture.
 
-With `--method label_relations`, of a model that relates labels to each other: which ones (`explain_relations.py`).
+With `--method label_relations`, of a model that relates labels to each other: which ones (`explain_relations.py`). With
+`--method label_attention`, of a model whose labels look at each other, and histories: where they look (`explain_attention.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hf_mlc.commands.column_arguments import TextColumnArguments
+from hf_mlc.commands.column_arguments import ContentArguments
+from hf_mlc.commands.explain_attention import ATTENTION_METHOD, explain_attention
 from hf_mlc.commands.explain_relations import RELATIONS_METHOD, check_relation_arguments, explain_relations
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.running import check_output_file, say
@@ -23,12 +25,14 @@ from hf_mlc.data.rows import RowForm, checked_row
 from hf_mlc.errors import UserError
 from hf_mlc.explaining import METHODS, Explanation, explain_labels, to_html, to_png
 from hf_mlc.explaining.gradients import STEPS
+from hf_mlc.explaining.label_attention_map import SHOWN_LABELS, check_label_attention
 from hf_mlc.explaining.methods import BASELINES
 from hf_mlc.files import written_whole
 from hf_mlc.inference import check_reads_texts, load_model
 
 
 FORMATS = (".jsonl", ".html", ".png")
+FORMATS_OF = {RELATIONS_METHOD: (".jsonl", ".png"), ATTENTION_METHOD: (".json", ".jsonl", ".png")}
 STDIN = RowForm(file="standard input")
 
 
@@ -46,23 +50,30 @@ class ExplainArguments:
     )
     method: str = field(
         default="attention",
-        metadata={"help": f"One of {', '.join(METHODS)}; or {RELATIONS_METHOD}, of an msdn model and without texts."},
+        metadata={
+            "help": f"One of {', '.join(METHODS)}; {RELATIONS_METHOD}, of an msdn model and without texts; {ATTENTION_METHOD}, of a"
+            " lanet model and histories."
+        },
     )
     top_words: int = field(default=10, metadata={"help": "Words a label in JSON Lines and in the tables of HTML."})
     steps: int = field(default=STEPS, metadata={"help": "Points of the quadrature of integrated gradients."})
     baseline: str = field(default="unk", metadata={"help": f"The token they compare with: {', '.join(BASELINES)}."})
+    top_labels: int = field(default=SHOWN_LABELS, metadata={"help": f"Labels that {ATTENTION_METHOD} shows."})
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
 
     def __post_init__(self):
         check_at_least(1, top_words=self.top_words, steps=self.steps)
-        for name, accepted in (("method", (*METHODS, RELATIONS_METHOD)), ("baseline", BASELINES)):
+        check_at_least(2, top_labels=self.top_labels)
+        methods = (*METHODS, RELATIONS_METHOD, ATTENTION_METHOD)
+        for name, accepted in (("method", methods), ("baseline", BASELINES)):
             if getattr(self, name) not in accepted:
                 raise UserError(f"found '{getattr(self, name)}'", field=name, accepted=", ".join(accepted))
         if self.input != "-":
             check_file(self.input)
         if self.output != "-":
-            if Path(self.output).suffix not in FORMATS:
-                raise UserError(f"found '{self.output}'", field="output", accepted=f"- or {', '.join(FORMATS)}")
+            formats = FORMATS_OF.get(self.method, FORMATS)
+            if Path(self.output).suffix not in formats:
+                raise UserError(f"found '{self.output}'", field="output", accepted=f"- or {', '.join(formats)}")
             check_output_file(self.output)
         if self.method == RELATIONS_METHOD:
             check_relation_arguments(self)
@@ -70,15 +81,21 @@ class ExplainArguments:
 
 def main(arguments: list[str]) -> None:
     """Explains by `arguments`; an answer in JSON Lines has the row's `id` and its `explanations`."""
-    (args, column_args), _, _ = parse_arguments((ExplainArguments, TextColumnArguments), arguments)
+    (args, content_args), _, _ = parse_arguments((ExplainArguments, ContentArguments), arguments)
     if args.method == RELATIONS_METHOD:
         explain_relations(args)
         return
     loaded = load_model(args.model, revision=args.revision)
-    check_reads_texts(loaded, "the evidence of words")
+    if args.method == ATTENTION_METHOD:
+        check_label_attention(loaded.model.config)
+    else:
+        check_reads_texts(loaded, "the evidence of words")
     loaded.label_space.encode(args.label)  # an unknown one is found out before anything is read
-    columns = Columns(text=column_args.text_column, labels=None)
+    columns = content_args.columns(loaded.kind, processor=loaded.processor)
     rows = _rows_of_stdin(columns) if args.input == "-" else iterate_rows(args.input, columns)
+    if args.method == ATTENTION_METHOD:
+        explain_attention(args, loaded, rows)
+        return
     kind = Path(args.output).suffix if args.output != "-" else ".jsonl"
     documents, kept = 0, []
     with contextlib.ExitStack() as stack:

@@ -16,7 +16,6 @@ from hf_mlc.inference import load_model
 
 
 RELATIONS_METHOD = "label_relations"
-FORMATS = (".jsonl", ".png")
 MOST_OFFSETS = 12  # columns of the table on standard error
 
 
@@ -25,8 +24,6 @@ def check_relation_arguments(args: Any) -> None:
     for name, usual in (("input", "-"), ("label", [])):
         if getattr(args, name) != usual:
             raise UserError(f"is of texts, and {RELATIONS_METHOD} is of the model", field=name, accepted="none given")
-    if args.output != "-" and Path(args.output).suffix not in FORMATS:
-        raise UserError(f"found '{args.output}'", field="output", accepted=f"- or {', '.join(FORMATS)}")
 
 
 def explain_relations(args: Any) -> None:

@@ -1,4 +1,5 @@
-"""`predict`: texts, pictures or rows of tables in, labels with scores out, as JSON Lines; "-" is standard input or output."""
+"""`predict`: texts, pictures, rows of tables or histories of events in, labels with scores out, as JSON Lines; "-" is standard input or
+output."""
 
 from __future__ import annotations
 
@@ -21,7 +22,15 @@ from hf_mlc.data.rows import checked_row
 from hf_mlc.data.values import RowForm
 from hf_mlc.errors import UserError, rows_of
 from hf_mlc.files import written_whole
-from hf_mlc.inference import check_reads_texts, check_writes_sequences, load_model, predict_texts, sequences_of_texts
+from hf_mlc.inference import (
+    check_predicts_next,
+    check_reads_texts,
+    check_writes_sequences,
+    load_model,
+    predict_steps,
+    predict_texts,
+    sequences_of_texts,
+)
 from hf_mlc.inputs import InputKind, items_in
 from hf_mlc.run_facts import Stopwatch
 
@@ -38,7 +47,7 @@ class PredictArguments:
     input: str = field(
         default="-",
         metadata={
-            "help": "JSON Lines, CSV or Parquet, of texts, pictures' names or rows of a table; or a picture, or a folder of"
+            "help": "JSON Lines, CSV or Parquet, of texts, pictures' names, rows of a table or events; or a picture, or a folder of"
             " pictures; - reads JSON Lines from stdin."
         },
     )
@@ -54,12 +63,18 @@ class PredictArguments:
         default=False,
         metadata={"help": "Of a model that writes label sequences: its labels in the order in which it wrote them."},
     )
+    steps: int | None = field(
+        default=None,
+        metadata={
+            "help": "Of a model of events: the label sets of so many events to come, each taken for true by the next."
+        },
+    )
     batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
     pool_size: int = field(default=1024, metadata={"help": "Documents sorted by length together."})
 
     def __post_init__(self):
         check_probability(threshold=self.threshold)
-        check_at_least(1, top_k=self.top_k, batch_size=self.batch_size, pool_size=self.pool_size)
+        check_at_least(1, top_k=self.top_k, steps=self.steps, batch_size=self.batch_size, pool_size=self.pool_size)
         if self.input != "-" and items_in(self.input) is None:
             check_file(self.input)
         if self.output != "-":
@@ -69,7 +84,8 @@ class PredictArguments:
 def main(arguments: list[str]) -> None:
     """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first, with `--explain` explained.
 
-    With `--sequences` it also has its `sequence`: the most probable label set in the order in which it was written.
+    With `--sequences` it also has its `sequence`: the most probable label set in the order in which it was written. With `--steps` it also
+    has its `steps`: a list of labels for each event to come, of which `labels` is the first.
     """
     (args, content_args), _, _ = parse_arguments((PredictArguments, ContentArguments), arguments)
     loaded = load_model(args.model, revision=args.revision, allow_onnx=not args.explain)
@@ -83,6 +99,8 @@ def main(arguments: list[str]) -> None:
     column = kind.content.column
     if args.sequences:
         check_writes_sequences(loaded)
+    if args.steps is not None:
+        check_predicts_next(loaded)
     stopwatch, documents = Stopwatch(), 0
     with contextlib.ExitStack() as stack:
         output = sys.stdout if args.output == "-" else stack.enter_context(written_whole(args.output))
@@ -91,22 +109,24 @@ def main(arguments: list[str]) -> None:
         else:
             pools = _pools_of_stdin(args.pool_size, columns) if args.input == "-" else _pools_of_file(args, columns)
         for rows in pools:
+            items = [row[column] for row in rows]
+            how = {"top_k": args.top_k, "threshold": args.threshold, "batch_size": args.batch_size}
             with rows_of(STDIN.file if args.input == "-" else args.input, before=documents):
-                answers = list(
-                    predict_texts(
-                        loaded,
-                        [row[column] for row in rows],
-                        top_k=args.top_k,
-                        threshold=args.threshold,
-                        explain=EVIDENCE_WORDS if args.explain else None,
-                        batch_size=args.batch_size,
+                if args.steps is not None:
+                    steps = predict_steps(loaded, items, args.steps, **how)
+                    answers = [of_row[0] for of_row in steps]
+                else:
+                    steps = [None] * len(rows)
+                    answers = list(
+                        predict_texts(loaded, items, explain=EVIDENCE_WORDS if args.explain else None, **how)
                     )
-                )
             sequences = [None] * len(rows)
             if args.sequences:
-                sequences = sequences_of_texts(loaded, [row[column] for row in rows], batch_size=args.batch_size)
-            for row, labels, sequence in zip(rows, answers, sequences, strict=True):
+                sequences = sequences_of_texts(loaded, items, batch_size=args.batch_size)
+            for row, labels, of_row, sequence in zip(rows, answers, steps, sequences, strict=True):
                 answer = {"id": row["id"], "labels": labels}
+                if of_row is not None:
+                    answer["steps"] = of_row
                 if sequence is not None:
                     answer["sequence"] = sequence
                 output.write(json.dumps(answer, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""`train`: a recipe and a data set (of texts, pictures or tables) become a model folder with weights, what input is read
+"""`train`: a recipe and a data set (of texts, pictures, tables or event sequences) become a model folder with weights, what input is read
 through, tuned thresholds and results.json.
 
 This file is the order of events. What its kind of input asks for is the step's ([`~hf_mlc.commands.train_inputs.InputStep`]).
@@ -25,6 +25,7 @@ from hf_mlc.commands.train_folder import (
     facts_of_splits,
     prepare_output,
 )
+from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.commands.train_model import check_trained, new_model, trained_model
 from hf_mlc.commands.train_steps import ARGUMENTS, STEPS, step_of_run
 from hf_mlc.commands.train_texts import TextStep
@@ -77,6 +78,7 @@ def main(arguments: list[str]) -> None:
         splits = load_rows(data_args, hub_args, step.columns(), skip=["test"])
         if "train" not in splits:
             raise UserError("no training rows", field="dataset_name", accepted="a data set with a training split")
+        splits = step.arranged(splits, "train", "validation")
         splits, label_space, lines = label_space_and_validation(
             splits,
             data_args,
@@ -84,6 +86,8 @@ def main(arguments: list[str]) -> None:
             base,
             label_file=step.label_file(),
             label_columns=column_args.label_columns,
+            label_lists=step.label_lists,
+            target_lists=step.target_lists,
         )
     report = check_splits(splits, label_space)
     identity = {"arguments": comparable(given), "data": facts_of_data(splits, label_space, data_args)}
@@ -144,7 +148,7 @@ def main(arguments: list[str]) -> None:
     chosen_by, refit_facts = trainer, None
     if data_args.refit:
         tell("training anew, on training and validation rows")
-        label_space = _counted_on_both(splits, label_space)
+        label_space = _counted_on_both(splits, label_space, step)
         if base is not None:
             base = load_model(model_args.model_name_or_path, device="cpu")
         set_seed(args.seed)
@@ -162,7 +166,8 @@ def main(arguments: list[str]) -> None:
     if args.do_predict:
         # a test split that can't be read ends the run here; the same command goes on from here once it can
         with args.main_process_first(desc="reading the test split"):
-            test_split = load_rows(data_args, hub_args, step.columns(processor), only="test")
+            test_split = load_rows(data_args, hub_args, step.columns(processor), only=step.split_read("test"))
+            test_split = step.arranged(test_split, "test")
             encoded_test = step.encoded(test_split, processor, label_space, check_splits(test_split))
         trainer.evaluate_test(encoded_test["test"])
         for key, facts in facts_of_splits(test_split).items():
@@ -195,7 +200,7 @@ def main(arguments: list[str]) -> None:
         tell(f"published as {trainer.hub_model_id}")
 
 
-def _counted_on_both(splits: DatasetDict, label_space: LabelSpace) -> LabelSpace:
+def _counted_on_both(splits: DatasetDict, label_space: LabelSpace, step: InputStep) -> LabelSpace:
     """The label space with counts of training and validation rows; labels that validation rows alone hold are none of it."""
-    lists = [labels for split in ("train", "validation") for labels in splits[split]["labels"]]
+    lists = [labels for split in ("train", "validation") for labels in step.target_lists(splits[split])]
     return label_space.counted(label_space.decode(label_space.encode_known(labels)[0]) for labels in lists)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from hf_mlc.commands.column_arguments import HubDataArguments
 from hf_mlc.commands.train_arguments import DataArguments
@@ -52,11 +53,13 @@ def label_space_and_validation(
     *,
     label_file: str | Path | None = None,
     label_columns: Sequence[str] | None = None,
+    label_lists: Callable[[Dataset], Iterable[Sequence[str | int]]] = itemgetter("labels"),
+    target_lists: Callable[[Dataset], Iterable[Sequence[str | int]]] = itemgetter("labels"),
 ) -> tuple[DatasetDict, LabelSpace, list[str]]:
     """The label space, the splits with a validation part, and lines that tell how that was set aside.
 
     Names come from all training rows, set-aside ones too, or are those of `label_file` or `label_columns`; counts only from the rows that are
-    trained on.
+    trained on. Which labels a row has, and which of them are counted, `label_lists` and `target_lists` say.
     """
     source = data_args.dataset_name or data_args.train_file
     if base is not None:
@@ -66,12 +69,12 @@ def label_space_and_validation(
     elif label_columns is not None:
         label_space = LabelSpace.from_names(list(label_columns))
     else:
-        label_space = LabelSpace.from_label_lists(splits["train"]["labels"], file=source)
+        label_space = LabelSpace.from_label_lists(label_lists(splits["train"]), file=source)
     lines = []
     if "validation" not in splits:
         splits, report = add_validation_split(
             splits, label_space, fraction=data_args.validation_fraction, seed=seed, file=source
         )
         lines = ["validation rows set aside from training (part 0: train, part 1: validation)", str(report)]
-    label_space = label_space.counted(splits["train"]["labels"], file=source)
+    label_space = label_space.counted(target_lists(splits["train"]), file=source)
     return splits, label_space, lines

@@ -38,6 +38,7 @@ class InputStep(ABC):
         column_args ([`~hf_mlc.commands.column_arguments.ColumnArguments`]): which columns are read.
         data_args ([`~hf_mlc.commands.train_arguments.DataArguments`]): the form of the targets.
         base (`LoadedModel`, *optional*): the trained model that training goes on from.
+        given (`Mapping[str, Any]`, *optional*): all arguments that were given, by name, fields of the configuration too.
     """
 
     kind: ClassVar[InputKind]
@@ -47,9 +48,15 @@ class InputStep(ABC):
     of_new: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
-        self, args: Any, column_args: ColumnArguments, data_args: DataArguments, base: LoadedModel | None = None
+        self,
+        args: Any,
+        column_args: ColumnArguments,
+        data_args: DataArguments,
+        base: LoadedModel | None = None,
+        given: Mapping[str, Any] | None = None,
     ):
         self.args, self.column_args, self.data_args, self.base = args, column_args, data_args, base
+        self.given = given or {}
         self.notes: list[str] = []  # lines that a user should read
         self.facts: dict[str, Any] = {}  # for results.json, what only this kind has
 
@@ -74,6 +81,32 @@ class InputStep(ABC):
         if processor is None and self.base is not None:
             processor = self.base.processor
         return self.column_args.columns(self.kind, id_column=self.data_args.id_column, processor=processor)
+
+    @property
+    def row_settings(self) -> Any:
+        """How rows are made of those that are read ([`~hf_mlc.inputs.InputKind.arranged`])."""
+        return None if self.base is None else self.kind.row_settings(self.base.processor)
+
+    def split_read(self, split: str) -> str:
+        """The split of the data whose rows are read for those of `split`."""
+        return self.kind.split_read(self.row_settings, split)
+
+    def arranged(self, splits: DatasetDict, *parts: str) -> DatasetDict:
+        """The rows of these parts, made of those that were read; these themselves where nothing is made.
+
+        Args:
+            splits (`DatasetDict`): as `load_rows` gives them.
+            parts (`str`): splits; one that is not there is left out.
+        """
+        return self.kind.arranged(splits, self.row_settings, parts=parts)
+
+    def label_lists(self, train: Dataset) -> Iterable[Sequence[str | int]]:
+        """All labels of the training rows, of which the label space is made where none is given."""
+        return train["labels"]
+
+    def target_lists(self, rows: Dataset) -> Iterable[Sequence[str | int]]:
+        """The label sets that are predicted of these rows: what labels are counted on."""
+        return rows["labels"]
 
     def label_file(self) -> str | Path | None:
         """The JSON file of the label space, where one is given or stands beside the data as this kind's data sets have it."""

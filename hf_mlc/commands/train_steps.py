@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf_mlc.auto import ARCHITECTURES, architecture_of
+from hf_mlc.auto import ARCHITECTURES, Architecture, architecture_of
 from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
+from hf_mlc.commands.train_events import EventStep
 from hf_mlc.commands.train_images import PictureStep
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.commands.train_tables import TableStep
@@ -23,7 +24,7 @@ from hf_mlc.word_vectors.arguments import WordVectorArguments
 
 
 # by the name of the kind
-STEPS: dict[str, type[InputStep]] = {step.kind.name: step for step in (TextStep, PictureStep, TableStep)}
+STEPS: dict[str, type[InputStep]] = {step.kind.name: step for step in (TextStep, PictureStep, TableStep, EventStep)}
 # what a command line fills, besides the fields of every configuration
 ARGUMENTS = (
     ModelArguments,
@@ -62,10 +63,11 @@ def step_of_run(
             doesn't read this kind, an argument of new models beside a trained one.
     """
     kind = asked_kind(model_type, given) if base is None else base.kind.name
-    if base is None and kind == TableStep.kind.name and not architecture_of(model_type).reads_tables:
-        accepted = ", ".join(name for name, row in ARCHITECTURES.items() if row.trained and row.reads_tables)
-        raise UserError(f"{model_type} reads no tables", field="model_type", accepted=f"--model_type {accepted}")
-    step = STEPS[kind](step_args[kind], column_args, data_args, base)
+    if base is None and not _reads(architecture_of(model_type), kind):
+        accepted = ", ".join(name for name, row in ARCHITECTURES.items() if row.trained and _reads(row, kind))
+        noun = STEPS[kind].kind.noun
+        raise UserError(f"{model_type} reads no {noun}", field="model_type", accepted=f"--model_type {accepted}")
+    step = STEPS[kind](step_args[kind], column_args, data_args, base, given)
     for other in STEPS.values():
         for name in () if other is type(step) else other.own_arguments():
             if name in given and name not in step.own_arguments():
@@ -83,6 +85,13 @@ def step_of_run(
     return step
 
 
+def _reads(architecture: Architecture, kind: str) -> bool:
+    """Whether models of an architecture may read a kind of input."""
+    if architecture.reads_events or kind == EventStep.kind.name:
+        return architecture.reads_events and kind == EventStep.kind.name
+    return architecture.reads_tables or kind != TableStep.kind.name
+
+
 def asked_kind(model_type: str, given: Mapping[str, Any]) -> str:
     """The kind of input that a new model is to read: of the encoder that is given or that an argument speaks of, else of the
     architecture's usual one."""
@@ -97,6 +106,8 @@ def asked_kind(model_type: str, given: Mapping[str, Any]) -> str:
             raise UserError(
                 f"found '{encoder}' beside {named}", field="encoder", accepted=f"{step.encoder()}, or no {named}"
             )
+    if model_type in ARCHITECTURES and ARCHITECTURES[model_type].reads_events:
+        return EventStep.kind.name
     if encoder is None and model_type in ARCHITECTURES:
         encoder = getattr(ARCHITECTURES[model_type].config, "encoder", None)
     return ENCODER_INPUTS.get(encoder, "text")

@@ -1,6 +1,6 @@
 """How sure a difference between two arms is: a paired bootstrap over documents and seeds.
 
-One resample draws the documents with replacement, the same ones for both arms and for every seed, and draws the seeds with
+One resample draws the documents (of event sequences, the users) with replacement, the same ones for both arms and for every seed, and draws the seeds with
 replacement, the same ones for both arms; its difference is the mean over the drawn seeds, and the interval holds the middle
 95 % of the resamples' differences.
 
@@ -48,13 +48,19 @@ class Bootstrap:
         seeds (`list[int]`): of the runs.
         num_resamples (`int`, *optional*, defaults to 2000): R.
         seed (`int`, *optional*, defaults to 0): of the draws.
+        together (`np.ndarray` of shape `(N,)`, *optional*): a number that documents share which are drawn together, or not at all:
+            those of one user are no independent witnesses. Without it every document is drawn by itself.
     """
 
-    def __init__(self, num_documents: int, seeds: list[int], *, num_resamples: int = 2000, seed: int = 0):
+    def __init__(
+        self, num_documents: int, seeds: list[int], *, num_resamples: int = 2000, seed: int = 0,
+        together: np.ndarray | None = None,
+    ):  # fmt: skip
         rng = np.random.default_rng(seed)
         self.num_documents, self.seeds = num_documents, list(seeds)
-        self.num_groups = min(num_documents, MOST_GROUPS)
-        self.group_N = rng.permutation(num_documents) % self.num_groups
+        units, unit_N = np.unique(np.arange(num_documents) if together is None else together, return_inverse=True)
+        self.num_groups = min(len(units), MOST_GROUPS)
+        self.group_N = (rng.permutation(len(units)) % self.num_groups)[unit_N]
         even = np.full(self.num_groups, 1 / self.num_groups)
         self.weights_RG = rng.multinomial(self.num_groups, even, size=num_resamples)
         self.draws_RS = rng.integers(len(self.seeds), size=(num_resamples, len(self.seeds)))

@@ -109,6 +109,23 @@ class Dates:
 
 
 @dataclass(frozen=True)
+class Sequences:
+    """How rows are made of sequences of events: a history, and the label set that comes next.
+
+    Args:
+        settings (`dict`): of [`~hf_mlc.events.settings.EventSettings`], by which the rows are cut.
+        column (`str`, *optional*, defaults to `"events"`): of the sequences.
+        one_source (`bool`, *optional*, defaults to `False`): the splits' files are one pool of users, divided by time.
+        most_frequent (`int`, *optional*): so many labels are kept, those that most training targets hold; all of them without it.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    column: str = "events"
+    one_source: bool = False
+    most_frequent: int | None = None
+
+
+@dataclass(frozen=True)
 class ClaimData:
     """One data set of a claim.
 
@@ -119,6 +136,7 @@ class ClaimData:
         shown (`tuple[str]`): further metrics of the table.
         text_column (`tuple[str]`, *optional*): columns of the text.
         features_column (`str`, *optional*): of a table, the column of its features, instead of a text.
+        sequences ([`Sequences`], *optional*): of events, how rows are made of them, instead of a text.
         meta_file (`str`, *optional*): JSON file in the folder whose `feature_names` and `feature_types` are those of a table, and
             whose `labels` are the names of all labels, for data in which some label may have no training row. Labels may as well
             stand in a labels.json beside it; without either they are those of the training split.
@@ -145,6 +163,7 @@ class ClaimData:
     shown: tuple[str, ...] = ()
     text_column: tuple[str, ...] = ("text",)
     features_column: str | None = None
+    sequences: Sequences | None = None
     meta_file: str | None = None
     num_trials: int = 1
     without_effect: tuple[str, ...] = ()

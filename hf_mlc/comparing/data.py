@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 
 from hf_mlc.comparing.claim import ROOT, ClaimData, Dates
+from hf_mlc.comparing.event_rows import SEQUENCES, labels_of_training, rows_of_sequences
 from hf_mlc.comparing.label_dependence import label_dependence
 from hf_mlc.comparing.lines import settings_hash
 from hf_mlc.data import Columns, add_validation_split, fingerprint, load_splits
@@ -32,7 +33,8 @@ class Rows:
     """Where the rows of one comparison lie.
 
     Args:
-        train, validation (`str`): files of training and validation rows: `id`, `labels` and `text`, or of a table `features`.
+        train, validation (`str`): files of training and validation rows: `id`, `labels` and `text`, or of a table `features`, or of
+            sequences `events`, the history.
         labels (`str`): file of the label space: the labels of ALL training rows, drawn or not, so that a document's true
             labels are the same at every training size; or those that the data set names. Training counts are of the training
             file alone.
@@ -47,6 +49,8 @@ class Rows:
         date_column, measured_from (`str`, *optional*): only rows from this day on are measured.
         features_column (`str`, *optional*): of a table, the column of the measured rows' features.
         meta_file (`str`, *optional*): of a table, the file that declares its features.
+        train_sequences (`str`, *optional*): of event sequences, a file with one row for each training user, whose history is all of that
+            user's training events but the last: the form in which a causal model has every training target once.
         facts (`dict`, *optional*): of the rows, for every line: how much the labels of a table depend on each other.
     """
 
@@ -64,6 +68,7 @@ class Rows:
     measured_from: str | None = None
     features_column: str | None = None
     meta_file: str | None = None
+    train_sequences: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -71,14 +76,24 @@ class Rows:
         """Whether the rows hold features, not texts."""
         return self.features_column is not None
 
+    @property
+    def is_events(self) -> bool:
+        """Whether the rows hold histories of events."""
+        return self.train_sequences is not None
+
     def read(self, split: str) -> datasets.Dataset:
         """The rows of `"train"` or `"validation"`."""
-        columns = Columns(features="features") if self.is_table else None
+        columns = None
+        if self.is_table:
+            columns = Columns(features="features")
+        elif self.is_events:
+            columns = Columns(events="events")
         return load_splits(**{f"{split}_file": getattr(self, split)}, columns=columns, splits=[split])[split]
 
     def read_measured(self) -> datasets.Dataset:
         """The rows that are measured. Call it once, at the end."""
-        rows = self._load_measured(_columns(self.text_column, self.features_column))
+        columns = Columns(events="events") if self.is_events else _columns(self.text_column, self.features_column)
+        rows = self._load_measured(columns)
         if self.measured_from is None:
             return rows
         dates = self._load_measured(Columns(text=[self.date_column]))
@@ -121,11 +136,23 @@ def prepare_rows(
 
     The documents set aside are of the `train_size`: they are labelled, too.
     """
+    if data.sequences is not None and train_size is not None:
+        raise UserError(f"found {train_size}", field="train_sizes", accepted="all, of event sequences")
+    if data.sequences is not None and data.is_across:
+        raise UserError(
+            "rows from elsewhere", field="measured_dataset", accepted="none, nor a label map, of event sequences"
+        )
     skip = ["test"] if train_size is None else ["test", "validation"]
-    splits = load_splits(source, columns=_columns(data.text_column, data.features_column), skip=skip)
-    if data.dates is not None:
-        splits = _written_until(splits, data.dates, source, skip)
-    space = _label_space(data, source, splits["train"]["labels"])
+    made: dict[str, datasets.Dataset] = {}
+    if data.sequences is not None:
+        made = rows_of_sequences(data.sequences, source, seed=seed)
+        splits = datasets.DatasetDict({name: made[name] for name in ("train", "validation")})
+        space = LabelSpace.from_label_lists(labels_of_training(splits["train"]), file=source)
+    else:
+        splits = load_splits(source, columns=_columns(data.text_column, data.features_column), skip=skip)
+        if data.dates is not None:
+            splits = _written_until(splits, data.dates, source, skip)
+        space = _label_space(data, source, splits["train"]["labels"])
     unused = None
     if train_size is not None:
         if not 2 <= train_size <= len(splits["train"]):
@@ -137,7 +164,7 @@ def prepare_rows(
     if "validation" not in splits:
         splits, _ = add_validation_split(splits, space, fraction=data.validation_fraction, seed=seed, file=source)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"train": splits["train"], "validation": splits["validation"]}
+    parts = {**made, "train": splits["train"], "validation": splits["validation"]}
     if split == "unused":
         if unused is None or not len(unused):
             raise UserError("no unused training rows", field="split", accepted="unused with train_sizes only")
@@ -152,7 +179,7 @@ def prepare_rows(
     if data.is_across:  # what is measured is part of what a run is
         dates = None if data.dates is None else vars(data.dates)
         fingerprints["across"] = settings_hash(label_map, dates, data.measured_folder)
-    measured = source
+    measured = folder / f"{split}.jsonl" if made or split != "test" else source
     if split == "test" and data.measured_folder is not None:
         measured = source.parent / data.measured_folder
         if not measured.is_dir():
@@ -161,7 +188,7 @@ def prepare_rows(
         train=str(folder / "train.jsonl"),
         validation=str(folder / "validation.jsonl"),
         labels=str(folder / "labels.json"),
-        measured=str(measured if split == "test" else folder / f"{split}.jsonl"),
+        measured=str(measured),
         split=split,
         text_column=list(data.text_column) if split == "test" else ["text"],
         fingerprints=fingerprints,
@@ -174,6 +201,7 @@ def prepare_rows(
         if split == "test"
         else "features",
         meta_file=str(source / data.meta_file) if data.meta_file and data.features_column else None,
+        train_sequences=str(folder / f"{SEQUENCES}.jsonl") if made else None,
         facts=_facts(data, splits["train"]["labels"], space),
         date_column=data.dates.column if data.dates and split == "test" else None,
         measured_from=data.dates.measured_from if data.dates and split == "test" else None,

@@ -24,6 +24,7 @@ from transformers import set_seed
 from hf_mlc.commands.running import run, write_json
 from hf_mlc.comparing.arms import Fitted, Job, load_runner
 from hf_mlc.comparing.data import Rows
+from hf_mlc.comparing.repeat_explore import repeat_and_explore
 from hf_mlc.comparing.scores import ScoreCollector
 from hf_mlc.comparing.tuning import padded
 from hf_mlc.data import fingerprint
@@ -35,7 +36,7 @@ from hf_mlc.modeling.decision import apply_thresholds
 from hf_mlc.run_facts import Stopwatch, peak_memory, versions
 
 
-RANKING_KS = (1, 3, 5)
+RANKING_KS = (1, 3, 5, 10)
 
 
 def main(arguments: list[str]) -> None:
@@ -120,9 +121,13 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
         clock = time.perf_counter()
     if fitted.predict_seconds is not None:
         seconds = fitted.predict_seconds()
-    collector.done(true_ids, counts_L).save(scores_file)
+    scores, values = collector.done(true_ids, counts_L), metrics.compute()
+    if job.rows.is_events:
+        scores.groups = np.unique([str(history["user"]) for history in items], return_inverse=True)[1].astype(np.int32)
+        values |= repeat_and_explore(scores, [np.unique(space.encode_known(row["labels"])[0]) for row in items])
+    scores.save(scores_file)
     return {
-        "metrics": {name: round(value, 6) for name, value in metrics.compute().items()},
+        "metrics": {name: round(value, 6) for name, value in values.items()},
         "documents": len(rows),
         "unknown_labels": sum(unknown),
         **facts,

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hf_mlc.comparing.bootstrap import Bootstrap, Interval
 from hf_mlc.comparing.claim import Claim, ClaimData
 from hf_mlc.comparing.resampling import ResampledMetrics
@@ -138,7 +140,9 @@ def differences(
         if not shared:
             continue
         if shared not in bootstraps:
-            bootstraps[shared] = Bootstrap(lines[0]["documents"], list(shared), num_resamples=num_resamples)
+            bootstraps[shared] = Bootstrap(
+                lines[0]["documents"], list(shared), num_resamples=num_resamples, together=_groups(runs)
+            )
         found = {}
         for metric in data.end_points:
             interval = bootstraps[shared].interval(metric, runs.get(first, {}), runs.get(second, {}))
@@ -147,6 +151,11 @@ def differences(
             if interval is not None:
                 found[metric] = interval
         yield first, second, found
+
+
+def _groups(runs: Mapping[str, Mapping[int, ResampledMetrics]]) -> np.ndarray | None:
+    """Which documents belong together; of all runs the same."""
+    return next((run.scores.groups for by_seed in runs.values() for run in by_seed.values()), None)
 
 
 def _check_same_rows(lines: Sequence[dict[str, Any]], scores: Path) -> None:

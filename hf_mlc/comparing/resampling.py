@@ -8,10 +8,12 @@ Shape legend: N documents, L labels, R weightings, K ranks, M true pairs.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import scipy.sparse
-import torch
 
+from hf_mlc.comparing.resampled_areas import PooledAreas, aucs_of_labels
 from hf_mlc.comparing.scores import RunScores
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import counting, ranking
@@ -25,6 +27,10 @@ METRICS = (
     "precision_micro",
     "recall_micro",
     "ap_macro",
+    "auc_micro",
+    "auc_macro",
+    "auc_weighted",
+    "ap_micro",
     "subset_accuracy",
     "f1_samples",
     "hamming_loss",
@@ -32,7 +38,7 @@ METRICS = (
     "r@k",
     "ndcg@k",
 )
-RANKS = 5
+RANKS = 10
 _RESAMPLES_AT_ONCE = 250  # R x L numbers are held of each
 
 
@@ -46,20 +52,20 @@ class ResampledMetrics:
     def __init__(self, scores: RunScores):
         self.scores = scores
         shape = (scores.num_documents, len(scores.train_counts))
-        self.true_NL, self.chosen_NL = (_matrix(pairs, shape) for pairs in (scores.true, scores.chosen))
+        self.true_NL, self.chosen_NL = (pair_matrix(pairs, shape) for pairs in (scores.true, scores.chosen))
         self.hit_NL = self.true_NL.multiply(self.chosen_NL).tocsr()
         self.num_true_N = np.asarray(self.true_NL.sum(axis=1)).ravel().astype(np.int64)
         self._hits_NK: np.ndarray | None = None
 
     def has(self, name: str) -> bool:
-        """Whether the metric can be computed: average precision needs the scores of all labels."""
-        return self.scores.every_label or not name.startswith("ap_macro")
+        """Whether the metric can be computed: areas need the scores of all labels."""
+        return self.scores.every_label or not name.startswith(("ap_", "auc_"))
 
     def values(self, name: str, weights_RN: np.ndarray) -> np.ndarray:
         """The metric under each weighting, float64 `(R,)`; NaN where it is undefined.
 
         Args:
-            name (`str`): one of `METRICS`, `k` a number up to 5, the first six also by bucket (`ap_macro@1-5`).
+            name (`str`): one of `METRICS`, `k` a number up to 10, the first six also by bucket (`ap_macro@1-5`).
             weights_RN (`np.ndarray` of shape `(R, N)`): how often each document counts.
         """
         kind, _, rest = name.partition("@")
@@ -67,7 +73,9 @@ class ResampledMetrics:
             return self._ranked(kind, int(rest), weights_RN)
         if kind in ("subset_accuracy", "f1_samples", "hamming_loss") and not rest:
             return self._by_document(kind, weights_RN)
-        if kind in METRICS and rest in ("", *BUCKETS):
+        if kind in ("auc_micro", "auc_macro", "auc_weighted", "ap_micro") and not rest:
+            return self._area(kind, weights_RN)
+        if kind in METRICS[:6] and rest in ("", *BUCKETS):
             least, most = BUCKETS[rest] if rest else (0, np.inf)
             inside_L = (self.scores.train_counts >= least) & (self.scores.train_counts <= most)
             if kind == "ap_macro":
@@ -118,21 +126,30 @@ class ResampledMetrics:
         return _ratio(weights_RN @ value_N, weights_RN.sum(axis=1))
 
     def _hits(self) -> np.ndarray:
-        if self.scores.every_label:
-            _, ids_NK = ranking.top_k(torch.from_numpy(self.scores.scores_NK), RANKS)
-            ids_NK = ids_NK.numpy()
-        else:
-            ids_NK = self.scores.label_ids_NK[:, :RANKS]
-        rows_NK = np.broadcast_to(np.arange(len(ids_NK))[:, None], ids_NK.shape)
-        hits_NK = np.asarray(self.true_NL[rows_NK.ravel(), np.maximum(ids_NK, 0).ravel()]).reshape(ids_NK.shape) > 0
-        return hits_NK & (ids_NK >= 0)
+        return looked_up(self.true_NL, self.scores.best(RANKS))
+
+    def _every_score(self) -> np.ndarray:
+        if not self.scores.every_label:
+            problem = "only the best labels of each document were kept"
+            raise UserError(problem, field="metric", accepted="no auc_... and no ap_...")
+        return self.scores.scores_NK
+
+    def _area(self, kind: str, weights_RN: np.ndarray) -> np.ndarray:
+        scores_NL = self._every_score()
+        if kind.endswith("_micro"):
+            areas = _pooled_areas(self)
+            return areas.auc(weights_RN) if kind == "auc_micro" else areas.average_precision(weights_RN)
+        total_R, defined_R = np.zeros((2, len(weights_RN)))
+        for auc_R, positives_R in aucs_of_labels(scores_NL, self.true_NL, weights_RN):
+            weight_R = ~np.isnan(auc_R) * (positives_R if kind == "auc_weighted" else 1)
+            total_R += weight_R * np.nan_to_num(auc_R)
+            defined_R += weight_R
+        return _ratio(total_R, defined_R, empty=np.nan)
 
     def _average_precision(self, labels: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
         """Mean over the labels with a positive of any weight; of each, the mean over its positives of the precision among
         the documents that score as high or higher."""
-        if not self.scores.every_label:
-            raise UserError("only the best labels of each document were kept", field="metric", accepted="no ap_macro")
-        scores_NL = self.scores.scores_NK
+        scores_NL = self._every_score()
         total_R, defined_R = np.zeros((2, len(weights_RN)))
         weights_NR = weights_RN.T.astype(np.float32)  # sums of whole numbers below 2^24 are exact
         positives_of = self.true_NL.tocsc()
@@ -153,7 +170,20 @@ class ResampledMetrics:
         return _ratio(total_R, defined_R, empty=np.nan)
 
 
-def _matrix(pairs: np.ndarray, shape: tuple[int, int]) -> scipy.sparse.csr_array:
+@functools.lru_cache(maxsize=1)  # of one run, whose weightings come in parts: some hundred megabytes
+def _pooled_areas(run: ResampledMetrics) -> PooledAreas:
+    return PooledAreas(run.scores.scores_NK, run.true_NL)
+
+
+def looked_up(pairs_NL: scipy.sparse.csr_array, ids_NK: np.ndarray) -> np.ndarray:
+    """Whether a document and each of its labels in `ids_NK` are among the pairs, bool `(N, K)`; -1 is no label."""
+    rows_NK = np.broadcast_to(np.arange(len(ids_NK))[:, None], ids_NK.shape)
+    there_NK = np.asarray(pairs_NL[rows_NK.ravel(), np.maximum(ids_NK, 0).ravel()]).reshape(ids_NK.shape) > 0
+    return there_NK & (ids_NK >= 0)
+
+
+def pair_matrix(pairs: np.ndarray, shape: tuple[int, int]) -> scipy.sparse.csr_array:
+    """Pairs of shape `(2, M)` as a matrix with a 1 at each."""
     return scipy.sparse.csr_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=shape)
 
 

@@ -34,6 +34,8 @@ class RunScores:
         chosen (`np.ndarray` of shape `(2, C)`, int32): documents and labels of the predicted pairs.
         true (`np.ndarray` of shape `(2, M)`, int32): documents and labels of the true pairs.
         train_counts (`np.ndarray` of shape `(L,)`): training documents of each label.
+        groups (`np.ndarray` of shape `(N,)`, *optional*): which documents belong together, as those of one user do, by a number that
+            they share; what is drawn anew for an interval is then a group.
     """
 
     label_ids_NK: np.ndarray
@@ -41,6 +43,7 @@ class RunScores:
     chosen: np.ndarray
     true: np.ndarray
     train_counts: np.ndarray
+    groups: np.ndarray | None = None
 
     @property
     def num_documents(self) -> int:
@@ -51,9 +54,16 @@ class RunScores:
         """Whether the score of every label was kept; average precision needs that."""
         return not self.label_ids_NK.shape[1]
 
+    def best(self, k: int) -> np.ndarray:
+        """The k labels of each document that score highest, best first, -1 where there are fewer; `(N, k)`, k up to `KEPT`."""
+        if not self.every_label:
+            return self.label_ids_NK[:, :k]
+        return ranking.top_k(torch.from_numpy(self.scores_NK), k)[1].numpy()
+
     def save(self, path: str | Path) -> None:
+        arrays = {name: array for name, array in vars(self).items() if array is not None}
         with written_whole(path, binary=True) as stream:
-            np.savez_compressed(stream, **vars(self))
+            np.savez_compressed(stream, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> RunScores:

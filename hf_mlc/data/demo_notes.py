@@ -40,7 +40,7 @@ from hf_mlc.data.demo_phrases import (
     Layout,
 )
 from hf_mlc.errors import UserError
-from hf_mlc.files import written_whole
+from hf_mlc.files import write_files_once
 
 
 __all__ = ["DEMO_CODES", "DEMO_PARENTS", "generate_notes", "write_demo_corpus"]
@@ -412,8 +412,6 @@ def write_demo_corpus(
     for split, size in sizes.items():
         if size < 1:
             raise UserError(f"{size} notes asked for", field=f"num_{split}", accepted="1 or more")
-    if folder.exists() and not folder.is_dir():
-        raise UserError("is no folder", file=folder, accepted="a folder, or a path where one can be made")
 
     notes = generate_notes(sum(sizes.values()), seed=seed)
     contents = {
@@ -422,20 +420,7 @@ def write_demo_corpus(
     }
     contents[folder / "label_descriptions.json"] = json.dumps(DEMO_CODES, indent=2) + "\n"
 
-    missing = {}
-    for path, content in contents.items():
-        if not path.exists():
-            missing[path] = content
-        elif not path.is_file() or path.read_bytes() != content.encode():
-            raise UserError(
-                "is there already, with another content",
-                file=path,
-                accepted="an empty folder, or one that holds this very corpus",
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, content in missing.items():
-        with written_whole(path) as stream:
-            stream.write(content)
+    write_files_once(contents)
     return {path.stem: path for path in contents}
 
 

@@ -2,9 +2,10 @@
 
 Every split has the columns `id` (string), `text` (string) and `labels` (a list of strings, or of int64 where the data
 holds ids); where the rows are no texts ([`hf_mlc.data.contents`]), their own column takes the place of `text`: of pictures
-(`Columns(image=...)`) `image`: `{"path", "bytes"}`, undecoded; of tables (`Columns(features=...)`) `features`. Local files are
-streamed row by row into an Arrow file in the cache of `datasets`, so memory does not grow with them, and every row is checked
-on the way; a file that has not changed is not read again.
+(`Columns(image=...)`) `image`: `{"path", "bytes"}`, undecoded; of tables (`Columns(features=...)`) `features`; of histories
+(`Columns(events=...)`, or `Columns(event_user=...)` of a long table) `events`. Local files are streamed row by row into an
+Arrow file in the cache of `datasets`, so memory does not grow with them (a long table's entries apart, some 20 bytes each), and
+every row is checked on the way; a file that has not changed is not read again.
 
 What is decided about rows that are not as one would wish (counts: [`~hf_mlc.data.checking.DataReport`]):
 
@@ -16,6 +17,9 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 | strings and integers mixed as labels | error: file, row, field |
 | a picture that is not there, is no picture, is an address on the net | error: file, row, field |
 | a label column that holds something else than 0 or 1 | error: file, row, field |
+| a history: a time, a label or an amount that is none, an event without labels, amounts of some events only | error: file, row, field |
+| events out of order; several at one time; a label twice in an event | sorted; merged; merged, amounts added; the first two counted |
+| a history without events | kept and counted; its user has no target |
 | table rows of another width than the first, a feature that is not there, an infinite number | error: file, row, field |
 | empty text | kept and counted; the model gets no evidence |
 | empty label set | kept and counted; a row of zeros |
@@ -30,6 +34,7 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -159,7 +164,7 @@ def iterate_rows(
     check_file(file)
     columns = _resolved(columns or Columns(), file)
     form = _row_form(file, columns, label_type)
-    for number, raw in read_raw_rows(file, columns):
+    for number, raw in columns.content.gathered(read_raw_rows(file, columns), columns, form):
         row = checked_row(raw, columns, form, row=number)
         if form.label_type is None and row.get("labels"):
             form = replace(form, label_type=type(row["labels"][0]))
@@ -256,13 +261,19 @@ def _from_files(
             check_file(file)
     first = next((file for files in files_of.values() for file in files), None)
     if first is not None:
-        columns = _resolved(columns, first)
-        columns = columns.content.formed(columns, read_raw_rows(first, columns), _row_form(first, columns))
-    label_type = _first_label_type([file for files in files_of.values() for file in files], columns)
+        columns = _formed_of_file(first, columns)
+    label_type = columns.content.label_type(columns)
+    if label_type is None:
+        label_type = _first_label_type([file for files in files_of.values() for file in files], columns)
     try:
         return _read_files(files_of, columns, label_type, max_samples, cache_dir)
     except StoredOtherwise as failure:
         return _read_files(files_of, failure.columns, label_type, max_samples, cache_dir)
+
+
+def _formed_of_file(file: Path, columns: Columns) -> Columns:
+    columns = _resolved(columns, file)
+    return columns.content.formed(columns, read_raw_rows(file, columns), _row_form(file, columns))
 
 
 def _from_file(split: datasets.Dataset, shown_as: str) -> datasets.Dataset:
@@ -279,6 +290,36 @@ def file_of(split: datasets.Dataset, name: str) -> str:
         name (`str`): what it is called where it came from somewhere else.
     """
     return split.info.description or name
+
+
+def formed_columns(
+    dataset_name: str | Path | None = None,
+    *,
+    config_name: str | None = None,
+    revision: str | None = None,
+    train_file: str | Path | None = None,
+    columns: Columns,
+) -> Columns:
+    """`columns` with what the first training rows of a data set say of how all rows are read and stored.
+
+    Args:
+        dataset_name, config_name, revision, train_file: as [`load_splits`] takes them.
+        columns ([`Columns`]): which columns hold what.
+
+    Raises:
+        `UserError`: no such data set, no training split; the first rows can't be read.
+    """
+    if dataset_name is None or _is_local(dataset_name):
+        file = Path(train_file) if dataset_name is None else _files_of(Path(dataset_name), ["train"])["train"][0]
+        check_file(file)
+        return _formed_of_file(file, columns)
+    raw = load_from_hub(str(dataset_name), config_name, revision=revision)
+    name = _hub_split(raw, "train", None)
+    if name is None:
+        raise MissingSplitError(
+            f"no split 'train'; found: {', '.join(raw)}", file=dataset_name, accepted="a data set with one"
+        )
+    return _formed_of_hub(raw[name], columns, shown_as=f"{dataset_name}[{name}]")
 
 
 def column_names(
@@ -302,6 +343,17 @@ def column_names(
     return [] if name is None else raw[name].column_names
 
 
+@contextlib.contextmanager
+def causes_raised() -> Iterator[None]:
+    """What a generator of rows raised, in place of what `datasets` makes of it."""
+    try:
+        yield
+    except datasets.exceptions.DatasetGenerationError as failure:
+        if isinstance(failure.__cause__, (UserError, StoredOtherwise)):
+            raise failure.__cause__ from None
+        raise
+
+
 def _read_files(
     files_of: Mapping[str, list[Path]],
     columns: Columns,
@@ -315,7 +367,7 @@ def _read_files(
             continue
         files = files_of[split]
         stats = [file.stat() for file in files]
-        try:
+        with causes_raised():
             rows = datasets.Dataset.from_generator(
                 _rows_of_files,
                 features=_features(label_type, columns),
@@ -332,10 +384,6 @@ def _read_files(
                     "version": _ROWS_VERSION,
                 },
             )
-        except datasets.exceptions.DatasetGenerationError as failure:
-            if isinstance(failure.__cause__, (UserError, StoredOtherwise)):
-                raise failure.__cause__ from None
-            raise
         shown_as = str(files[0]) if len(files) == 1 else f"{files[0].parent}[{split}]"
         loaded[split] = _from_file(rows, shown_as)
     return loaded
@@ -353,11 +401,17 @@ def _rows_of_files(
     """The generator behind a split; `files`, `state` and `version` only make the key of the cache change with them."""
     number = 0
     content = columns.content
+    users: set[str] | None = set() if content.gathers(columns) and len(shown_as) > 1 else None
     for file in shown_as:
         number_before = number
         rows = iterate_rows(file, columns, label_type={"str": str, "int": int}[label_type])
         for row in islice(rows, None if most is None else most - number):
             number += 1
+            if users is not None:
+                if row["id"] in users:
+                    accepted = "all rows of a user in one file, or one file"
+                    raise UserError(f"'{row['id']}' stands in an earlier shard too", file=file, accepted=accepted)
+                users.add(row["id"])
             row[content.column] = content.stored(row[content.column], columns)
             yield row
         if number == number_before and number != most:
@@ -405,7 +459,8 @@ def _from_hub(
     asked = [split for split in (SPLITS if splits is None else splits) if split not in skip]
     chosen = [split for split in SPLITS if names[split] is not None and split in asked]
     data_of = {split: raw[names[split]] for split in chosen}
-    for split in set(chosen) & set(max_samples):
+    makes_rows = columns.content.gathers(columns)
+    for split in () if makes_rows else set(chosen) & set(max_samples):
         data_of[split] = data_of[split].select(range(min(max_samples[split], len(data_of[split]))))
     shown_as = {split: f"{name}[{names[split]}]" for split in chosen}
     if chosen:  # the first split says which columns are read and how all are stored
@@ -413,7 +468,15 @@ def _from_hub(
 
     def checked(columns: Columns) -> datasets.DatasetDict:
         return datasets.DatasetDict(
-            {split: _checked_hub_split(data_of[split], columns, shown_as=shown_as[split]) for split in chosen}
+            {
+                split: _checked_hub_split(
+                    data_of[split],
+                    columns,
+                    shown_as=shown_as[split],
+                    most=max_samples.get(split) if makes_rows else None,
+                )
+                for split in chosen
+            }
         )
 
     try:
@@ -447,14 +510,19 @@ def _hub_form(data: datasets.Dataset, columns: Columns, shown_as: str) -> RowFor
     class_names = None if columns.label_columns else class_names_of_features(data.features, columns.labels)
     inner = getattr(data.features.get(columns.labels), "feature", None)
     is_integer = class_names is None and not columns.label_columns and "int" in str(getattr(inner, "dtype", ""))
-    return RowForm(file=shown_as, class_names=class_names, label_type=int if is_integer else None)
+    label_type = columns.content.label_type(columns) or (int if is_integer else None)
+    return RowForm(file=shown_as, class_names=class_names, label_type=label_type)
 
 
-def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: str) -> datasets.Dataset:
+def _checked_hub_split(
+    data: datasets.Dataset, columns: Columns, *, shown_as: str, most: int | None = None
+) -> datasets.Dataset:
     if len(data) == 0:
         raise UserError("an empty split: no rows", file=shown_as, accepted="at least one row")
     data = _wanted_of_hub(data, columns)
     form = _hub_form(data, columns, shown_as)
+    if columns.content.gathers(columns):
+        return _from_file(_gathered_hub_split(data, columns, form, most), shown_as)
     checked = data.map(
         _checked_batch,
         batched=True,
@@ -465,6 +533,27 @@ def _checked_hub_split(data: datasets.Dataset, columns: Columns, *, shown_as: st
         desc=f"Checking {shown_as}",
     )
     return _from_file(checked, shown_as)
+
+
+def _gathered_hub_split(data: datasets.Dataset, columns: Columns, form: RowForm, most: int | None) -> datasets.Dataset:
+    """A split of which several rows make one; `most` counts what is made."""
+    with causes_raised():
+        return datasets.Dataset.from_generator(
+            _gathered_rows,
+            features=_features(form.label_type or str, columns),
+            gen_kwargs={"data": data, "columns": columns, "form": form, "most": most, "version": _ROWS_VERSION},
+        )
+
+
+def _gathered_rows(
+    data: datasets.Dataset, columns: Columns, form: RowForm, most: int | None, version: int
+) -> Iterator[dict[str, Any]]:
+    """The generator behind it; `version` only makes the key of the cache change with it."""
+    content = columns.content
+    for number, raw in islice(content.gathered(enumerate(data, start=1), columns, form), most):
+        row = checked_row(raw, columns, form, row=number)
+        row[content.column] = content.stored(row[content.column], columns)
+        yield row
 
 
 def _checked_batch(

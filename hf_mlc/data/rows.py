@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_mlc.data.contents import CONTENTS, TEXT, Content
+from hf_mlc.data.contents.events import EventForm
 from hf_mlc.data.contents.features import TableForm
 from hf_mlc.data.values import RowForm, shortened, storable, value_of, what
 from hf_mlc.errors import UserError
@@ -46,6 +47,16 @@ class Columns:
         as_written (`bool`, *optional*, defaults to `False`): keep a table's values as strings, since some are categories that
             may look like numbers.
         table ([`~hf_mlc.data.contents.features.TableForm`], *optional*): how the rows of a table are stored; loading finds it.
+        events (`str`, *optional*): of histories, the column of their events. Given, no text is read, and rows may lack
+            labels.
+        event_user, event_time, event_label (`str`, *optional*): of a long table, a row a label of an event, its
+            columns: whose it is, when it was, and the label. All rows of a user become one, whose id is the user.
+            Beside `events` rows decide: those that hold these columns are a long table's.
+        event_amount (`str`, *optional*): of a long table, the column of amounts, if it has one that is wanted.
+        event_time_format (`str`, *optional*): of a long table, how its times are written where that is none of the
+            usual ways, as `strptime` of Python takes it: `"%d/%m/%Y %H:%M"`.
+        event_form ([`~hf_mlc.data.contents.events.EventForm`], *optional*): what all events have in common; loading
+            finds it.
     """
 
     text: str | Sequence[str] = "text"
@@ -59,6 +70,13 @@ class Columns:
     absent: str = "error"
     as_written: bool = False
     table: TableForm | None = None
+    events: str | None = None
+    event_user: str | None = None
+    event_time: str | None = None
+    event_label: str | None = None
+    event_amount: str | None = None
+    event_time_format: str | None = None
+    event_form: EventForm | None = None
 
     def __post_init__(self):
         if not self.text_columns:
@@ -76,9 +94,26 @@ class Columns:
             twice = [name for place, name in enumerate(names) if name in names[:place]]
             if twice:
                 raise UserError(f"'{twice[0]}' stands there twice", field=field, accepted="each column once")
+        self._check_long_table()
         both = set(self.label_columns or ()) & set(self.content_columns if self.features else ())
         if both:
             raise UserError(f"'{min(both)}' is a feature too", field="label_columns", accepted="features or labels")
+
+    def _check_long_table(self):
+        names = {name: getattr(self, f"event_{name}") for name in ("user", "time", "label", "amount")}
+        given = {name: column for name, column in names.items() if column is not None}
+        if not given and self.event_time_format is None:
+            return
+        missing = next((name for name in ("user", "time", "label") if name not in given), None)
+        if missing is not None:
+            found = ", ".join(f"{name}_column" for name in given) or "time_format"
+            accepted = "user_column, time_column and label_column, all three"
+            raise UserError(f"a long table with {found} alone", field=f"{missing}_column", accepted=accepted)
+        for name, column in given.items():
+            if list(given.values()).count(column) > 1:
+                raise UserError(f"'{column}' is another of them too", field=f"{name}_column", accepted="a column each")
+        if self.id is not None and self.events is None:
+            raise UserError("of a long table the user is the id", field="id_column", accepted="user_column alone")
 
     @property
     def text_columns(self) -> tuple[str, ...]:
@@ -102,7 +137,7 @@ class Columns:
     @property
     def required(self) -> tuple[str, ...]:
         """The columns that must be there."""
-        return (*self.content_columns, *self.columns_of_labels)
+        return (*self.content_columns, *(self.columns_of_labels if self.content.needs_labels else ()))
 
     @property
     def columns_of_labels(self) -> tuple[str, ...]:
@@ -114,7 +149,7 @@ class Columns:
     @property
     def wanted(self) -> tuple[str, ...]:
         """Every column that is read where it is found."""
-        return (*self.required, self.id_column)
+        return (*self.content_columns, *self.content.also_read(self), *self.columns_of_labels, self.id_column)
 
 
 def checked_row(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> dict[str, Any]:
@@ -132,7 +167,8 @@ def checked_row(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row:
     if columns.labels is not None and columns.label_columns is not None:
         checked["labels"] = _labels_of_columns(raw, columns, form, row=row)
     elif columns.labels is not None:
-        checked["labels"] = _checked_labels(raw, columns, form, row=row)
+        is_there = content.needs_labels or columns.labels in raw
+        checked["labels"] = _checked_labels(raw, columns, form, row=row) if is_there else []
     return checked
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hf_mlc.inputs.event import EventInput
 from hf_mlc.inputs.image import ImageInput
 from hf_mlc.inputs.kind import InputKind
 from hf_mlc.inputs.table import TableInput
@@ -29,8 +30,8 @@ from hf_mlc.inputs.text import TextInput
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 
 
-TEXTS, IMAGES, TABLES = TextInput(), ImageInput(), TableInput()
-INPUT_KINDS: dict[str, InputKind] = {kind.name: kind for kind in (TEXTS, IMAGES, TABLES)}
+TEXTS, IMAGES, TABLES, EVENTS = TextInput(), ImageInput(), TableInput(), EventInput()
+INPUT_KINDS: dict[str, InputKind] = {kind.name: kind for kind in (TEXTS, IMAGES, TABLES, EVENTS)}
 
 
 def input_kind_of(config: MultiLabelConfig) -> InputKind:
@@ -51,4 +52,4 @@ def items_in(place: str | Path) -> tuple[InputKind, list[Path]] | None:
     return None
 
 
-__all__ = ["IMAGES", "INPUT_KINDS", "TABLES", "TEXTS", "InputKind", "input_kind_of", "items_in"]
+__all__ = ["EVENTS", "IMAGES", "INPUT_KINDS", "TABLES", "TEXTS", "InputKind", "input_kind_of", "items_in"]

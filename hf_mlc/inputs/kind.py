@@ -15,6 +15,7 @@ import torch
 
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.contents import Content
+from hf_mlc.data.loading import load_splits
 from hf_mlc.labels import LabelSpace
 
 
@@ -31,6 +32,7 @@ class InputKind(ABC):
         processor_noun (`str`): what messages call the processor: "tokenizer".
         pipeline_task (`str`): the pipeline that answers for a saved model.
         hub_task (`str`): the Hub's own name of the task nearest to it, by which models are filtered there.
+        answers (`str`): what cards say that a model gives them.
     """
 
     name: ClassVar[str]
@@ -38,6 +40,7 @@ class InputKind(ABC):
     processor_noun: ClassVar[str]
     pipeline_task: ClassVar[str]
     hub_task: ClassVar[str]
+    answers: ClassVar[str] = "every label that applies"
 
     @property
     def noun(self) -> str:
@@ -96,6 +99,46 @@ class InputKind(ABC):
     def item_of_file(self, file: Path) -> Any:
         """The item of a file that `files_in` found, or a `UserError` where it is none after all."""
         raise NotImplementedError
+
+    # -- rows made of those that are read
+
+    def row_settings(self, processor: Any) -> Any:
+        """What a model's processor knows of how its rows are made of those that are read; `None` where they are read as they are."""
+        return None
+
+    def split_read(self, settings: Any, split: str) -> str:
+        """The split of the data whose rows are read for those of `split`."""
+        return split
+
+    def arranged(
+        self, splits: datasets.DatasetDict, settings: Any, *, parts: Sequence[str] | None = None
+    ) -> datasets.DatasetDict:
+        """The rows that a model is trained and measured on, made of those that were read; these themselves where nothing is made.
+
+        Args:
+            splits (`datasets.DatasetDict`): as `load_splits` gives them.
+            settings: of this kind alone, as `row_settings` gives them.
+            parts (`list[str]`, *optional*): the splits that are made, where some are; all that there are if not given.
+        """
+        return splits
+
+    def load(
+        self, processor: Any, dataset_name: str | Path | None = None, *, splits: Sequence[str], **source: Any
+    ) -> datasets.DatasetDict:
+        """Splits of a data set as a model with this processor is measured on them: read, and made into its rows.
+
+        Args:
+            processor: the model's.
+            dataset_name (`str` or `Path`, *optional*): see [`~hf_mlc.data.loading.load_splits`].
+            splits (`list[str]`): which.
+            source: other arguments of `load_splits`; its columns among them.
+        """
+        settings = self.row_settings(processor)
+        read = load_splits(
+            dataset_name, splits=list(dict.fromkeys(self.split_read(settings, split) for split in splits)), **source
+        )
+        made = self.arranged(read, settings, parts=splits)
+        return datasets.DatasetDict({split: made[split] for split in splits})
 
     # -- training
 

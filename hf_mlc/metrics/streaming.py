@@ -199,8 +199,8 @@ class MultiLabelMetrics:
 
         `f1_micro`, `f1_macro`, `f1_macro_present`, `f1_macro_caml`, `f1_samples`, `precision_micro`, `recall_micro`,
         `subset_accuracy`, `hamming_loss`: see [`hf_mlc.metrics.counting`]. `auc_micro`, `ap_micro`: all cells as one
-        ranking; `auc_macro`: mean over the labels with a positive and a negative; `ap_macro`: over those with a
-        positive; see [`hf_mlc.metrics.curves`]. `p@k`, `r@k`, `ndcg@k`, `psp@k`: see [`hf_mlc.metrics.ranking`].
+        ranking; `auc_macro`: mean over the labels with a positive and a negative; `auc_weighted`: the same, each label
+        weighing as its positives; `ap_macro`: over the labels with a positive; see [`hf_mlc.metrics.curves`]. `p@k`, `r@k`, `ndcg@k`, `psp@k`: see [`hf_mlc.metrics.ranking`].
 
         With `train_counts`, by bucket of training documents (0, 1-5, 6-20, 21-50, >50; those that hold labels), over
         the bucket's labels alone: `f1_micro@1-5`, `f1_macro@1-5`, `f1_macro_present@1-5`, `precision_micro@1-5`,
@@ -229,7 +229,9 @@ class MultiLabelMetrics:
             micro, areas = self.scores.micro(), self.scores.per_label()
             result |= {"auc_micro": micro["auc"][0], "ap_micro": micro["ap"][0]}
         if areas is not None:
-            result |= {"auc_macro": _mean(areas["auc"][0]), "ap_macro": _mean(areas["ap"][0])}
+            auc_L = areas["auc"][0]
+            result |= {"auc_macro": _mean(auc_L), "auc_weighted": _mean(auc_L, self.support_L)}
+            result["ap_macro"] = _mean(areas["ap"][0])
         num_labelled = self.num_documents - self.num_documents_without_labels
         for k in self.ks:
             result[f"p@{k}"] = self.sums[f"p@{k}"] / self.num_documents
@@ -295,6 +297,7 @@ class MultiLabelMetrics:
                 facts["curves_macro"] = "left out: one histogram a label does not fit score_budget_mb"
             else:
                 errors |= {f"{name}_macro": _mean(error) for name, (_, error) in per_label.items()}
+                errors["auc_weighted"] = _mean(per_label["auc"][1], self.support_L)
             facts["curve_errors"] = {name: error for name, error in errors.items() if not np.isnan(error)}
         return facts
 
@@ -356,7 +359,9 @@ class MultiLabelMetrics:
         return self
 
 
-def _mean(values: np.ndarray) -> float:
-    """Mean of the defined values; NaN where there is none."""
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")
+def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean of the defined values, each as often as its weight says; NaN where there is none."""
+    defined = ~np.isnan(values)
+    if not defined.any():
+        return float("nan")
+    return float(np.average(values[defined], weights=None if weights is None else weights[defined]))

@@ -19,7 +19,7 @@ from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 
 
 CONFIG = "config.json"
-EXTRACTOR = "preprocessor_config.json"  # of pictures, and of tables, whose feature extractor brings code of its own
+EXTRACTOR = "preprocessor_config.json"  # of pictures, and of tables and events, whose extractor brings code of its own
 GENERATION = "generation_config.json"  # of a model that writes sequences: what `generate` does unless told otherwise
 CARD = "README.md"
 # what else a card is made from; read, and not published
@@ -63,6 +63,14 @@ def published_categories(folder: Path) -> str | None:
     return (
         f"{EXTRACTOR} holds {sum(number for number, _ in counts):,} values of training rows, word for word ({listed})"
     )
+
+
+def published_users(folder: Path) -> str | None:
+    """One line that says how many users of training rows are named in `folder`; `None` where none are."""
+    users = read_config(folder, EXTRACTOR).get("users")
+    if not users:
+        return None
+    return f"{EXTRACTOR} holds the names of {len(users):,} users of training rows, and the weights what was learned of each"
 
 
 def weight_files(folder: Path) -> list[str]:

@@ -161,10 +161,11 @@ def _add_facts(model: MultiLabelPreTrainedModel, staged: Path, folder: Path | No
 
 
 def _feature_words(staged: Path) -> set[str]:
-    """Names and categories of a table's features: rows are read by them, whatever they look like."""
+    """What rows are read by, whatever it looks like: names and categories of a table's features, labels, users and columns of events."""
     extractor = read_config(staged, EXTRACTOR)
-    categories = extractor.get("categories") or {}
-    return {str(word) for words in (extractor.get("feature_names") or (), *categories.values()) for word in words}
+    categories, columns = extractor.get("categories") or {}, extractor.get("columns") or {}
+    names = (extractor.get(name) or () for name in ("feature_names", "label_names", "users"))
+    return {str(word) for words in (*names, *categories.values(), columns.values()) for word in words}
 
 
 def _scrub(file: Path, data_words: set[str]) -> None:

@@ -234,8 +234,13 @@ class MultiLabelTrainer(PushingTrainer):
 
     def evaluate_test(self, dataset, metric_key_prefix: str = "test") -> dict[str, float]:
         """Metrics of the test split at the tuned thresholds; nothing is chosen on it, so no tuned values are reported."""
-        with self._nothing_tuned():
-            return self.evaluate(dataset, metric_key_prefix=metric_key_prefix)
+        stopping = self.pop_callback(EarlyStoppingCallback)  # it would look for one, and say that there is none
+        try:
+            with self._nothing_tuned():
+                return self.evaluate(dataset, metric_key_prefix=metric_key_prefix)
+        finally:
+            if stopping is not None:
+                self.add_callback(stopping)
 
 
 def last_complete_checkpoint(output_dir: str | Path, *, num_processes: int = 1) -> Path | None:

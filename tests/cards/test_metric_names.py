@@ -16,6 +16,7 @@ from hf_mlc.metrics import MultiLabelMetrics
         ("f1_macro@0", "f1", "macro", None, "0"),
         ("precision_micro@>50", "precision", "micro", None, ">50"),
         ("auc_macro", "roc_auc", "macro", None, None),
+        ("auc_weighted", "roc_auc", "weighted", None, None),
         ("ap_micro", "average_precision", "micro", None, None),
         ("subset_accuracy", "accuracy", None, None, None),
         ("hamming_loss", "hamming_loss", None, None, None),

@@ -11,6 +11,7 @@ import pytest
 from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
 from hf_mlc.data.demo_notes import write_demo_corpus
+from hf_mlc.events.demo import generate_customers, write_demo_purchases
 
 
 SMALL_MODEL = ["--hidden_size", "32", "--encoder", "bag_of_words", "--learning_rate", "0.01", "--max_length", "128"]
@@ -48,3 +49,27 @@ def copy_of(tmp_path):
 def read_jsonl(path: Path) -> list[dict]:
     """The rows of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="session")
+def purchases(tmp_path_factory) -> Path:
+    """A long table of a made-up shop: 40 customers with 6 to 20 visits."""
+    return write_demo_purchases(tmp_path_factory.mktemp("shop"), num_customers=40)["purchases"]
+
+
+@pytest.fixture(scope="session")
+def histories(tmp_path_factory) -> Path:
+    """Train, validation and test files of the same shop, a line a customer; other customers in each."""
+    folder = tmp_path_factory.mktemp("histories")
+    customers = list(generate_customers(40))
+    for split, part in (("train", customers[:24]), ("validation", customers[24:32]), ("test", customers[32:])):
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def next_basket(purchases, tmp_path_factory) -> Path:
+    """The folder of a small LANET, windowed, with amounts and user tokens, trained on `purchases`, split by time."""
+    from tests.commands.event_runs import LONG, train_on  # it takes its constants from here
+
+    return train_on(purchases, tmp_path_factory.mktemp("next-basket") / "model", "--user_tokens", "true", *LONG)

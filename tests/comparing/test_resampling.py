@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from hf_mlc.comparing.bootstrap import Bootstrap
+from hf_mlc.comparing.repeat_explore import repeat_and_explore
 from hf_mlc.comparing.resampling import ResampledMetrics
 from hf_mlc.comparing.scores import KEPT, RunScores, ScoreCollector
 from hf_mlc.errors import UserError
@@ -16,6 +18,7 @@ N, L = 37, 23
 NAMES = [
     "f1_micro", "f1_macro", "f1_macro_present", "precision_micro", "recall_micro", "ap_macro", "f1_macro@1-5",
     "f1_micro@6-20", "ap_macro@1-5", "ap_macro@6-20", "p@1", "p@3", "r@5", "ndcg@5",
+    "r@10", "ndcg@10", "auc_micro", "auc_macro", "auc_weighted", "ap_micro",
     "subset_accuracy", "f1_samples", "hamming_loss",
 ]  # fmt: skip
 RULE = {"thresholds": 0.6, "min_labels": 1}
@@ -39,7 +42,9 @@ def collected(scores_NL, truth_NL, counts, num_labels: int = L) -> RunScores:
 
 
 def measured(scores_NL, truth_NL, counts) -> dict[str, float]:
-    metrics = MultiLabelMetrics(scores_NL.shape[1], train_counts=counts, num_train_documents=50, ks=(1, 3, 5), **RULE)
+    metrics = MultiLabelMetrics(
+        scores_NL.shape[1], train_counts=counts, num_train_documents=50, ks=(1, 3, 5, 10), **RULE
+    )
     metrics.update(scores_NL, truth_NL)
     return metrics.compute()
 
@@ -65,8 +70,10 @@ def test_of_many_labels_the_best_are_kept_and_ranking_and_counts_stay_exact(case
     ones = np.ones((1, N), np.float32)
     for name in ("f1_micro", "f1_macro@1-5", "p@5", "ndcg@5"):
         assert resampled.values(name, ones)[0] == pytest.approx(measured(*case)[name], abs=1e-6)
-    with pytest.raises(UserError, match="only the best labels"):
-        resampled.values("ap_macro", ones)
+    for name in ("ap_macro", "ap_micro", "auc_micro", "auc_weighted"):
+        assert not resampled.has(name)
+        with pytest.raises(UserError, match="only the best labels"):
+            resampled.values(name, ones)
 
 
 def test_a_shortlist_is_the_same_as_scores_of_all_labels_with_nothing_elsewhere(case):
@@ -88,3 +95,57 @@ def test_a_shortlist_is_the_same_as_scores_of_all_labels_with_nothing_elsewhere(
 def test_an_unknown_metric_is_refused(case):
     with pytest.raises(UserError, match="f1_weighted"):
         ResampledMetrics(collected(*case)).values("f1_weighted", np.ones((1, N)))
+
+
+def test_areas_that_no_weighting_defines_are_nan_and_a_label_without_a_negative_has_no_part():
+    scores_NL = np.array([[0.9, 0.4], [0.2, 0.6], [0.5, 0.5]], np.float32)
+    resampled = ResampledMetrics(collected(scores_NL, np.array([[1, 0], [1, 1], [1, 0]]), np.ones(2), num_labels=2))
+    weights_RN = np.array([[1, 1, 1], [1, 0, 1]], np.float32)  # the second leaves out the only document of label 1
+    assert resampled.values("auc_macro", weights_RN).tolist() == pytest.approx([1, np.nan], nan_ok=True)
+    # true .9 .2 .6 .5 against false .4 .5: of 8 pairs .2 loses 2, and .5 is even with .5
+    assert resampled.values("auc_micro", weights_RN).tolist() == pytest.approx([1 - 2.5 / 8, 1 - 0.5 / 4])
+
+
+def test_what_is_found_again_and_what_is_found_anew():
+    scores_NL = np.linspace(1, 0, 13, dtype=np.float32)[None].repeat(3, 0)  # labels 0 to 9 are the first ten
+    truth_NL = np.zeros((3, 13), np.int8)
+    truth_NL[0, [0, 3, 11]] = 1  # 0 is held: found again; 3 is found anew, 11 is not
+    truth_NL[1, 12] = 1  # held, and not found
+    scores = collected(scores_NL, truth_NL, np.ones(13), num_labels=13)
+    found = repeat_and_explore(scores, [np.array([0, 5]), np.array([12]), np.array([], np.int64)])
+    assert found["repeat_r@10"] == pytest.approx((1 + 0) / 2)
+    assert found["explore_r@10"] == pytest.approx(1 / 2)
+    assert found["repeat_ndcg@10"] == pytest.approx((1 + 0) / 2)
+    assert found["explore_ndcg@10"] == pytest.approx((1 / np.log2(5)) / (1 + 1 / np.log2(3)))
+    nothing_anew = repeat_and_explore(scores, [np.arange(13)] * 3)
+    assert set(nothing_anew) == {"repeat_r@10", "repeat_ndcg@10"}
+
+
+def test_documents_that_belong_together_are_drawn_together(case):
+    """Each document written down three times is no more evidence: the interval stays as wide as that of one copy."""
+    scores_NL, truth_NL, counts = case
+    better_NL = np.clip(scores_NL + 0.2 * truth_NL, 0, 1).astype(np.float32)
+    once = {0: ResampledMetrics(collected(better_NL, truth_NL, counts))}, {0: ResampledMetrics(collected(*case))}
+    copies = [np.repeat(part, 3, axis=0) for part in (better_NL, scores_NL, truth_NL)]
+    thrice = tuple({0: ResampledMetrics(collected(part, copies[2], counts))} for part in copies[:2])
+
+    ahead = measured(better_NL, truth_NL, counts)["auc_micro"] - measured(*case)["auc_micro"]
+
+    def width(runs, **drawing) -> float:
+        bootstrap = Bootstrap(runs[0][0].scores.num_documents, [0], **drawing)
+        interval = bootstrap.interval("auc_micro", *runs)
+        assert interval.difference == pytest.approx(ahead)
+        return interval.high - interval.low
+
+    whole = width(once)
+    assert width(thrice, together=np.repeat(np.arange(N), 3)) == pytest.approx(whole, rel=0.02)
+    assert width(thrice) < 0.7 * whole
+
+
+def test_groups_are_kept_with_the_scores(case, tmp_path):
+    scores = collected(*case)
+    scores.save(tmp_path / "without.npz")
+    assert RunScores.load(tmp_path / "without.npz").groups is None
+    scores.groups = np.arange(N) // 3
+    scores.save(tmp_path / "with.npz")
+    assert RunScores.load(tmp_path / "with.npz").groups.tolist() == (np.arange(N) // 3).tolist()

@@ -26,6 +26,7 @@ from hf_mlc.inputs import INPUT_KINDS, InputKind, input_kind_of, items_in
 from hf_mlc.inputs.text import TextInput
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_ensemble import EnsembleConfig
+from hf_mlc.modeling.configuration_lanet import LanetConfig
 from hf_mlc.modeling.configuration_multi_label import ENCODER_INPUTS, MultiLabelConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
@@ -61,6 +62,13 @@ def rows_of_a_table(folder: Path) -> list[Any]:
     return [{"age": 1.5, "city": "x"}, {"age": -2, "city": "y"}, {"age": 7, "city": "x"}, {"age": 1.5, "city": "x"}]
 
 
+def histories(folder: Path) -> list[Any]:
+    def of(*times: int) -> dict[str, Any]:
+        return {"user": "u", "events": [{"time": time, "labels": ["a", "b", "c"][: 1 + time % 3]} for time in times]}
+
+    return [of(0, 4, 5), of(7), of(2, 3), of(0, 4, 5)]
+
+
 class Sample(NamedTuple):
     """Items of a kind, the last like the first, and the arguments of `train` with which a processor is made of them."""
 
@@ -76,6 +84,7 @@ SAMPLES = {
     ),
     "image": Sample(pictures, {"image_size": 8}, {"image_size": 16}),
     "table": Sample(rows_of_a_table, {}, {"category_columns": ["age"]}),
+    "event": Sample(histories, {}, {"user_tokens": True}),
 }
 
 
@@ -118,7 +127,7 @@ def name(request) -> str:
 
 def test_the_tables_know_the_same_kinds():
     assert list(SAMPLES) == list(INPUT_KINDS) == list(STEPS)
-    assert set(ENCODER_INPUTS.values()) | {"text"} == set(INPUT_KINDS)
+    assert set(ENCODER_INPUTS.values()) | {"text", LanetConfig().input_kind} == set(INPUT_KINDS)
     for name, kind in INPUT_KINDS.items():
         assert kind.name == name and STEPS[name].kind is kind and CONTENTS[kind.content.column] is kind.content
     for what in ("content", "noun", "processor_noun", "pipeline_task", "hub_task"):
@@ -247,6 +256,7 @@ def test_what_a_configuration_reads_follows_from_its_encoder_and_is_not_saved():
         ("sgm", {"image_encoder": "some/model", "backbone_config": None}, "image"),
         ("msdn", {}, "table"),
         ("msdn", {"encoder": "gru"}, "text"),
+        ("lanet", {}, "event"),
         ("msdn", {"text_encoder": "some/model"}, "text"),
         ("no such type", {}, "text"),
     ],

@@ -54,6 +54,7 @@ def test_everything_agrees_with_scikit_learn(data):
         "hamming_loss": sk.hamming_loss(truth, predicted),
         "auc_micro": sk.roc_auc_score(truth, scores, average="micro"),
         "auc_macro": sk.roc_auc_score(truth[:, present], scores[:, present], average="macro"),
+        "auc_weighted": sk.roc_auc_score(truth[:, present], scores[:, present], average="weighted"),
         "ap_micro": sk.average_precision_score(truth, scores, average="micro"),
         "ap_macro": sk.average_precision_score(truth[:, present], scores[:, present], average="macro"),
     }
@@ -191,7 +192,7 @@ def test_histograms_stay_within_their_stated_error_and_are_split_invariant():
     streamed = _measure(scores, truth, batch_size=171, **options)
     measured, facts = streamed.compute(), streamed.facts()
     assert facts["curves"] == "histograms"
-    for name in ("auc_micro", "auc_macro", "ap_micro", "ap_macro"):
+    for name in ("auc_micro", "auc_macro", "auc_weighted", "ap_micro", "ap_macro"):
         error = facts["curve_errors"][name]
         assert abs(measured[name] - exact[name]) <= error + 1e-9
         assert 0 < error < (0.001 if "micro" in name else 0.05)
@@ -248,7 +249,8 @@ def test_a_budget_of_zero_leaves_the_areas_out(data):
 def test_undefined_metrics_are_left_out_rather_than_nan():
     result = _measure(np.array([[0.2, 0.9]]), np.array([[0, 0]]), train_counts=[0, 1], num_train_documents=9).compute()
     assert all(np.isfinite(value) for value in result.values())
-    undefined = {"auc_micro", "auc_macro", "ap_micro", "ap_macro", "f1_macro_present", "r@1", "ndcg@1", "psp@1"}
+    undefined = {"auc_micro", "auc_macro", "auc_weighted", "ap_micro", "ap_macro", "f1_macro_present"}
+    undefined |= {"r@1", "ndcg@1", "psp@1"}
     assert not undefined & set(result) and result["f1_macro"] == 0.0 and "f1_macro@0" in result
 
 

@@ -165,7 +165,7 @@ class MultiLabelModelTesterMixin(FreshProcessTesterMixin, PipelineTesterMixin, T
         documents = [tester.empty_document, *tester.documents(2)]
         for batch in (tester.collate(documents), tester.collate([tester.empty_document])):
             model = build(tester).train()
-            output = model(**batch, labels=torch.zeros(len(batch["input_ids"]), tester.num_labels))
+            output = model(**batch, labels=torch.zeros(len(next(iter(batch.values()))), tester.num_labels))
             output.loss.backward()
             assert output.logits.isfinite().all()
             assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

@@ -90,6 +90,9 @@ OURS = (
     "rnn-chain-small",
     "rethink-rnn",
     "rnn-labels",
+    "vanilla-transformer",
+    "event-transformer",
+    "event-gru",
 )
 # what else can be fitted anew with the validation rows once they have chosen
 REFITTING = ("tfidf", "mutual-information", "table-method")
@@ -109,6 +112,9 @@ RUNNERS = {
     "xr-linear": "xr_linear",
     "napkinxc": "napkinxc",
     "bigru-lwan": "bigru_lwan",
+    "next-frequency": "next_frequency",
+    "tifu-knn": "tifu_knn",
+    **dict.fromkeys(("vanilla-transformer", "event-transformer", "event-gru"), "event_networks"),
 }
 
 

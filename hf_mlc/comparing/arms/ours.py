@@ -15,6 +15,7 @@ import yaml
 from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.commands.train import main as train
 from hf_mlc.comparing.arms import Fitted, Job, Scored
+from hf_mlc.comparing.event_rows import LONGEST_SEQUENCE
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.inference import LoadedModel, load_model, scored_batches
@@ -39,6 +40,10 @@ def fit(job: Job, folder: Path) -> Fitted:
         "planting_cache": str(folder.parent / "planting"),  # arms that differ in training alone plant the same
         "seed": job.seed,
     }
+    if job.rows.is_events:
+        settings |= {"events_column": "events", "event_targets": "column"}
+        if settings.get("causal"):  # predicts every set of a training sequence, and so has each once
+            settings |= {"train_file": job.rows.train_sequences, "max_history": LONGEST_SEQUENCE}
     if job.rows.meta_file is not None:
         settings = {"feature_file": job.rows.meta_file} | settings
     recipe = folder.with_name(f"{folder.name}.yaml")

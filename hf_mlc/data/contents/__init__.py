@@ -4,14 +4,15 @@
 """
 
 from hf_mlc.data.contents.content import Content
+from hf_mlc.data.contents.events import EventsContent
 from hf_mlc.data.contents.features import FeaturesContent
 from hf_mlc.data.contents.image import ImageContent
 from hf_mlc.data.contents.text import TextContent
 
 
-TEXT, IMAGE, FEATURES = TextContent(), ImageContent(), FeaturesContent()
+TEXT, IMAGE, FEATURES, EVENTS = TextContent(), ImageContent(), FeaturesContent(), EventsContent()
 # by their column; the order is that of a fingerprint, and may only be added to
-CONTENTS: dict[str, Content] = {content.column: content for content in (TEXT, IMAGE, FEATURES)}
+CONTENTS: dict[str, Content] = {content.column: content for content in (TEXT, IMAGE, FEATURES, EVENTS)}
 
 
 def content_in(column_names: list[str]) -> Content:
@@ -19,4 +20,4 @@ def content_in(column_names: list[str]) -> Content:
     return next(content for content in CONTENTS.values() if content.column in column_names)
 
 
-__all__ = ["CONTENTS", "FEATURES", "IMAGE", "TEXT", "Content", "content_in"]
+__all__ = ["CONTENTS", "EVENTS", "FEATURES", "IMAGE", "TEXT", "Content", "content_in"]

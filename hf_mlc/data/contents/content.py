@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import datasets
@@ -21,14 +21,20 @@ class Content(ABC):
     Attributes:
         column (`str`): its column in every split that `load_splits` gives.
         noun (`str`): what several of it are called in messages and counts: "texts".
+        needs_labels (`bool`): whether a row without a labels column is an error; where it isn't, that row has no labels.
     """
 
     column: ClassVar[str]
     noun: ClassVar[str]
+    needs_labels: ClassVar[bool] = True
 
     @abstractmethod
     def columns_of(self, columns: Columns) -> tuple[str, ...]:
         """The columns of the raw data that it is read from; empty where `columns` doesn't name it."""
+
+    def also_read(self, columns: Columns) -> tuple[str, ...]:
+        """Columns that are read where there are some, and needn't be there."""
+        return ()
 
     @abstractmethod
     def checked(self, raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> Any:
@@ -45,6 +51,20 @@ class Content(ABC):
     def formed(self, columns: Columns, rows: Iterable[tuple[int, Mapping[str, Any]]], form: RowForm) -> Columns:
         """`columns` with what the first of the numbered raw rows say of how the rows are to be stored."""
         return columns
+
+    def label_type(self, columns: Columns) -> type | None:
+        """`str` or `int`, where `formed` has seen labels; `None` where the labels column says it."""
+        return None
+
+    def gathers(self, columns: Columns) -> bool:
+        """Whether several raw rows make one."""
+        return False
+
+    def gathered(
+        self, rows: Iterable[tuple[int, Mapping[str, Any]]], columns: Columns, form: RowForm
+    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The numbered raw rows as `checked` takes them, of all raw rows of a file; where `gathers` says so, made of several."""
+        return iter(rows)
 
     def stored(self, value: Any, columns: Columns) -> Any:
         """What `checked` gave, as `feature` stores it."""

@@ -1,0 +1,287 @@
+"""What `train` does with event sequences: rows of a history and the set after it, the processor fitted on the training rows, and the sizes
+that follow from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+
+from hf_mlc.commands.parsing import check_at_least
+from hf_mlc.commands.train_inputs import InputStep
+from hf_mlc.data import Columns, DataReport
+from hf_mlc.data.loading import file_of, formed_columns
+from hf_mlc.errors import UserError
+from hf_mlc.events.fitting import MAX_GAP_VALUES, fit_events, summary
+from hf_mlc.events.settings import EventSettings
+from hf_mlc.events.targets import all_labels, count_events, target_sets
+from hf_mlc.inputs import EVENTS
+from hf_mlc.inputs.event import LONG_TABLE
+from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.configuration_lanet import LanetConfig
+from hf_mlc.modeling.event_rows import NUMBERS
+from hf_mlc.modeling.processing_events import PER_DAY, EventProcessor
+
+
+# of a new model: transformers' own rate, batch and number of epochs are those of fine-tuning
+TRAINING = {
+    "learning_rate": 1e-3,
+    "per_device_train_batch_size": 64,
+    "per_device_eval_batch_size": 256,
+    "num_train_epochs": 20.0,
+}
+PATIENCE = 3
+# the published width, 128, is more than sets of some thousand rows can fill: 4 to 12 were as good (lanet.md 3.2)
+EMBED_DIM = 16
+# events of a causal row, where nothing is said: a longer sequence becomes several rows
+CAUSAL_HISTORY = 64
+
+
+@dataclass
+class EventArguments:
+    """Where the rows are event sequences (`--model_type lanet`): which events are predicted, and what is learned of them."""
+
+    event_targets: str = field(
+        default="next",
+        metadata={
+            "help": "Which events are predicted: next (all with enough history), last (the last of each sequence) or column (the"
+            " rows are histories, the labels column is the next set)."
+        },
+    )
+    train_event_targets: str | None = field(
+        default=None, metadata={"help": "next or last, where training rows have others than validation and test."}
+    )
+    split_by: str | None = field(
+        default=None,
+        metadata={
+            "help": "given (the data's own files hold different users) or time (one file, each user's last events are validation and"
+            " test). By time where one local file is all there is."
+        },
+    )
+    split_fractions: list[float] = field(
+        default_factory=lambda: [0.7, 0.17, 0.13],
+        metadata={"help": "Split by time: the shares of each user's targets in train, validation and test."},
+    )
+    time_cuts: list[str] | None = field(
+        default=None,
+        metadata={"help": "Split by time: where validation and test begin, two times, the same for all users."},
+    )
+    min_history: int = field(default=1, metadata={"help": "Events that a predicted one has before it, at least."})
+    max_history: int | None = field(
+        default=None,
+        metadata={
+            "help": "Events of history kept in a row: look_back and one more, or all if that is null; of the causal form look_back, or"
+            " 64."
+        },
+    )
+    min_events: int = field(default=2, metadata={"help": "Users with fewer events are left out, and counted."})
+    merge_events: str = field(
+        default="none", metadata={"help": "Make a user's events of one hour, day or week one event; none keeps all."}
+    )
+    time_unit: str = field(
+        default="day", metadata={"help": f"Unit of the time between events, of dates: {', '.join(PER_DAY)}."}
+    )
+    max_gap_values: int = field(
+        default=MAX_GAP_VALUES, metadata={"help": "Different times between events that are told apart, at most."}
+    )
+    user_tokens: bool = field(
+        default=False,
+        metadata={"help": "Learn a vector of each training user; users that training didn't have share one."},
+    )
+
+    def __post_init__(self):
+        check_at_least(2, max_gap_values=self.max_gap_values)
+        if self.time_unit not in PER_DAY:
+            raise UserError(f"found '{self.time_unit}'", field="time_unit", accepted=", ".join(PER_DAY))
+
+
+# how errors of the settings name the arguments that they come from
+_ARGUMENT_OF = {
+    "targets": "event_targets",
+    "train_targets": "train_event_targets",
+    "fractions": "split_fractions",
+    "merge": "merge_events",
+}
+
+
+class EventStep(InputStep):
+    """Of event sequences."""
+
+    kind, arguments = EVENTS, EventArguments
+    further = ("events_column", *LONG_TABLE.values())
+    naming = further
+    of_new = tuple(field.name for field in dataclasses.fields(EventArguments))
+    args: EventArguments
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        for name, accepted in (("num_users", "--user_tokens"), ("num_gaps", "--max_gap_values")):
+            if name in self.given and self.base is None:
+                raise UserError("is counted in the training rows", field=name, accepted=accepted)
+
+    @property
+    def _source(self) -> str | None:
+        return self.data_args.dataset_name or self.data_args.train_file
+
+    # -- rows
+
+    def columns(self, processor: EventProcessor | None = None) -> Columns:
+        columns = super().columns(processor)
+        return self._formed if processor is None and self.base is None else columns
+
+    @cached_property
+    def _formed(self) -> Columns:
+        """The columns with what the first rows say of all: whether times are dates, whether labels are strings."""
+        return formed_columns(
+            self.data_args.dataset_name,
+            config_name=self.given.get("dataset_config_name"),
+            revision=self.given.get("dataset_revision"),
+            train_file=self.data_args.train_file,
+            columns=super().columns(),
+        )
+
+    @cached_property
+    def row_settings(self) -> EventSettings | None:
+        """Those of the trained model, or what the arguments ask for. `UserError` where these don't go together."""
+        if self.base is not None:
+            return self.kind.row_settings(self.base.processor)
+        args = self.args
+        if args.merge_events != "none" and self._time_kind == NUMBERS:
+            raise UserError(
+                f"periods of one {args.merge_events}, and times are numbers", field="merge_events", accepted="none"
+            )
+        try:
+            return EventSettings(
+                targets=args.event_targets,
+                train_targets=args.train_event_targets,
+                split_by=args.split_by or self._usual_split,
+                fractions=tuple(args.split_fractions),
+                time_cuts=args.time_cuts,
+                validation_fraction=self.data_args.validation_fraction,
+                seed=self.given.get("seed", 0),  # draws validation users
+                min_history=args.min_history,
+                max_history=self._max_history,
+                min_events=args.min_events,
+                merge=args.merge_events,
+                rows="sequence" if self._field("causal") else "target",
+            )
+        except UserError as error:
+            raise UserError(
+                error.problem, field=_ARGUMENT_OF.get(error.field, error.field), accepted=error.accepted
+            ) from None
+
+    @property
+    def _time_kind(self) -> str:
+        return self._formed.event_form.time_kind or NUMBERS
+
+    @property
+    def _usual_split(self) -> str:
+        data = self.data_args
+        name = data.dataset_name
+        alone = data.train_file is not None or (name is not None and Path(name).is_file())
+        has_own_targets = self.args.event_targets == "column"
+        others = data.validation_file or data.test_file
+        return "time" if alone and not others and not has_own_targets else "given"
+
+    @property
+    def _max_history(self) -> int | None:
+        if self.args.max_history is not None:
+            return self.args.max_history
+        if self._field("causal"):
+            return self._asked_look_back or CAUSAL_HISTORY
+        # the event before those that are read tells how long it was to the first
+        return None if self._asked_look_back is None else self._asked_look_back + 1
+
+    def _field(self, name: str) -> Any:
+        """A field of the configuration, as it is given or by default."""
+        return self.given.get(name, getattr(LanetConfig, name))
+
+    @property
+    def _asked_look_back(self) -> int | None:
+        """The `look_back` that is given; the default is one of the windowed form alone."""
+        look_back = self.given.get("look_back") if self._field("causal") else self._field("look_back")
+        check_at_least(1, look_back=look_back)
+        return look_back
+
+    @property
+    def _look_back(self) -> int | None:
+        """Events of a history that the model is shown: those asked for, or as many as a row of training may have."""
+        return self._max_history if self._asked_look_back is None else self._asked_look_back
+
+    def arranged(self, splits: DatasetDict, *parts: str) -> DatasetDict:
+        made = super().arranged(splits, *parts)
+        if "train" not in parts or self.row_settings is None:
+            return made
+        self._note_counts(splits)
+        most = self.data_args.max_eval_samples
+        if most is not None and "validation" in made and "validation" not in splits:  # else it counted sequences
+            made["validation"] = made["validation"].select(range(min(most, len(made["validation"]))))
+        return made
+
+    def _note_counts(self, splits: DatasetDict) -> None:
+        counts = {split: count_events(rows, self.row_settings) for split, rows in splits.items()}
+        self.facts["events"] = {
+            "settings": self.row_settings.to_dict(),
+            "counts": {split: count.to_dict() for split, count in counts.items()},
+        }
+        self.notes += [f"{split} sequences: {count}" for split, count in counts.items()]
+
+    def label_lists(self, train: Dataset) -> Iterable[Sequence[str | int]]:
+        """Histories included: a label that only they hold is one that may come again."""
+        return all_labels(train)
+
+    def target_lists(self, rows: Dataset) -> Iterable[Sequence[str | int]]:
+        return rows["labels"] if self.row_settings is None else target_sets(rows, self.row_settings)
+
+    # -- the processor
+
+    def new_processor(self, train: Dataset) -> EventProcessor:
+        """One fitted on the training rows."""
+        columns, settings = self._formed, self.row_settings
+        processor = fit_events(
+            train,
+            look_back=self._look_back,
+            num_amount_bins=self.given.get("num_amount_bins"),
+            max_gap_values=self.args.max_gap_values,
+            with_users=self.args.user_tokens,
+            time_kind=self._time_kind,
+            time_unit=self.args.time_unit,
+            uses_target_time=bool(self._field("uses_target_time")),
+            settings=settings.to_dict(),
+            columns={name: getattr(columns, name) for name in LONG_TABLE if getattr(columns, name) is not None},
+            file=file_of(train, f"{self._source}[train]"),
+        )
+        self.notes.append(summary(processor))
+        return processor
+
+    def encoded(
+        self, splits: DatasetDict, processor: EventProcessor, label_space: LabelSpace, report: DataReport
+    ) -> DatasetDict:
+        if self.base is None:
+            # what a history is read by in prediction as well
+            processor.set_labels(label_space.names, integers_are_ids=label_space.integers_are_ids)
+        return super().encoded(splits, processor, label_space, report)
+
+    # -- the model
+
+    def training_arguments(self) -> dict[str, Any]:
+        """A rate, a batch and a number of epochs for a small new model, and early stopping where epochs are measured."""
+        chosen = self.given.get("load_best_model_at_end", True) and self.given.get("eval_strategy", "epoch") != "no"
+        limited = {"max_steps", "early_stopping_patience"} & set(self.given)
+        return TRAINING | ({"early_stopping_patience": PATIENCE} if chosen and not limited else {})
+
+    def settings(self, given: dict[str, Any], processor: EventProcessor) -> dict[str, Any]:
+        """Also the sizes that the processor knows, and a small width where none is given."""
+        return {
+            "embed_dim": EMBED_DIM,
+            **given,
+            "look_back": processor.look_back,
+            "num_users": processor.num_users,
+            "num_amount_bins": processor.num_amount_bins,
+            "num_gaps": processor.num_gaps,
+        }

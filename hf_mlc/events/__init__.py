@@ -1,0 +1,1 @@
+"""Event sequences: histories of label sets, and the next set."""

@@ -1,0 +1,125 @@
+"""`pipeline("multi-label-event-prediction")`: histories of events in; for each the labels of the next event with their scores, best first.
+
+It is the pipeline of texts (`pipeline_multi_label.py`) with the event processor in the tokenizer's place, registered when the package is
+imported, and it travels with every saved model that reads events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .pipeline_multi_label import MultiLabelClassificationPipeline, _check_count
+
+
+EVENT_TASK = "multi-label-event-prediction"
+# what of a history only a whole history has: a list of its events, or their times as `datasets` keeps them
+_OF_HISTORIES = {"events", "times"}
+
+
+class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
+    """
+    The labels of the event that follows a history, by a model of this package.
+
+    An input is one history or several. A history is a list of events, `{"time", "labels"}` and perhaps `"amount"`, or an object that
+    has such a list under `"events"`, and perhaps a `"user"` (or `"id"`) and the `"target_time"` to predict for; what else the event
+    processor takes (`EventProcessor`) is one too. A list is one history if it holds events, and several if it holds histories. A history
+    without events is written `{"events": []}`. A `DataFrame` is a long table with the columns of the training data; its answers are those of
+    its users, in the order in which they first come. Arguments and answers are those of [`MultiLabelClassificationPipeline`], but for `explain`, which is of
+    words.
+
+    Args:
+        steps (`int`, *optional*): the label sets of so many events to come, each a list of `{"label", "score"}`. What is decided of one becomes an
+            event itself before the next is asked for (`predict_next`).
+
+    Raises:
+        `ValueError`: what the event processor refuses, `explain`, `return_all_scores` beside `steps`, a model that reads no events.
+    """
+
+    _load_tokenizer = False
+    _load_feature_extractor = True
+    _needed = ("feature_extractor", "event processor")
+    _reads = "event_ids"
+    _arguments = ("steps", *MultiLabelClassificationPipeline._arguments)
+
+    def __call__(self, inputs, **arguments):
+        """The next labels of one history or of many; see the class, and [`MultiLabelClassificationPipeline.__call__`]."""
+        if hasattr(inputs, "iterrows"):  # a DataFrame; iterating over it would give the names of its columns
+            inputs = _histories_of(inputs, self.feature_extractor.columns)
+        if isinstance(inputs, (list, tuple)) and inputs and all(map(_is_event, inputs)):
+            inputs = {"events": list(inputs)}
+        return super().__call__(inputs, **arguments)
+
+    def _sanitize_parameters(self, **given):
+        preprocess, forward, postprocess = super()._sanitize_parameters(**given)
+        if "steps" in given:
+            forward["steps"] = _check_count("steps", given["steps"])
+            if forward["steps"] is not None and forward.get("return_all_scores"):
+                raise ValueError("`return_all_scores` and `steps` ask for different answers; give one of them")
+        return preprocess, forward, postprocess
+
+    def preprocess(self, inputs, with_offsets: bool = False) -> dict[str, Any]:
+        # raw: histories of one batch are padded together, by the processor, and a roll-out adds events to them
+        return {"history": dict(inputs) if isinstance(inputs, Mapping) else {"events": inputs}}
+
+    def _forward(self, inputs: dict[str, Any], steps: int | None = None, **how: Any) -> dict[str, Any]:
+        batched = isinstance(inputs["history"], list)
+        histories = inputs["history"] if batched else [inputs["history"]]
+        try:
+            if steps is not None:
+                top_k, thresholds = how.get("top_k"), how.get("thresholds")
+                answers = self.model.predict_next(
+                    histories, self.feature_extractor, top_k=top_k, steps=steps, thresholds=thresholds
+                )
+                return {"answers": answers if batched else answers[0]}
+            batch = self.feature_extractor(histories, return_tensors="pt")
+        except ValueError as error:
+            if getattr(error, "row", None) is None:
+                raise
+            # its number counts within a batch, of which the caller knows nothing
+            raise type(error)(error.problem, field=error.field, accepted=error.accepted) from None
+        return super()._forward(self.ensure_tensor_on_device(**batch), **how)
+
+    def postprocess(self, outputs: dict[str, Any], num_words: int = 0) -> list[Any]:
+        return outputs["answers"] if "answers" in outputs else super().postprocess(outputs)
+
+    def _num_words(self, explain: Any) -> int:
+        if explain is None or explain is False:
+            return 0
+        raise ValueError("`explain` names words, and this model reads events")
+
+
+def _histories_of(table: Any, columns: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The history of each user of a long table, a `DataFrame`, that has these columns."""
+    if "event_user" not in columns:
+        raise ValueError("found a table, and the model was trained on lists of events; accepted: histories")
+    for name in columns.values():
+        if name not in table:
+            raise ValueError(f"the table has no column '{name}'; found: {', '.join(map(str, table))}")
+    user_name, time_name, label_name = (columns[f"event_{part}"] for part in ("user", "time", "label"))
+    amount_name = columns.get("event_amount")
+    histories: dict[Any, dict[str, Any]] = {}
+    for row in table.to_dict("records"):
+        user = str(row[user_name])
+        event = {"time": row[time_name], "labels": [row[label_name]]}
+        if amount_name is not None:
+            event["amount"] = row[amount_name]
+        histories.setdefault(user, {"user": user, "events": []})["events"].append(event)
+    return list(histories.values())
+
+
+def _is_event(value: Any) -> bool:
+    """Whether something in a list is an event, and so no history."""
+    return isinstance(value, Mapping) and not _OF_HISTORIES & set(value)
+
+
+# what `pipeline` reads in a saved model's config.json
+EVENT_CUSTOM_PIPELINES = {
+    EVENT_TASK: {
+        "impl": f"{__name__.split('.')[-1]}.{MultiLabelEventPredictionPipeline.__name__}",
+        "pt": ["AutoModel"],
+        "type": "event",
+    }
+}
+
+__all__ = ["EVENT_CUSTOM_PIPELINES", "EVENT_TASK", "MultiLabelEventPredictionPipeline"]

@@ -1,0 +1,1 @@
+"""Event sequences as input: reading, target rows, fitting, batches, the made-up shop."""

@@ -1,0 +1,84 @@
+"""Histories as a kind of input: their columns, rows made of sequences, remarks."""
+
+from __future__ import annotations
+
+import datasets
+import pytest
+
+from hf_mlc.commands.column_arguments import ColumnArguments
+from hf_mlc.data.contents.events import EventForm
+from hf_mlc.errors import UserError
+from hf_mlc.events.settings import EventSettings
+from hf_mlc.inputs import EVENTS
+from hf_mlc.modeling.processing_events import EventProcessor
+from tests.events.test_fitting import history, rows
+
+
+LONG = {"user_column": "who", "time_column": "day", "label_column": "item"}
+
+
+def columns(processor: EventProcessor | None = None, **arguments) -> dict:
+    args = ColumnArguments(**arguments)
+    return EVENTS.columns(args) if processor is None else EVENTS.columns_of(processor, args)
+
+
+def test_the_columns_of_histories_and_of_a_long_table():
+    long = {"event_user": "who", "event_time": "day", "event_label": "item"}
+    assert columns() == {"events": "events"} and columns(events_column="visits") == {"events": "visits"}
+    assert columns(**LONG) == long
+    assert columns(**LONG, amount_column="n", time_format="%d/%m/%Y") == long | {
+        "event_amount": "n",
+        "event_time_format": "%d/%m/%Y",
+    }
+    assert columns(**LONG, events_column="visits") == long | {"events": "visits"}  # rows say which of both they are
+
+
+def test_a_trained_model_knows_its_columns_and_takes_histories_too():
+    long = {"event_user": "who", "event_time": "day", "event_label": "item"}
+    of_dates, of_numbers = EventProcessor(columns=long, time_kind="date"), EventProcessor()
+    dates, numbers = EventForm(time_kind="date"), EventForm(time_kind="number")
+    assert columns(of_dates) == {"events": "events", **long, "event_form": dates}
+    assert columns(of_dates, events_column="visits") == {"events": "visits", "event_form": dates}
+    others = LONG | {"user_column": "customer"}
+    assert columns(of_dates, **others) == long | {"event_user": "customer", "event_form": dates}
+    assert columns(of_numbers) == {"events": "events", "event_form": numbers}
+
+
+def test_rows_are_made_as_the_processor_says():
+    sequences = datasets.DatasetDict(train=rows(history(*range(10), user="ann"), history(0, user="bob")))
+    assert EVENTS.row_settings(EventProcessor()) is None
+    assert EVENTS.arranged(sequences, None) is sequences and EVENTS.split_read(None, "test") == "test"
+    settings = EventSettings(split_by="time", max_history=3)
+    processor = EventProcessor(settings=settings.to_dict())
+    assert EVENTS.row_settings(processor) == settings and EVENTS.split_read(settings, "test") == "train"
+    made = EVENTS.arranged(sequences, EVENTS.row_settings(processor))
+    assert {name: part["id"][:] for name, part in made.items()} == {
+        "train": [f"ann@{place}" for place in range(1, 7)], "validation": ["ann@7", "ann@8"], "test": ["ann@9"],
+    }  # fmt: skip
+    only = EVENTS.arranged(sequences, settings, parts=["test"])
+    assert list(only) == ["test"] and only["test"][0]["events"]["times"] == [6.0, 7.0, 8.0]
+
+
+def test_what_training_did_not_have_is_said():
+    processor = EventProcessor(["tea"], users=["ann"])
+    EVENTS.batch(processor, [history(0, user="ann")])
+    assert EVENTS.remarks(processor) == []
+    EVENTS.batch(processor, [history(0, 1, labels=("gin", "tea"), user="bob"), history(0, labels="abcde", user="cid")])
+    assert EVENTS.remarks(processor) == [
+        "7 labels in histories that the model doesn't know are left out ('gin': 2, 'a': 1, 'b': 1, 'c': 1, 'd': 1, ...)",
+        "2 histories of users that training didn't have",
+    ]
+
+
+def test_a_history_that_can_not_be_read_is_the_user_s_error():
+    with pytest.raises(UserError, match=r"row 2, field 'events\[0\].labels': the labels are a string"):
+        EVENTS.batch(EventProcessor(["tea"]), [history(0), [{"time": 0, "labels": "tea"}]])
+
+
+def test_a_processor_of_something_else_is_one_line(tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text('{"feature_extractor_type": "TableFeatureExtractor"}')
+    with pytest.raises(UserError, match="no event processor "):
+        EVENTS.load_processor(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"feature_extractor_type": "EventProcessor", "look_back": 0}')
+    with pytest.raises(UserError, match=r"no event processor .*`look_back` must be 1 or more"):
+        EVENTS.load_processor(tmp_path)
