@@ -129,8 +129,7 @@ def _online_retail(most_frequent: int, trials: int) -> ClaimData:
 
 # split by user: every event but the first is a target; or of training users alone, and of the others the last one
 EVERY_EVENT = {"targets": "next", "split_by": "given"}
-LAST_  # minutes, or the places of baskets; the measured users are none of training's
-OF_NEW_USERS = {"targets": "last", "train_targets": "next", "split_by": "given"}
+LAST_OF_NEW_USERS = {"targets": "last", "train_targets": "next", "split_by": "given"}
 # where rows and labels are many: tokens are the labels of the history and the most frequent ones
 POPULAR = {"num_popular_tokens": 100}
 DATASETS = (
