@@ -12,6 +12,7 @@ more often. All systems have as many layers, heads and units; LANET's width is t
 
 Every case has a process of its own. Windows a second are those of all steps after the first that fit into `--seconds` (one at least), on
 the clock and of processor time, which tells more where the machine is shared; memory is the peak of the whole process, interpreter and libraries included, or that of the tensors on a GPU.
+A case whose process ends early, killed for memory say, is a line that says so, and the next one goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -34,6 +36,7 @@ from hf_mlc.modeling.modeling_lanet import LanetForMultiLabelClassification
 
 SYSTEMS = ("event-transformer", "lanet", "lanet-popular")
 ALL_SYSTEMS = (*SYSTEMS, "lanet-attention-dropout")
+STATUS = Path("/proc/self/status")
 EVENTS, LABELS_OF_EVENT = 3, 6
 GAPS, AMOUNT_BINS, LAYERS, HEADS = 64, 8, 2, 4
 
@@ -145,7 +148,7 @@ def measure(
 
 def peak_bytes() -> int:
     """The largest resident size of this process, from /proc: what resource.getrusage says may be that of the one that started it."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
+    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text(encoding="utf-8")) if STATUS.exists() else None
     if found is None:
         raise SystemExit("this benchmark reads memory from Linux's /proc/self/status, which has no VmHWM here")
     return 1024 * int(found[1])
@@ -153,6 +156,8 @@ def peak_bytes() -> int:
 
 def line(row: dict[str, Any]) -> str:
     """One row of the table."""
+    if "failed" in row:
+        return f"{row['labels']:>7,}  {row['system']:<24}{'':>11}{row['batch_size']:>7}  failed: {row['failed']}"
     return (
         f"{row['labels']:>7,}  {row['system']:<24}{row['parameters']:>11,}{row['batch_size']:>7}"
         f"{row['windows_per_second']:>12,.1f}{row['windows_per_cpu_second']:>15,.1f}{row['peak_bytes'] / 2**30:>10.2f}"
@@ -160,6 +165,19 @@ def line(row: dict[str, Any]) -> str:
 
 
 HEAD = f"{'labels':>7}  {'system':<24}{'parameters':>11}{'batch':>7}{'windows/s':>12}{'windows/CPU s':>15}{'peak GiB':>10}"
+
+
+def measured_apart(system: str, num_labels: int, batch_size: int, arguments: list[str]) -> dict[str, Any]:
+    """What [`measure`] returns, in a process of its own; `failed` says how that one ended where it did not return."""
+    case = [system, num_labels, batch_size]
+    command = [sys.executable, __file__, *arguments, "--case", json.dumps(case)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    ended = f"exit status {done.returncode}"
+    if done.returncode < 0:
+        ended = f"killed by {signal.Signals(-done.returncode).name}"
+    return {"system": system, "labels": num_labels, "batch_size": batch_size, "failed": ended}
 
 
 def main() -> None:
@@ -177,6 +195,8 @@ def main() -> None:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     settings = {name: getattr(args, name) for name in ("embed_dim", "popular", "seconds", "threads", "device")}
+    if args.device == "cpu":
+        peak_bytes()  # where it can't be read, this is said before anything is measured
     if args.case:
         print(json.dumps(measure(*json.loads(args.case), **settings)))
         return
@@ -194,11 +214,7 @@ def main() -> None:
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     for num_labels, batch_size in zip(args.labels, args.batch_sizes, strict=True):
         for system in args.systems:
-            case = json.dumps([system, num_labels, batch_size])
-            done = subprocess.run(
-                [sys.executable, __file__, *arguments, "--case", case], stdout=subprocess.PIPE, check=True
-            )
-            rows.append(json.loads(done.stdout))
+            rows.append(measured_apart(system, num_labels, batch_size, arguments))
             if not args.json:
                 print(line(rows[-1]), flush=True)
     if args.json:

@@ -62,15 +62,14 @@ def write_files_once(contents: Mapping[Path, str]) -> None:
     """Writes files of made-up data, all into one folder; those that are there already with the same content are left alone.
 
     Args:
-        contents (mapping of `Path` to `str`): the files and what they hold; their folder is made if it is missing.
+        contents (mapping of `Path` to `str`): the files, one at least, and what they hold; their folder is made if missing.
 
     Raises:
         `UserError`: the folder is a file, or holds one of the files with another content. Nothing is written then.
     """
-    for folder in {path.parent for path in contents}:
-        if folder.exists() and not folder.is_dir():
-            raise UserError("is no folder", file=folder, accepted="a folder, or a path where one can be made")
-        folder.mkdir(parents=True, exist_ok=True)
+    folder = next(iter(contents)).parent
+    if folder.exists() and not folder.is_dir():
+        raise UserError("is no folder", file=folder, accepted="a folder, or a path where one can be made")
     missing = {}
     for path, content in contents.items():
         if not path.exists():
@@ -81,6 +80,7 @@ def write_files_once(contents: Mapping[Path, str]) -> None:
                 file=path,
                 accepted="an empty folder, or one that holds these very files",
             )
+    folder.mkdir(parents=True, exist_ok=True)
     for path, content in missing.items():
         with written_whole(path) as stream:
             stream.write(content)

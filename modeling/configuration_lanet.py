@@ -28,7 +28,9 @@ class LanetConfig(MultiLabelConfig):
         attention_dropout (`float`, *optional*):
             On the attention's weights; as `dropout` if not given. With 0, attention needs no memory of K x K on a CPU either.
         head_dropout (`float`, *optional*, defaults to 0.3): before the output layer.
-        look_back (`int`, *optional*, defaults to 3): events of a history that are read, the last ones; `None` is all.
+        look_back (`int`, *optional*, defaults to 3):
+            Events of a history that are read, the last ones; `None` is all. Of the causal form the processor's matter alone: the model
+            reads whatever it is given.
         num_users (`int`, *optional*, defaults to 0):
             Users that have a token of their own, numbered from 1; 0 is everybody else. Without any, there is no user token.
         user_dropout (`float`, *optional*, defaults to 0.1):
@@ -62,6 +64,9 @@ class LanetConfig(MultiLabelConfig):
             Whether labels attend to each other. Without it the same layers read each label's token by itself, with what is known of
             user and target time added: what the attention is worth.
         label_bias (`bool`, *optional*, defaults to `True`): a bias for each label, which starts at its base rate.
+        own_frequency (`bool`, *optional*, defaults to `False`):
+            Add to a label's logit what the history's own frequency of the label changes in its log-odds, recent events counting more
+            (ours; [`OwnFrequency`] has the equation). With a `label_bias` only.
         num_popular_tokens (`int`, *optional*):
             Tokens are the labels of the row's history and so many of the most frequent ones of training; the others are scored from
             their vectors against the mean of the tokens' outputs. `None`: every label is a token.
@@ -95,6 +100,7 @@ class LanetConfig(MultiLabelConfig):
     label_loss: Literal["bce", "softmax"] = "bce"
     label_attention: bool = True
     label_bias: bool = True
+    own_frequency: bool = False
     num_popular_tokens: int | None = None
     embedding_std: float | int = 1.0
 
@@ -166,6 +172,8 @@ class LanetConfig(MultiLabelConfig):
                 )
             if self.causal:  # every prefix has a last event of its own, and so no running sum
                 raise ValueError("`time_reference` 'last' is of the windowed form, found `causal`")
+        if self.own_frequency and not self.label_bias:
+            raise ValueError("`own_frequency` starts from the labels' base rates, found `label_bias` False")
         if self.folding == "sum_and_share" and self.embed_dim % 2:
             raise ValueError(f"`embed_dim` must be even for the `folding` 'sum_and_share', found {self.embed_dim}")
 

@@ -50,4 +50,17 @@ def merged_events(flat: Mapping[str, Any], period: str) -> dict[str, Any]:
     return {**flat, **parts, "target_time": target_time}
 
 
-__all__ = ["PERIODS", "merged_events", "period_start"]
+def period_after(time: float, gap: float, period: str) -> float:
+    """When the period begins that is so long after the one that a time lies in: whole periods, the nearest number of them, one at least.
+
+    Args:
+        time, gap (`float`): in days; of a gap that was rounded on its way, such as a float32, the number of periods is still right.
+        period (`str`): as of [`period_start`].
+    """
+    length = _LENGTHS[period]
+    periods = max(1, math.floor(gap / length + 0.5))
+    # the middle of that period: rounding can't lead out of it
+    return period_start(period_start(time, period) + (periods + 0.5) * length, period)
+
+
+__all__ = ["PERIODS", "merged_events", "period_after", "period_start"]

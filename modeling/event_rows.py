@@ -23,6 +23,10 @@ DATES, NUMBERS = "date", "number"
 FLAT = ("times", "sizes", "labels")
 """Keys that the flat form always has."""
 
+# sums and differences of this many are far from the end of float32, in which amounts and gaps are stored
+LARGEST = 1e30
+"""How far from 0 a time or an amount may be."""
+
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _DAY = datetime.timedelta(days=1)
 _EVENT = "an object with 'time', 'labels' and, if it has amounts, 'amount'"
@@ -68,7 +72,7 @@ def flat_events(
     Raises:
         `EventRowError`: a time that can't be read or is no finite number, a label that is empty or neither string nor
             integer, strings and integers mixed, an amount that is negative or no finite number, amounts of some events
-            only.
+            only, a time or an amount of more than `LARGEST`.
     """
     target_time = None
     if isinstance(history, Mapping) and not set(FLAT) <= set(history):
@@ -76,7 +80,7 @@ def flat_events(
             raise EventRowError(
                 f"the history is {_what(history)}", field=field, accepted=f"a list of events: {_EVENT}"
             )
-        user = history.get("user", user)
+        user = user if history.get("user") is None else history["user"]
         target_time, history = history.get("target_time"), history["events"]
         if target_time is not None:
             target_time, time_kind = time_of(target_time, kind=time_kind, field="target_time")
@@ -159,12 +163,13 @@ def time_of(value: Any, *, kind: str | None = None, field: str = "time") -> tupl
         The number (of a date days since 1970-01-01 UTC), and `"date"` or `"number"`.
 
     Raises:
-        `EventRowError`: it is neither, is not finite, or is of the other kind.
+        `EventRowError`: it is neither, is not finite, is more than `LARGEST` from 0, or is of the other kind.
     """
     if _is_number(value):
         number = _finite(value)
         if number is None:
-            raise EventRowError(f"the time is {_what(value)}", field=field, accepted="a finite number, or a date")
+            accepted = f"a finite number, at most {LARGEST:g} from 0, or a date"
+            raise EventRowError(f"the time is {_what(value)}", field=field, accepted=accepted)
         found = NUMBERS
     else:
         date = _date(value)
@@ -259,7 +264,9 @@ def checked_amount(amount: Any, field: str) -> float:
     """An amount as a float, or an [`EventRowError`]."""
     number = _finite(amount) if _is_number(amount) else None
     if number is None or number < 0:
-        accepted = "a number of 0 or more; leave out what was given back, or take amounts without their sign"
+        accepted = f"a number of 0 or more, at most {LARGEST:g}"
+        if number is not None:
+            accepted += "; leave out what was given back, or take amounts without their sign"
         raise EventRowError(f"the amount is {_what(amount)}", field=field, accepted=accepted)
     return number
 
@@ -275,11 +282,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _finite(value: Real | Decimal) -> float | None:
+    """It as a float; `None` where it is NaN, infinite or more than `LARGEST`."""
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= LARGEST else None
 
 
 def _date(value: Any) -> datetime.datetime | None:

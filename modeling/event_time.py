@@ -95,8 +95,8 @@ def times_to_last(gaps_Bn: torch.Tensor, mask_Bn: torch.BoolTensor) -> torch.Ten
         gaps_Bn (`torch.Tensor` of shape `(B, n)`): the time from the event before to each.
         mask_Bn (`torch.BoolTensor` of shape `(B, n)`): which events there are.
     """
-    gaps_Bn = gaps_Bn.float() * mask_Bn
-    return gaps_Bn.flip(1).cumsum(1).flip(1) - gaps_Bn
+    later_Bn = nn.functional.pad((gaps_Bn.float() * mask_Bn)[:, 1:], (0, 1))
+    return later_Bn.flip(1).cumsum(1).flip(1)
 
 
 def _given(name: str, tensor: torch.Tensor | None, time_encoding: str) -> torch.Tensor:

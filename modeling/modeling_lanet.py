@@ -27,6 +27,7 @@ from .label_tokens import Events, LabelTokens, row_tokens
 from .losses import UNKNOWN, softmax_cross_entropy, targets_from_ids
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 from .next_labels import NextLabels
+from .own_frequency import OwnFrequency
 
 
 @dataclass
@@ -65,6 +66,8 @@ class LanetPreTrainedModel(MultiLabelPreTrainedModel):
             init.uniform_(module.weight, -bound, bound)
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, OwnFrequency):
+            module.reset()
         elif isinstance(module, LanetForMultiLabelClassification):
             if module.label_bias is not None:
                 init.zeros_(module.label_bias)
@@ -92,6 +95,7 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
         # a number added to all logits is nothing to a softmax
         self.head = nn.Linear(width, 1, bias=not config.label_bias and config.label_loss == "bce")
         self.label_bias = nn.Parameter(torch.zeros(config.num_labels)) if config.label_bias else None
+        self.own_frequency = OwnFrequency() if config.own_frequency else None
         self.others = None
         if config.has_popular_tokens:
             self.others = nn.Linear(width, config.embed_dim)
@@ -191,6 +195,8 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
             mask_BS = None if token_ids_BS is None else token_ids_BS < config.num_labels
             tokens_BSD = self.tokens(events, token_ids_BS)
             scored = self._score(tokens_BSD, context_BCD, token_ids_BS, mask_BS, output_attentions)
+            if self.own_frequency is not None:
+                scored.logits = scored.logits + self.own_frequency(events.ids_BnM, events.mask_Bn, self.label_bias)
             loss = self.compute_loss(
                 scored.logits, labels=labels, label_ids=label_ids, num_items_in_batch=num_items_in_batch
             )
@@ -288,8 +294,7 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
         """The loss of the causal form: after each event the next one's set, after the last one the target. A mean over a row's
         prefixes, and over rows. The logits are those after the last event."""
         num_labels = self.config.num_labels
-        if targets_BL.ndim != 2 or targets_BL.shape[1] != num_labels:  # the message of the one place that refuses it
-            self.compute_loss(targets_BL, labels=targets_BL)
+        self._check_targets(targets_BL)
         events = _events_first(events)
         mask_Bn, (B, n) = events.mask_Bn, events.mask_Bn.shape
         last_B1 = (mask_Bn.sum(dim=1, keepdim=True) - 1).clamp(min=0)
@@ -317,6 +322,10 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
             seen_PS = self.tokens.seen(events, token_ids_BS, is_prefix_Bn)
             mask_PS = (seen_PS | torch.isin(token_ids_PS, popular_N)) & (token_ids_PS < num_labels)
         scored = self._score(tokens_PSD, context_PCD, token_ids_PS, mask_PS, with_weights)
+        if self.own_frequency is not None:
+            scored.logits = scored.logits + self.own_frequency.prefixes(
+                events.ids_BnM, mask_Bn, self.label_bias, is_prefix_Bn
+            )
 
         next_ids_BnM = F.pad(events.ids_BnM, (0, 0, -1, 1), value=UNKNOWN)
         targets_PL = targets_from_ids(next_ids_BnM[is_prefix_Bn], num_labels)

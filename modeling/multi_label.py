@@ -117,11 +117,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             return None
         config, logits_BS = self.config, logits_BS.float()
         if labels is not None:
-            if labels.shape[-1] != config.num_labels or labels.ndim != 2:
-                raise ValueError(
-                    f"`labels` must be multi-hot of shape (batch, {config.num_labels}), found {tuple(labels.shape)}; "
-                    "give lists of ids as `label_ids`, padded with -100"
-                )
+            self._check_targets(labels)
             targets_BS = labels.float()
             if candidate_ids is not None:
                 targets_BS = targets_BS.gather(1, candidate_ids.clamp(min=0))
@@ -143,6 +139,14 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             num_labels=config.num_labels if config.loss_reduction == "mean" else None,
             num_items_in_batch=num_items_in_batch,
         )
+
+    def _check_targets(self, labels: torch.Tensor) -> None:
+        """`ValueError` for multi-hot targets without one column a label."""
+        if labels.ndim != 2 or labels.shape[1] != self.config.num_labels:
+            raise ValueError(
+                f"`labels` must be multi-hot of shape (batch, {self.config.num_labels}), found {tuple(labels.shape)}; "
+                "give lists of ids as `label_ids`, padded with -100"
+            )
 
     def _loss_cells(
         self,

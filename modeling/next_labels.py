@@ -9,6 +9,7 @@ import torch
 
 from .answers import written_answer
 from .decision import ranked_labels
+from .processing_events import listed_histories
 
 
 class NextLabels:
@@ -32,20 +33,22 @@ class NextLabels:
         nothing, the best labels, as many as the history's events have on average.
 
         Args:
-            histories (`Sequence`): B histories, each in a form that the processor takes ([`EventProcessor`]).
+            histories (`Sequence`): B histories, or one, as the processor takes them ([`EventProcessor`]).
             processor (`EventProcessor`): the one saved with the model.
             top_k (`int`, *optional*, defaults to 5):
                 The best labels of each step, whatever their scores; beside thresholds, at most so many of those that reach them. `None`:
                 the set that is decided.
             steps (`int`, *optional*, defaults to 1): events ahead.
-            thresholds (`float` or `Sequence[float]`, *optional*): scores from which on labels are chosen, one for all or one a label.
+            thresholds (`float` or `Sequence[float]`, *optional*):
+                Scores from which on labels are chosen, one for all or one a label; `config.min_labels` then says nothing.
             batch_size (`int`, *optional*, defaults to 64): histories at once.
 
         Returns:
             Of each history, of each step, a list of `{"label", "score"}`, best first.
 
         Raises:
-            `ValueError`: `steps`, `top_k` or `batch_size` below 1, and what the processor refuses, with the history's number.
+            `ValueError`: `steps`, `top_k` or `batch_size` below 1, a processor of another model, and what the processor refuses, with
+                the history's number.
 
         Example:
             ```python
@@ -55,6 +58,8 @@ class NextLabels:
         for name, value in (("steps", steps), ("top_k", top_k), ("batch_size", batch_size)):
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be 1 or more, found {value}")
+        self._check_processor(processor)
+        histories = listed_histories(histories)
         if thresholds is not None:
             thresholds = torch.as_tensor(thresholds, device=self.device)
         was_training = self.training
@@ -64,20 +69,46 @@ class NextLabels:
             for start in range(0, len(histories), batch_size):
                 some = histories[start : start + batch_size]
                 flat = [processor.flat(history, row=row) for row, history in enumerate(some, start=start + 1)]
-                answers += self._rolled_out(flat, processor, top_k, steps, thresholds)
+                answers += self._rolled_out(flat, processor, top_k, steps, thresholds, first_row=start + 1)
         finally:
             self.train(was_training)
         return answers
 
-    def _rolled_out(self, histories, processor, top_k, steps, thresholds) -> list[list[list[dict[str, Any]]]]:
+    def _check_processor(self, processor) -> None:
+        """`ValueError` for one whose ids this model has no rows for, or other labels."""
+        names = self.config.id2label
+        if processor.label_names != [names[number] for number in range(self.config.num_labels)]:
+            raise ValueError(
+                f"the processor's {len(processor.label_names)} labels are not the model's {self.config.num_labels}, or in another "
+                "order; accepted: the processor saved with the model"
+            )
+        read = {
+            "num_gaps": self.config.time_encoding == "gap_embedding",
+            "num_amount_bins": self.config.num_amount_bins > 0,
+            "num_users": self.config.num_users > 0,
+        }
+        for name, is_read in read.items():
+            found, most = getattr(processor, name), getattr(self.config, name)
+            if is_read and found > most:
+                raise ValueError(
+                    f"the processor's `{name}` is {found}, and the model's {most}; accepted: the processor saved with the model"
+                )
+
+    def _rolled_out(
+        self, histories, processor, top_k, steps, thresholds, *, first_row: int
+    ) -> list[list[list[dict[str, Any]]]]:
         """`predict_next` of one batch of histories in the flat form."""
         answers: list[list[list[dict[str, Any]]]] = [[] for _ in histories]
         names = self.config.id2label
         for step in range(steps):
-            output = self(**{name: tensor.to(self.device) for name, tensor in processor(histories).items()})
+            encoded = processor.encode(histories, first_row=first_row, is_flat=True)
+            batch = {name: torch.from_numpy(array).to(self.device) for name, array in processor.pad(encoded).items()}
+            output = self(**batch)
             scores_BL = output.logits.float().sigmoid()
             # labels decided on may be fewer than are shown, or none
-            decided_BL = self.decide_output(output, thresholds=thresholds)
+            decided_BL = self.decide_output(
+                output, thresholds=thresholds, min_labels=None if thresholds is None else 0
+            )
             shown_BL = decided_BL if top_k is None or thresholds is not None else torch.ones_like(decided_BL)
             ids_BK, scores_BK = ranked_labels(scores_BL, shown_BL, top_k=top_k)
             for answer, ids_K, scores_K in zip(answers, ids_BK, scores_BK, strict=True):
@@ -85,9 +116,15 @@ class NextLabels:
             if step + 1 < steps:
                 ids_BK, _ = ranked_labels(scores_BL, _never_empty(decided_BL, scores_BL, histories))
                 histories = [
-                    processor.followed(history, [names[number] for number in ids_K.tolist() if number >= 0])
+                    processor.followed(
+                        history, [names[number] for number in ids_K.tolist() if number >= 0], is_flat=True
+                    )
                     for history, ids_K in zip(histories, ids_BK, strict=True)
                 ]
+                if step == 0:  # what is unknown was counted; later steps read the same again
+                    processor = processor.with_labels(
+                        processor.label_names, integers_are_ids=processor.integers_are_ids
+                    )
         return answers
 
 

@@ -72,7 +72,7 @@ class MultiLabelClassificationPipeline(Pipeline):
             raise ValueError(f"this pipeline is of models that read `{self._reads}`, found one of `{found}`")
         if kwargs.get(argument) is None:
             raise ValueError(f"the pipeline needs the model's {name}, found none")
-        _check_count("batch_size", kwargs.get("batch_size"))
+        check_count("batch_size", kwargs.get("batch_size"))
         super().__init__(model=model, **kwargs)
         self.model.eval()  # a model that comes from training would answer with dropout
 
@@ -90,7 +90,7 @@ class MultiLabelClassificationPipeline(Pipeline):
             `{"start", "end", "text", "weight"}`, best first. For a list or tuple a list of these; for a generator or a
             data set an iterator over them, which reads its source as it goes.
         """
-        _check_count("batch_size", batch_size)
+        check_count("batch_size", batch_size)
         if isinstance(inputs, tuple):
             inputs = list(inputs)
         one_or_known = (str, bytes, Mapping, list, types.GeneratorType, torch.utils.data.Dataset)
@@ -110,7 +110,7 @@ class MultiLabelClassificationPipeline(Pipeline):
                 )
         preprocess, forward, postprocess = {}, {}, {}
         if "top_k" in given:
-            forward["top_k"] = _check_count("top_k", given["top_k"])
+            forward["top_k"] = check_count("top_k", given["top_k"])
         if "threshold" in given:
             forward["thresholds"] = self._thresholds(given["threshold"])
         others = [name for name in ("top_k", "threshold") if given.get(name) is not None]
@@ -162,7 +162,7 @@ class MultiLabelClassificationPipeline(Pipeline):
             )
         if not self.tokenizer.is_fast:
             raise ValueError("`explain` needs a fast tokenizer, which says where in the text each token stands")
-        return _DEFAULT_WORDS if explain is True else _check_count("explain", explain)
+        return _DEFAULT_WORDS if explain is True else check_count("explain", explain)
 
     def preprocess(self, inputs, with_offsets: bool = False) -> dict[str, Any]:
         text = inputs
@@ -208,7 +208,7 @@ class MultiLabelClassificationPipeline(Pipeline):
         return written_answer(self.model.config.id2label, outputs["ids"][0], outputs["scores"][0], **how)
 
 
-def _check_count(name: str, value: Any) -> int | None:
+def check_count(name: str, value: Any) -> int | None:
     """A whole number from 1 on, or `None`."""
     if value is None:
         return None
@@ -241,4 +241,4 @@ CUSTOM_PIPELINES = {
     }
 }
 
-__all__ = ["CUSTOM_PIPELINES", "TASK", "MultiLabelClassificationPipeline"]
+__all__ = ["CUSTOM_PIPELINES", "TASK", "MultiLabelClassificationPipeline", "check_count"]

@@ -6,15 +6,16 @@ imported, and it travels with every saved model that reads events.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from .pipeline_multi_label import MultiLabelClassificationPipeline, _check_count
+from .event_rows import EventRowError
+from .pipeline_multi_label import MultiLabelClassificationPipeline, check_count
+from .processing_events import is_list_of_events
 
 
 EVENT_TASK = "multi-label-event-prediction"
-# what of a history only a whole history has: a list of its events, or their times as `datasets` keeps them
-_OF_HISTORIES = {"events", "times"}
 
 
 class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
@@ -24,16 +25,17 @@ class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
     An input is one history or several. A history is a list of events, `{"time", "labels"}` and perhaps `"amount"`, or an object that
     has such a list under `"events"`, and perhaps a `"user"` (or `"id"`) and the `"target_time"` to predict for; what else the event
     processor takes (`EventProcessor`) is one too. A list is one history if it holds events, and several if it holds histories. A history
-    without events is written `{"events": []}`. A `DataFrame` is a long table with the columns of the training data; its answers are those of
-    its users, in the order in which they first come. Arguments and answers are those of [`MultiLabelClassificationPipeline`], but for `explain`, which is of
-    words.
+    without events is written `{"events": []}`. A `DataFrame` is a long table with the columns of the training data, and strings in the
+    column of times are written as there; its answers are those of its users, in the order in which they first come. Arguments and answers
+    are those of [`MultiLabelClassificationPipeline`], but for `explain`, which is of words.
 
     Args:
         steps (`int`, *optional*): the label sets of so many events to come, each a list of `{"label", "score"}`. What is decided of one becomes an
             event itself before the next is asked for (`predict_next`).
 
     Raises:
-        `ValueError`: what the event processor refuses, `explain`, `return_all_scores` beside `steps`, a model that reads no events.
+        `ValueError`: what the event processor refuses, a table with an empty cell, `explain`, `return_all_scores` beside `steps`, a
+            model that reads no events.
     """
 
     _load_tokenizer = False
@@ -46,16 +48,14 @@ class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
         """The next labels of one history or of many; see the class, and [`MultiLabelClassificationPipeline.__call__`]."""
         if hasattr(inputs, "iterrows"):  # a DataFrame; iterating over it would give the names of its columns
             inputs = _histories_of(inputs, self.feature_extractor.columns)
-        if isinstance(inputs, (list, tuple)) and inputs and all(map(_is_event, inputs)):
+        if isinstance(inputs, (list, tuple)) and is_list_of_events(inputs):
             inputs = {"events": list(inputs)}
         return super().__call__(inputs, **arguments)
 
     def _sanitize_parameters(self, **given):
         preprocess, forward, postprocess = super()._sanitize_parameters(**given)
         if "steps" in given:
-            forward["steps"] = _check_count("steps", given["steps"])
-            if forward["steps"] is not None and forward.get("return_all_scores"):
-                raise ValueError("`return_all_scores` and `steps` ask for different answers; give one of them")
+            forward["steps"] = check_count("steps", given["steps"])
         return preprocess, forward, postprocess
 
     def preprocess(self, inputs, with_offsets: bool = False) -> dict[str, Any]:
@@ -63,6 +63,9 @@ class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
         return {"history": dict(inputs) if isinstance(inputs, Mapping) else {"events": inputs}}
 
     def _forward(self, inputs: dict[str, Any], steps: int | None = None, **how: Any) -> dict[str, Any]:
+        # one of them may be the pipeline's, the other the call's
+        if steps is not None and how.get("return_all_scores"):
+            raise ValueError("`return_all_scores` and `steps` ask for different answers; give one of them")
         batched = isinstance(inputs["history"], list)
         histories = inputs["history"] if batched else [inputs["history"]]
         try:
@@ -93,24 +96,46 @@ def _histories_of(table: Any, columns: Mapping[str, str]) -> list[dict[str, Any]
     """The history of each user of a long table, a `DataFrame`, that has these columns."""
     if "event_user" not in columns:
         raise ValueError("found a table, and the model was trained on lists of events; accepted: histories")
-    for name in columns.values():
+    names = {part: columns.get(f"event_{part}") for part in ("user", "time", "label", "amount")}
+    for name in names.values():
+        if name is None:
+            continue
         if name not in table:
             raise ValueError(f"the table has no column '{name}'; found: {', '.join(map(str, table))}")
-    user_name, time_name, label_name = (columns[f"event_{part}"] for part in ("user", "time", "label"))
-    amount_name = columns.get("event_amount")
+        missing = table[name].isna().to_numpy().nonzero()[0]
+        if len(missing):
+            raise EventRowError("nothing there", row=int(missing[0]) + 1, field=name, accepted="a value in each row")
     histories: dict[Any, dict[str, Any]] = {}
-    for row in table.to_dict("records"):
-        user = str(row[user_name])
-        event = {"time": row[time_name], "labels": [row[label_name]]}
-        if amount_name is not None:
-            event["amount"] = row[amount_name]
+    for number, row in enumerate(table.to_dict("records"), start=1):
+        user = str(_whole(row[names["user"]]))
+        event = {"time": row[names["time"]], "labels": [_whole(row[names["label"]])]}
+        if columns.get("event_time_format") is not None:
+            event["time"] = _time_of(event["time"], columns, row=number)
+        if names["amount"] is not None:
+            event["amount"] = row[names["amount"]]
         histories.setdefault(user, {"user": user, "events": []})["events"].append(event)
     return list(histories.values())
 
 
-def _is_event(value: Any) -> bool:
-    """Whether something in a list is an event, and so no history."""
-    return isinstance(value, Mapping) and not _OF_HISTORIES & set(value)
+def _whole(value: Any) -> Any:
+    """A whole float as the integer that it was: a column of integers with gaps is read as floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _time_of(value: Any, columns: Mapping[str, str], *, row: int) -> Any:
+    """A time that is written as training's were; another one, such as a `datetime`, as it is."""
+    value, written_as = _whole(value), columns["event_time_format"]
+    if not isinstance(value, (str, int)):
+        return value
+    try:
+        return datetime.datetime.strptime(str(value).strip(), written_as)
+    except ValueError:
+        raise EventRowError(
+            f"the time is {value!r}",
+            row=row,
+            field=columns["event_time"],
+            accepted=f"dates as training's: {written_as}",
+        ) from None
 
 
 # what `pipeline` reads in a saved model's config.json

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
 
-from .event_periods import PERIODS, merged_events
+from .event_periods import PERIODS, merged_events, period_after
 from .event_rows import DATES, NUMBERS, EventRowError, flat_events
 
 
@@ -28,6 +28,8 @@ from .event_rows import DATES, NUMBERS, EventRowError, flat_events
 PADDING = -100
 # how many of a unit make a day
 PER_DAY = {"minute": 1440.0, "hour": 24.0, "day": 1.0, "week": 1 / 7}
+# what of a history only a whole one has: a list of its events, or their times as `datasets` keeps them
+_OF_HISTORIES = {"events", "times"}
 # an id as a CSV writes it
 _ID = re.compile(r"0|[1-9][0-9]{0,17}")
 
@@ -180,7 +182,9 @@ class EventProcessor(FeatureExtractionMixin):
         """
         if return_tensors not in ("pt", "np", None):
             raise ValueError(f"`return_tensors` must be 'pt' or 'np', found {return_tensors!r}")
-        return BatchFeature(self.pad(self.encode(_listed(histories), first_row=first_row)), tensor_type=return_tensors)
+        return BatchFeature(
+            self.pad(self.encode(listed_histories(histories), first_row=first_row)), tensor_type=return_tensors
+        )
 
     def flat(self, history: Any, *, row: int | None = None) -> dict[str, Any]:
         """A history in the flat form, as a row of training holds it: checked, in order, events of one period merged, cut to the last
@@ -200,30 +204,39 @@ class EventProcessor(FeatureExtractionMixin):
         flat = merged_events({**flat, "user": None if user is None else str(user), "amounts": amounts}, self._merge)
         return _last_events(flat, self.settings.get("max_history"))
 
-    def followed(self, history: Any, label_names: Sequence[str]) -> dict[str, Any]:
+    def followed(self, history: Any, label_names: Sequence[str], *, is_flat: bool = False) -> dict[str, Any]:
         """The history with one event more, of these labels and one `median_gap` after its last: a roll-out's next step.
 
         Args:
             history: as a call takes it.
             label_names (`list[str]`): none is no event, and only time goes on.
+            is_flat (`bool`, *optional*, defaults to `False`): the history is what `flat` gives; nothing is looked at again.
 
         Returns:
-            `dict`: the flat form. An amount of what has not happened yet is that of the middle bin.
+            `dict`: what `flat` gives. An amount of what has not happened yet is that of the middle bin; where events of a period are
+                one, the new one is at the beginning of a period.
         """
-        flat = self.flat(history)
-        last = flat["times"][-1] if flat["times"] else 0.0
-        time = last + self.median_gap / self._units
+        flat = history if is_flat else self.flat(history)
+        if not label_names:
+            return {**flat, "target_time": None}
+        last, gap = flat["times"][-1] if flat["times"] else 0.0, self.median_gap / self._units
+        time = last + gap if self._merge == "none" else period_after(last, gap, self._merge)
         has_amounts = bool(flat["amounts"]) or (self.amount_edges is not None and not flat["labels"])
-        ids = {type(label) for label in flat["labels"]} == {int}
-        labels = [self._label_of(name) for name in label_names] if ids else list(label_names)
-        return {
+        labels, new = flat["labels"], list(label_names)
+        if labels and isinstance(labels[0], int):  # a history's labels are all numbers or all names
+            if self.integers_are_ids:
+                new = [self._id_of[name] for name in new]
+            else:
+                labels = [str(label) for label in labels]
+        followed = {
             **flat,
-            "times": [*flat["times"], *[time] * bool(labels)],
-            "sizes": [*flat["sizes"], *[len(labels)] * bool(labels)],
-            "labels": [*flat["labels"], *labels],
-            "amounts": [*flat["amounts"], *[self._middle_amount] * len(labels)] if has_amounts else [],
+            "times": [*flat["times"], time],
+            "sizes": [*flat["sizes"], len(new)],
+            "labels": [*labels, *new],
+            "amounts": [*flat["amounts"], *[self._middle_amount] * len(new)] if has_amounts else [],
             "target_time": None,
         }
+        return _last_events(followed, self.settings.get("max_history"))
 
     def encode(self, histories: Sequence[Any], *, first_row: int = 1, is_flat: bool = False) -> list[dict[str, Any]]:
         """Each history by itself, unpadded: what `pad` makes a batch of.
@@ -315,10 +328,6 @@ class EventProcessor(FeatureExtractionMixin):
         """The place of the first event that is kept."""
         return 0 if self.look_back is None else max(0, num_events - self.look_back)
 
-    def _label_of(self, name: str) -> int:
-        """A label's name as the integer that data write in its place."""
-        return self._id_of[name] if self.integers_are_ids else int(name)
-
     def _id(self, label: Any) -> int:
         """The id of a label that is no name as it stands, or -1; as `LabelSpace` finds it."""
         if isinstance(label, str) and not (self.integers_are_ids and _ID.fullmatch(label)):
@@ -403,14 +412,25 @@ def _last_events(flat: Mapping[str, Any], number: int | None) -> dict[str, Any]:
     }
 
 
-def _listed(histories: Any) -> Sequence[Any]:
-    """One history, or several, as a list of them."""
+def listed_histories(histories: Any) -> Sequence[Any]:
+    """One history, or several, as a list of them.
+
+    Raises:
+        `EventRowError`: it is no list; a `DataFrame` is none either.
+    """
     if isinstance(histories, Mapping):
         return [histories]
     if isinstance(histories, (str, bytes)) or not hasattr(histories, "__len__"):
         raise EventRowError(f"histories are a {type(histories).__name__}", accepted="a list of histories")
-    is_event = len(histories) and isinstance(histories[0], Mapping) and {"time", "labels"} <= set(histories[0])
-    return [histories] if is_event else histories
+    if hasattr(histories, "iterrows"):  # indexing it would look for a column
+        accepted = "a list of histories; the pipeline 'multi-label-event-prediction' takes a long table"
+        raise EventRowError(f"histories are a {type(histories).__name__}", accepted=accepted)
+    return [histories] if is_list_of_events(histories) else histories
+
+
+def is_list_of_events(values: Sequence[Any]) -> bool:
+    """Whether a list is one history, and not several: whether its first value is an event. One without any is several, and none of them."""
+    return len(values) > 0 and isinstance(values[0], Mapping) and not _OF_HISTORIES & set(values[0])
 
 
 def _joined(values: Sequence[Sequence[Any]], dtype: Any) -> np.ndarray:
@@ -429,4 +449,4 @@ def _padded_labels(values: Sequence[Sequence[Sequence[int]]], mask_Bn: np.ndarra
     return padded_BnM
 
 
-__all__ = ["PADDING", "PER_DAY", "EventProcessor", "nearest"]
+__all__ = ["PADDING", "PER_DAY", "EventProcessor", "is_list_of_events", "listed_histories", "nearest"]

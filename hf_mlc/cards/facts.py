@@ -24,6 +24,8 @@ logger = logging.get_logger(__name__)
 BASELINE, EXAMPLES = "baseline.json", "examples.json"
 STEPS, RELATIONS, ATTENTION = "attention_steps.json", "label_relations.json", "label_attention.json"
 RECIPE = "recipe.yaml"
+# of two labels, in `ATTENTION`
+_PAIR = {"label", "looks_at", "attention", "usual", "when_there", "together", "before"}
 
 
 @dataclass
@@ -227,18 +229,33 @@ def _attention(file: Path | None, model_folder: Path) -> dict[str, Any]:
     content = _json(file)
     if not content:
         return {}
-    lists = [content.get(name) for name in ("labels", "layers", "pairs")]
-    maps = [_part(content, "rolled_out"), *(lists[1] or [])]
-    if not all(isinstance(part, list) for part in lists) or not all(
-        isinstance(shares, dict) and len(shares.get(name, ())) == len(lists[0])
-        for shares in maps
-        for name in ("attention", "usual")
-    ):
+    if not _is_attention_map(content):
         raise UserError(
             "is not what explain writes", file=file, accepted="what explain --method label_attention writes"
         )
     _check_weights(content, file, model_folder)
     return content
+
+
+def _is_attention_map(content: dict[str, Any]) -> bool:
+    """Whether it is what `LabelAttentionMap.to_dict` gives, as far as the card reads it."""
+    lists = [content.get(name) for name in ("labels", "layers", "pairs")]
+    if not all(isinstance(part, list) for part in lists):
+        return False
+    labels, layers, pairs = lists
+    maps = [content.get("rolled_out"), *layers]
+    return (
+        all(isinstance(content.get(name), int) for name in ("num_labels", "num_histories"))
+        and {"together", "before"} <= set(_part(content, "correlation"))
+        and all(_has_lists(shares, ("attention", "usual"), len(labels)) for shares in maps)
+        and all(isinstance(pair, dict) and set(pair) >= _PAIR for pair in pairs)
+    )
+
+
+def _has_lists(part: Any, names: tuple[str, ...], length: int) -> bool:
+    """Whether it is an object with lists of this length under these names."""
+    lists = [part.get(name) for name in names] if isinstance(part, dict) else [None]
+    return all(isinstance(values, list) and len(values) == length for values in lists)
 
 
 def _check_weights(content: dict[str, Any], file: Path, model_folder: Path) -> None:

@@ -10,13 +10,13 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from hf_mlc.commands.column_arguments import ContentArguments
 from hf_mlc.commands.explain_attention import ATTENTION_METHOD, explain_attention
-from hf_mlc.commands.explain_relations import RELATIONS_METHOD, check_relation_arguments, explain_relations
+from hf_mlc.commands.explain_relations import RELATIONS_METHOD, explain_relations
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.running import check_output_file, say
 from hf_mlc.data import Columns, iterate_rows
@@ -34,6 +34,17 @@ from hf_mlc.inference import check_reads_texts, load_model
 FORMATS = (".jsonl", ".html", ".png")
 FORMATS_OF = {RELATIONS_METHOD: (".jsonl", ".png"), ATTENTION_METHOD: (".json", ".jsonl", ".png")}
 STDIN = RowForm(file="standard input")
+# what each method's arguments are about
+_ABOUT = {**dict.fromkeys(METHODS, "of texts"), ATTENTION_METHOD: "of histories", RELATIONS_METHOD: "of the model"}
+# arguments that not all methods have a use for
+_ARGUMENTS_OF = {
+    "input": (*METHODS, ATTENTION_METHOD),
+    "label": (*METHODS, ATTENTION_METHOD),
+    "top_words": METHODS,
+    "steps": METHODS,
+    "baseline": METHODS,
+    "top_labels": (ATTENTION_METHOD,),
+}
 
 
 @dataclass
@@ -75,8 +86,21 @@ class ExplainArguments:
             if Path(self.output).suffix not in formats:
                 raise UserError(f"found '{self.output}'", field="output", accepted=f"- or {', '.join(formats)}")
             check_output_file(self.output)
-        if self.method == RELATIONS_METHOD:
-            check_relation_arguments(self)
+        self._check_arguments_of_method()
+
+    def _check_arguments_of_method(self):
+        """`UserError` for an argument that the method would pass over."""
+        for argument in fields(self):
+            methods = _ARGUMENTS_OF.get(argument.name)
+            usual = [] if argument.name == "label" else argument.default
+            if methods is not None and self.method not in methods and getattr(self, argument.name) != usual:
+                raise UserError(
+                    f"is {_ABOUT[methods[0]]}, and {self.method} is {_ABOUT[self.method]}",
+                    field=argument.name,
+                    accepted="none given",
+                )
+        if self.method == ATTENTION_METHOD and len(set(self.label)) == 1:
+            raise UserError(f"found '{self.label[0]}' alone", field="label", accepted="two labels or more, or none")
 
 
 def main(arguments: list[str]) -> None:

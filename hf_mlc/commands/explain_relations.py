@@ -19,13 +19,6 @@ RELATIONS_METHOD = "label_relations"
 MOST_OFFSETS = 12  # columns of the table on standard error
 
 
-def check_relation_arguments(args: Any) -> None:
-    """`UserError` for arguments that are about texts."""
-    for name, usual in (("input", "-"), ("label", [])):
-        if getattr(args, name) != usual:
-            raise UserError(f"is of texts, and {RELATIONS_METHOD} is of the model", field=name, accepted="none given")
-
-
 def explain_relations(args: Any) -> None:
     """Writes what `LabelRelations` holds: one line of JSON, or a picture; a table of it goes to standard error."""
     loaded = load_model(args.model, revision=args.revision)

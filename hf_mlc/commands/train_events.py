@@ -4,7 +4,8 @@ that follow from it."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,11 @@ from datasets import Dataset, DatasetDict
 from hf_mlc.commands.parsing import check_at_least
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.data import Columns, DataReport
-from hf_mlc.data.loading import file_of, formed_columns
+from hf_mlc.data.loading import column_names, file_of, formed_columns
 from hf_mlc.errors import UserError
+from hf_mlc.events.encoding import EventRows
 from hf_mlc.events.fitting import MAX_GAP_VALUES, fit_events, summary
-from hf_mlc.events.settings import EventSettings
+from hf_mlc.events.settings import EventSettings, cut_of
 from hf_mlc.events.targets import all_labels, count_events, target_sets
 from hf_mlc.inputs import EVENTS
 from hf_mlc.inputs.event import LONG_TABLE
@@ -81,7 +83,10 @@ class EventArguments:
     )
     min_events: int = field(default=2, metadata={"help": "Users with fewer events are left out, and counted."})
     merge_events: str = field(
-        default="none", metadata={"help": "Make a user's events of one hour, day or week one event; none keeps all."}
+        default="none",
+        metadata={
+            "help": "Make a user's events of one hour, day or week one event; none keeps all. Times that are numbers count days."
+        },
     )
     time_unit: str = field(
         default="day", metadata={"help": f"Unit of the time between events, of dates: {', '.join(PER_DAY)}."}
@@ -100,13 +105,28 @@ class EventArguments:
             raise UserError(f"found '{self.time_unit}'", field="time_unit", accepted=", ".join(PER_DAY))
 
 
-# how errors of the settings name the arguments that they come from
+# how errors of the settings, and of what is fitted, name the arguments that they come from
 _ARGUMENT_OF = {
     "targets": "event_targets",
     "train_targets": "train_event_targets",
     "fractions": "split_fractions",
     "merge": "merge_events",
+    "with_users": "user_tokens",
 }
+
+
+@contextmanager
+def _named_as_arguments() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(
+            error.problem,
+            file=error.file,
+            row=error.row,
+            field=_ARGUMENT_OF.get(error.field, error.field),
+            accepted=error.accepted,
+        ) from None
 
 
 class EventStep(InputStep):
@@ -117,6 +137,7 @@ class EventStep(InputStep):
     naming = further
     of_new = tuple(field.name for field in dataclasses.fields(EventArguments))
     args: EventArguments
+    has_validation = False  # whether the data have a validation part; known once they are read
 
     def __init__(self, *args: Any):
         super().__init__(*args)
@@ -145,17 +166,35 @@ class EventStep(InputStep):
             columns=super().columns(),
         )
 
-    @cached_property
+    @property
     def row_settings(self) -> EventSettings | None:
-        """Those of the trained model, or what the arguments ask for. `UserError` where these don't go together."""
-        if self.base is not None:
-            return self.kind.row_settings(self.base.processor)
+        """Those of the trained model, or what the arguments ask for; with what the data had. `UserError` where these don't go
+        together."""
+        settings = self._asked_settings
+        if settings is None or settings.split_by == "time":
+            return settings
+        fraction = settings.validation_fraction or self.data_args.validation_fraction
+        return dataclasses.replace(settings, validation_fraction=None if self.has_validation else fraction)
+
+    @cached_property
+    def _asked_settings(self) -> EventSettings | None:
+        settings = self._new_settings() if self.base is None else self.kind.row_settings(self.base.processor)
+        if settings is None:
+            return None
+        if settings.rows == "sequence" and self.data_args.refit:
+            found = "beside causal: validation rows hold a target each, of which it learns every prefix"
+            raise UserError(found, field="refit", accepted="no refit, or causal false")
+        for name in ("validation_file", "test_file"):
+            if settings.split_by == "time" and getattr(self.data_args, name) is not None:
+                accepted = "one train_file, or split_by given"
+                raise UserError("a file of its own beside split_by time", field=name, accepted=accepted)
+        return settings
+
+    def _new_settings(self) -> EventSettings:
         args = self.args
-        if args.merge_events != "none" and self._time_kind == NUMBERS:
-            raise UserError(
-                f"periods of one {args.merge_events}, and times are numbers", field="merge_events", accepted="none"
-            )
-        try:
+        for cut in args.time_cuts or ():
+            cut_of(cut, kind=self._time_kind)
+        with _named_as_arguments():
             return EventSettings(
                 targets=args.event_targets,
                 train_targets=args.train_event_targets,
@@ -170,13 +209,11 @@ class EventStep(InputStep):
                 merge=args.merge_events,
                 rows="sequence" if self._field("causal") else "target",
             )
-        except UserError as error:
-            raise UserError(
-                error.problem, field=_ARGUMENT_OF.get(error.field, error.field), accepted=error.accepted
-            ) from None
 
     @property
     def _time_kind(self) -> str:
+        if self.base is not None:
+            return self.base.processor.time_kind
         return self._formed.event_form.time_kind or NUMBERS
 
     @property
@@ -214,6 +251,8 @@ class EventStep(InputStep):
         return self._max_history if self._asked_look_back is None else self._asked_look_back
 
     def arranged(self, splits: DatasetDict, *parts: str) -> DatasetDict:
+        if "train" in parts:
+            self.has_validation = "validation" in splits
         made = super().arranged(splits, *parts)
         if "train" not in parts or self.row_settings is None:
             return made
@@ -230,6 +269,23 @@ class EventStep(InputStep):
             "counts": {split: count.to_dict() for split, count in counts.items()},
         }
         self.notes += [f"{split} sequences: {count}" for split, count in counts.items()]
+        if self._time_kind == NUMBERS and _are_compact_dates(splits["train"]):
+            self.notes.append(
+                "times look like dates written as 20240531, and are read as numbers, of which one a month later is 100 more;"
+                " --time_format %Y%m%d reads those of a long table as dates"
+            )
+        if self.row_settings.split_by == "time" and self._has_test_split:
+            self.notes.append(f"the test split of {self._source} is not read: train alone is split by time")
+
+    @property
+    def _has_test_split(self) -> bool:
+        if self.data_args.dataset_name is None:
+            return False
+        version = {name: self.given.get(f"dataset_{name}") for name in ("config_name", "revision")}
+        try:
+            return bool(column_names(self.data_args.dataset_name, "test", **version))
+        except UserError:
+            return False
 
     def label_lists(self, train: Dataset) -> Iterable[Sequence[str | int]]:
         """Histories included: a label that only they hold is one that may come again."""
@@ -240,22 +296,30 @@ class EventStep(InputStep):
 
     # -- the processor
 
+    def processor(self, train: Dataset, checkpoint: Path | None) -> EventProcessor:
+        processor = super().processor(train, checkpoint)
+        if self.base is not None and self.row_settings is not None:  # other data may have a validation part, or none
+            processor.settings = self.row_settings.to_dict()
+        return processor
+
     def new_processor(self, train: Dataset) -> EventProcessor:
         """One fitted on the training rows."""
         columns, settings = self._formed, self.row_settings
-        processor = fit_events(
-            train,
-            look_back=self._look_back,
-            num_amount_bins=self.given.get("num_amount_bins"),
-            max_gap_values=self.args.max_gap_values,
-            with_users=self.args.user_tokens,
-            time_kind=self._time_kind,
-            time_unit=self.args.time_unit,
-            uses_target_time=bool(self._field("uses_target_time")),
-            settings=settings.to_dict(),
-            columns={name: getattr(columns, name) for name in LONG_TABLE if getattr(columns, name) is not None},
-            file=file_of(train, f"{self._source}[train]"),
-        )
+        named = {name: getattr(columns, name) for name in ("events", *LONG_TABLE)}
+        with _named_as_arguments():
+            processor = fit_events(
+                train,
+                look_back=self._look_back,
+                num_amount_bins=self.given.get("num_amount_bins"),
+                max_gap_values=self.args.max_gap_values,
+                with_users=self.args.user_tokens,
+                time_kind=self._time_kind,
+                time_unit=self.args.time_unit,
+                uses_target_time=bool(self._field("uses_target_time")),
+                settings=settings.to_dict(),
+                columns={name: column for name, column in named.items() if column is not None},
+                file=file_of(train, f"{self._source}[train]"),
+            )
         self.notes.append(summary(processor))
         return processor
 
@@ -285,3 +349,18 @@ class EventStep(InputStep):
             "num_amount_bins": processor.num_amount_bins,
             "num_gaps": processor.num_gaps,
         }
+
+
+def _are_compact_dates(rows: Dataset) -> bool:
+    """Whether all times are numbers such as 20240531."""
+
+    def is_date(time: float) -> bool:
+        year, month, day = time // 10_000, time // 100 % 100, time % 100
+        return time.is_integer() and 1900 <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31
+
+    is_any = False
+    for events in EventRows(rows):
+        if not all(map(is_date, events["times"])):  # of most data the first row says it
+            return False
+        is_any |= bool(events["times"])
+    return is_any

@@ -21,6 +21,8 @@ from hf_mlc.data.writing import LABELS_FILE
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 from hf_mlc.labels import LabelSpace
+from hf_mlc.tabular.feature_files import read_feature_file
+from hf_mlc.tabular.fitting import declares_categories
 
 
 SPLITS = ("test", "validation", "unused")
@@ -85,15 +87,15 @@ class Rows:
         """The rows of `"train"` or `"validation"`."""
         columns = None
         if self.is_table:
-            columns = Columns(features="features")
+            columns = _columns((), "features", self.meta_file)
         elif self.is_events:
             columns = Columns(events="events")
         return load_splits(**{f"{split}_file": getattr(self, split)}, columns=columns, splits=[split])[split]
 
     def read_measured(self) -> datasets.Dataset:
         """The rows that are measured. Call it once, at the end."""
-        columns = Columns(events="events") if self.is_events else _columns(self.text_column, self.features_column)
-        rows = self._load_measured(columns)
+        columns = _columns(self.text_column, self.features_column, self.meta_file)
+        rows = self._load_measured(Columns(events="events") if self.is_events else columns)
         if self.measured_from is None:
             return rows
         dates = self._load_measured(Columns(text=[self.date_column]))
@@ -143,13 +145,14 @@ def prepare_rows(
             "rows from elsewhere", field="measured_dataset", accepted="none, nor a label map, of event sequences"
         )
     skip = ["test"] if train_size is None else ["test", "validation"]
+    meta_file = str(source / data.meta_file) if data.meta_file and data.features_column else None
     made: dict[str, datasets.Dataset] = {}
     if data.sequences is not None:
         made = rows_of_sequences(data.sequences, source, seed=seed)
         splits = datasets.DatasetDict({name: made[name] for name in ("train", "validation")})
         space = LabelSpace.from_label_lists(labels_of_training(splits["train"]), file=source)
     else:
-        splits = load_splits(source, columns=_columns(data.text_column, data.features_column), skip=skip)
+        splits = load_splits(source, columns=_columns(data.text_column, data.features_column, meta_file), skip=skip)
         if data.dates is not None:
             splits = _written_until(splits, data.dates, source, skip)
         space = _label_space(data, source, splits["train"]["labels"])
@@ -200,7 +203,7 @@ def prepare_rows(
         else data.features_column
         if split == "test"
         else "features",
-        meta_file=str(source / data.meta_file) if data.meta_file and data.features_column else None,
+        meta_file=meta_file,
         train_sequences=str(folder / f"{SEQUENCES}.jsonl") if made else None,
         facts=_facts(data, splits["train"]["labels"], space),
         date_column=data.dates.column if data.dates and split == "test" else None,
@@ -208,10 +211,13 @@ def prepare_rows(
     )
 
 
-def _columns(text_column: Sequence[str], features_column: str | None) -> Columns:
-    if features_column is not None:
-        return Columns(features=features_column)
-    return Columns(text=list(text_column))
+def _columns(text_column: Sequence[str], features_column: str | None, meta_file: str | None) -> Columns:
+    """The columns of texts, or of a table, whose values stay as they are written where some are declared categories."""
+    if features_column is None:
+        return Columns(text=list(text_column))
+    declared = None if meta_file is None else read_feature_file(meta_file)
+    names, types = ((), None) if declared is None else (declared.names, declared.types)
+    return Columns(features=features_column, as_written=declares_categories(names, types, ()))
 
 
 def _label_space(data: ClaimData, source: Path, label_lists) -> LabelSpace:

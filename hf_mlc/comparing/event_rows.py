@@ -23,6 +23,7 @@ from hf_mlc.events.targets import target_rows
 
 
 SEQUENCES = "train_sequences"
+_LIMITED_VERSION = 1  # raise it when the same rows are limited to others
 LONGEST_SEQUENCE = 64  # events; a longer one is several rows, in each of which an event is a target once
 
 
@@ -73,20 +74,22 @@ def limited(rows: datasets.Dataset, kept: frozenset[str], *, whole: bool = False
         whole (`bool`, *optional*, defaults to `False`): the rows are whole sequences: where nothing is left of the target, the event before
             it takes its place.
     """
+    asked = {"rows": rows, "kept": tuple(sorted(kept)), "whole": whole, "version": _LIMITED_VERSION}
+    if next(_limited(**asked), None) is None:  # a file of nothing can't be read
+        return rows.select([])
+    return datasets.Dataset.from_generator(_limited, features=rows.features, gen_kwargs=asked)
 
-    def left() -> Iterator[dict[str, Any]]:
-        for row in rows:
-            labels, history = (
-                [label for label in row["labels"] if str(label) in kept],
-                limited_history(row["events"], kept),
-            )
-            if whole and not labels and history["sizes"]:
-                labels, history = without_last(history)
-            if labels and history["sizes"]:
-                yield {**row, "labels": labels, "events": history}
 
-    found = list(left())
-    return datasets.Dataset.from_list(found, features=rows.features) if found else rows.select([])
+def _limited(rows: datasets.Dataset, kept: tuple[str, ...], whole: bool, version: int) -> Iterator[dict[str, Any]]:
+    """The rows of `limited`, one at a time; all arguments together are the key of the cache."""
+    kept = frozenset(kept)
+    for row in rows:
+        labels = [label for label in row["labels"] if str(label) in kept]
+        history = limited_history(row["events"], kept)
+        if whole and not labels and history["sizes"]:
+            labels, history = without_last(history)
+        if labels and history["sizes"]:
+            yield {**row, "labels": labels, "events": history}
 
 
 def limited_history(history: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:

@@ -202,18 +202,19 @@ def differences_table(rows: Sequence[tuple[str, str, dict]], metrics: Sequence[s
 
 def verdict(claim: Claim, data: ClaimData, rows: Sequence[tuple[str, str, dict]]) -> str:
     """Of each arm that the claim is about: in which end points it is ahead of all that it must be ahead of, the intervals
-    clear of 0. Nothing of an arm that was not compared with all of them."""
+    clear of 0; and in which that is open, since some difference has no interval and no other speaks against it. Nothing of an
+    arm that was not compared with all of them."""
     found = {(first, second): values for first, second, values in rows}
     sentences = []
     for arm, others in claim.must_be_ahead.items():
         if not all((arm, other) in found for other in others):
             continue
-        held, not_held = [], []
+        held, not_held, unknown = [], [], []
         for metric in data.end_points:
-            intervals = [found[arm, other].get(metric) for other in others]
-            clear = all(isinstance(interval, Interval) and interval.low > 0 for interval in intervals)
-            (held if clear else not_held).append(metric)
+            answers = {_is_above(found[arm, other].get(metric)) for other in others}
+            (not_held if False in answers else unknown if None in answers else held).append(metric)
         said = [f"in {', '.join(held)}"] * bool(held) + [f"not in {', '.join(not_held)}"] * bool(not_held)
+        said += [f"open, without an interval, in {', '.join(unknown)}"] * bool(unknown)
         sentences.append(f"{arm} is ahead of {' and '.join(others)}, intervals clear of 0: {'; '.join(said)}")
     return "\n".join(sentences)
 
@@ -222,7 +223,7 @@ def statements(claim: Claim, rows: Sequence[tuple[str, str, dict]]) -> str:
     """Each statement of the claim, of each of its arms that was run: whether it holds, and where it does not, why.
 
     It holds where the arm is above all the others in all end points, every interval clear of 0. It is open where another was
-    not run.
+    not run, or a difference has no interval, and no other speaks against it.
     """
     found = {(first, second): values for first, second, values in rows}
     run = {arm for pair in found for arm in pair}
@@ -232,19 +233,28 @@ def statements(claim: Claim, rows: Sequence[tuple[str, str, dict]]) -> str:
             if arm not in run:
                 continue
             missing = [other for other in statement.others if (arm, other) not in found]
-            failing = []
+            failing, unknown = [], []
             for other in statement.others:
                 for metric in statement.end_points:
                     value = found.get((arm, other), {}).get(metric)
-                    if (arm, other) in found and not (isinstance(value, Interval) and value.low > 0):
-                        failing.append(f"{metric} less {other}'s {_shown(value).strip()}")
-            answer = "DOES NOT HOLD" if failing else "OPEN" if missing else "HOLDS"
-            reasons = ["; ".join(failing)] * bool(failing) + [f"not run: {', '.join(missing)}"] * bool(missing)
+                    is_above = _is_above(value)
+                    if (arm, other) in found and not is_above:
+                        (unknown if is_above is None else failing).append(
+                            f"{metric} less {other}'s {_shown(value).strip()}"
+                        )
+            answer = "DOES NOT HOLD" if failing else "OPEN" if missing or unknown else "HOLDS"
+            reasons = ["; ".join(failing)] * bool(failing) + [f"no interval: {'; '.join(unknown)}"] * bool(unknown)
+            reasons += [f"not run: {', '.join(missing)}"] * bool(missing)
             sentences.append(
                 f"{arm} {statement.about}, in {' and '.join(statement.end_points)}: {answer}"
                 + (f" ({'; '.join(reasons)})" if reasons else "")
             )
     return "\n".join(sentences)
+
+
+def _is_above(value: Interval | float | None) -> bool | None:
+    """Whether a difference is above 0 with its whole interval; `None` where it has no interval, and so says neither."""
+    return value.low > 0 if isinstance(value, Interval) else None
 
 
 def bars(claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]]) -> str:

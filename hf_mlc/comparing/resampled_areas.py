@@ -13,11 +13,13 @@ import numpy as np
 import scipy.sparse
 
 
-_PAIRS_AT_ONCE = 2_000_000  # of a true cell and a document: some 16 MB of numbers of each
+# of a true cell and a document: each takes about 30 bytes while the areas are made, so that these are some 3 GB
+MOST_PAIRS = 100_000_000
+_PAIRS_AT_ONCE = 2_000_000  # some 16 MB of numbers of each
 
 
 class PooledAreas:
-    """All cells as one ranking.
+    """All cells as one ranking. Memory goes by true cells times documents, which should be `MOST_PAIRS` at most.
 
     Args:
         scores_NL (`np.ndarray`): the score of every cell.
@@ -86,12 +88,14 @@ def aucs_of_labels(
         weights_RN (`np.ndarray` of shape `(R, N)`): how often each document counts.
     """
     columns, weights_NR = scipy.sparse.csc_array(true_NL), weights_RN.T.astype(np.float32)
+    total_R = weights_RN.sum(axis=1, dtype=np.float64)
     for label in range(scores_NL.shape[1]):
-        is_true_N = np.zeros(len(scores_NL), bool)
-        is_true_N[columns.indices[columns.indptr[label] : columns.indptr[label + 1]]] = True
-        positives, negatives = scores_NL[is_true_N, label][:, None], scores_NL[~is_true_N, label][None, :]
-        below = (positives > negatives) + 0.5 * (positives == negatives).astype(np.float32)
-        ahead_R = ((below @ weights_NR[~is_true_N]) * weights_NR[is_true_N]).sum(axis=0, dtype=np.float64)
-        positives_R, negatives_R = (weights_NR[side].sum(axis=0, dtype=np.float64) for side in (is_true_N, ~is_true_N))
-        pairs_R = positives_R * negatives_R
+        true_M = columns.indices[columns.indptr[label] : columns.indptr[label + 1]]
+        positives_M1, scores_N = scores_NL[true_M, label][:, None], scores_NL[:, label]
+        below_MN = (positives_M1 > scores_N) + 0.5 * (positives_M1 == scores_N).astype(np.float32)
+        below_MN[:, true_M] = 0  # of the false ones alone, without a copy of their weights for each label
+        weights_MR = weights_NR[true_M]
+        ahead_R = ((below_MN @ weights_NR) * weights_MR).sum(axis=0, dtype=np.float64)
+        positives_R = weights_MR.sum(axis=0, dtype=np.float64)
+        pairs_R = positives_R * (total_R - positives_R)
         yield np.divide(ahead_R, pairs_R, out=np.full(len(pairs_R), np.nan), where=pairs_R > 0), positives_R

@@ -13,7 +13,7 @@ import functools
 import numpy as np
 import scipy.sparse
 
-from hf_mlc.comparing.resampled_areas import PooledAreas, aucs_of_labels
+from hf_mlc.comparing.resampled_areas import MOST_PAIRS, PooledAreas, aucs_of_labels
 from hf_mlc.comparing.scores import RunScores
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import counting, ranking
@@ -58,7 +58,9 @@ class ResampledMetrics:
         self._hits_NK: np.ndarray | None = None
 
     def has(self, name: str) -> bool:
-        """Whether the metric can be computed: areas need the scores of all labels."""
+        """Whether the metric can be computed: areas need the scores of all labels, and those over all cells memory."""
+        if name in ("auc_micro", "ap_micro") and self.scores.num_documents * self.true_NL.nnz > MOST_PAIRS:
+            return False
         return self.scores.every_label or not name.startswith(("ap_", "auc_"))
 
     def values(self, name: str, weights_RN: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from hf_mlc.metrics import ranking
 from hf_mlc.modeling.decision import apply_thresholds
 
 
-MOST_CELLS = 4_000_000  # up to so many, every label's score is kept
+MOST_CELLS = 12_000_000  # up to so many, every label's score is kept: 48 MB a run, as long as a report is made
 KEPT = 100  # beyond, the best of each document
 
 

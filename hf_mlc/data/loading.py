@@ -4,7 +4,7 @@ Every split has the columns `id` (string), `text` (string) and `labels` (a list 
 holds ids); where the rows are no texts ([`hf_mlc.data.contents`]), their own column takes the place of `text`: of pictures
 (`Columns(image=...)`) `image`: `{"path", "bytes"}`, undecoded; of tables (`Columns(features=...)`) `features`; of histories
 (`Columns(events=...)`, or `Columns(event_user=...)` of a long table) `events`. Local files are streamed row by row into an
-Arrow file in the cache of `datasets`, so memory does not grow with them (a long table's entries apart, some 20 bytes each), and
+Arrow file in the cache of `datasets`, so memory does not grow with them (a long table's entries apart, which are kept as numbers), and
 every row is checked on the way; a file that has not changed is not read again.
 
 What is decided about rows that are not as one would wish (counts: [`~hf_mlc.data.checking.DataReport`]):
@@ -71,7 +71,7 @@ _SPLIT_NAME = {
 }
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 # part of the cache key: raise it when the rows that come out of the same file change
-_ROWS_VERSION = 1
+_ROWS_VERSION = 2
 
 
 def load_splits(

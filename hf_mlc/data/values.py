@@ -55,6 +55,16 @@ def storable(value: str, form: RowForm, *, row: int, field: str) -> str:
     return value
 
 
+def number_in(text: str) -> float | None:
+    """The number that a string spells, or `None`; `1_000`, which Python takes for one, is none. NaN is a number here."""
+    if "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def what(value: Any) -> str:
     """A value as an error message says it."""
     if value is None:

@@ -28,14 +28,14 @@ class EventCollator:
             `"label_ids"` the int64 `label_ids` `(B, P)`, padded with -100 and P >= 1 (large L).
         return_ids (`bool`, *optional*, defaults to `False`): whether the rows' `id` come out as the list `ids`.
 
-    A row is a dict with what [`~hf_mlc.events.encoding.encode_events`] gives, or with `events`, which the processor has yet to encode. Its
-    targets stand under `labels` or `label_ids` ([`~hf_mlc.data.targets`]), or there are none (prediction).
+    A row is a dict with what [`~hf_mlc.events.encoding.encode_events`] gives. Its targets stand under `labels` or `label_ids`
+    ([`~hf_mlc.data.targets`]), or there are none (prediction).
 
     Returns:
         `dict[str, torch.Tensor]`: what the processor's call gives; `labels` or `label_ids`.
 
     Raises:
-        `UserError`: a row without events, events that the processor refuses, targets that are none.
+        `UserError`: targets that are none.
     """
 
     processor: EventProcessor
@@ -47,13 +47,9 @@ class EventCollator:
         check_form(self.targets)
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        if "event_ids" in features[0]:
-            arrays = self.processor.pad(features)
-            batch: dict[str, Any] = {name: torch.from_numpy(values) for name, values in arrays.items()}
-        else:
-            if any("events" not in row for row in features):
-                raise UserError("a row without events", field="events", accepted="events in every row")
-            batch = tensors_of(self.processor, [row["events"] for row in features])
+        batch: dict[str, Any] = {
+            name: torch.from_numpy(values) for name, values in self.processor.pad(features).items()
+        }
         batch |= targets_of(features, self.num_labels, self.targets)
         if self.return_ids:
             batch["ids"] = [feature.get("id") for feature in features]

@@ -8,7 +8,8 @@ Shape legend: E events of all rows, A amounts of all rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import numpy as np
 
 from hf_mlc.errors import UserError
 from hf_mlc.events.encoding import EventRows
-from hf_mlc.labels import sort_names
 from hf_mlc.modeling.event_rows import DATES, NUMBERS
 from hf_mlc.modeling.processing_events import EventProcessor
 
@@ -30,7 +30,7 @@ MAX_GAP_VALUES = 512
 def fit_events(
     rows: datasets.Dataset,
     *,
-    label_names: Sequence[str] | None = None,
+    label_names: Sequence[str] = (),
     integers_are_ids: bool = False,
     look_back: int | None = None,
     num_amount_bins: int | None = None,
@@ -43,12 +43,13 @@ def fit_events(
     columns: Mapping[str, str] | None = None,
     file: str | Path = "train",
 ) -> EventProcessor:
-    """The processor of the training rows. One pass (two without `label_names`), in batches; kept are 4 bytes a gap and an amount.
+    """The processor of the training rows. One pass, in batches; kept are a float32 a gap and an amount, and the users' names.
 
     Args:
-        rows (`datasets.Dataset`): the TRAINING rows, with the columns `events` and `labels`.
-        label_names (`list[str]`, *optional*): the labels in the order of their ids. Without them those of the rows, in histories or as
-            targets, in the order that `LabelSpace.from_label_lists` gives them.
+        rows (`datasets.Dataset`): the TRAINING rows, with the column `events`.
+        label_names (`list[str]`, *optional*): the labels in the order of their ids, those of
+            `LabelSpace.from_label_lists(all_labels(rows))` ([`~hf_mlc.events.targets.all_labels`]); none if they are set later
+            ([`~hf_mlc.modeling.processing_events.EventProcessor.set_labels`]).
         integers_are_ids (`bool`, *optional*, defaults to `False`): of `label_names`, as in `LabelSpace`.
         look_back, time_kind, time_unit, uses_target_time, settings, columns: see
             [`~hf_mlc.modeling.processing_events.EventProcessor`].
@@ -59,7 +60,7 @@ def fit_events(
         file (`str` or `Path`, *optional*, defaults to `"train"`): where the rows come from, for error messages.
 
     Raises:
-        `UserError`: no event in any row; bins of amounts, where rows have none; rows of users, where rows name none; no label.
+        `UserError`: no event in any row; bins of amounts, where rows have none; rows of users, where rows name none.
     """
     if num_amount_bins is not None and num_amount_bins < 0:
         raise UserError(f"found {num_amount_bins}", field="num_amount_bins", accepted="0 or more")
@@ -80,8 +81,6 @@ def fit_events(
     edges = None
     if len(amounts_A) and num_amount_bins != 0:
         edges = amount_edges(amounts_A, AMOUNT_BINS if num_amount_bins is None else num_amount_bins)
-    if label_names is None:
-        label_names = _label_names(rows, file)
     between_E = gaps_E[gaps_E > 0]
     return EventProcessor(
         label_names,
@@ -131,7 +130,8 @@ def amount_edges(amounts_A: np.ndarray, num_bins: int) -> list[float]:
 def summary(processor: EventProcessor) -> str:
     """One line of what was found."""
     unit = f" in {processor.time_unit}s" if processor.time_kind == DATES else ""
-    parts = [f"{len(processor.label_names):,} labels", f"a table of {processor.num_gaps:,} gaps{unit}"]
+    parts = [f"{len(processor.label_names):,} labels"] if processor.label_names else []
+    parts += [f"a table of {processor.num_gaps:,} gaps{unit}"]
     parts.append(f"median gap {processor.median_gap:g}")
     if processor.amount_edges is not None:
         parts.append(f"{processor.num_amount_bins} bins of amounts")
@@ -148,38 +148,23 @@ class _Seen:
         self.measure, self.reads_amounts = measure, reads_amounts
         self.num_events = 0
         self.users: dict[str, None] = {}  # in the order in which they come
-        self._gaps: list[np.ndarray] = []
-        self._amounts: list[np.ndarray] = []
+        self._gaps, self._amounts = array("f"), array("f")
 
     def add(self, flat: Mapping[str, Any]) -> None:
         user, times, look_back = flat.get("user"), flat["times"], self.measure.look_back
         if user is not None:
             self.users[user] = None
         self.num_events += len(times)
-        self._gaps.append(self.measure.gaps(times))
+        self._gaps.frombytes(self.measure.gaps(times).tobytes())
         if self.reads_amounts and flat["amounts"]:
             skipped = 0 if look_back is None else sum(flat["sizes"][:-look_back])
-            self._amounts.append(np.array(flat["amounts"][skipped:], dtype=np.float32))
+            self._amounts.extend(flat["amounts"][skipped:])
 
     def gaps(self) -> np.ndarray:
-        return np.concatenate([*self._gaps, np.zeros(0, dtype=np.float32)])
+        return np.array(self._gaps, dtype=np.float32)
 
     def amounts(self) -> np.ndarray:
-        return np.concatenate([*self._amounts, np.zeros(0, dtype=np.float32)])
-
-
-def _label_names(rows: datasets.Dataset, file: str | Path) -> list[str]:
-    names = {str(label) for labels in _label_lists(rows) for label in labels}
-    if not names:
-        raise UserError("no label in any row", file=file, field="labels", accepted="events or targets with labels")
-    return sort_names(names)
-
-
-def _label_lists(rows: datasets.Dataset) -> Iterator[Sequence[Any]]:
-    for events in EventRows(rows):
-        yield events["labels"]
-    if "labels" in rows.column_names:
-        yield from rows["labels"]
+        return np.array(self._amounts, dtype=np.float32)
 
 
 __all__ = ["AMOUNT_BINS", "MAX_GAP_VALUES", "amount_edges", "fit_events", "gap_table", "summary"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hf_mlc.data.values import number_in
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.event_periods import PERIODS
 from hf_mlc.modeling.event_rows import EventRowError, time_of
@@ -32,9 +32,10 @@ class EventSettings:
         time_cuts (`tuple[float, float]`, *optional*): in place of `fractions`, the same for all users: targets before
             the first time train, those from the second on test. Numbers, or dates (which become days since 1970-01-01
             UTC).
-        validation_fraction (`float`, *optional*, defaults to 0.1): the share of users that are drawn for validation.
+        validation_fraction (`float`, *optional*, defaults to 0.1): the share of users that are drawn for validation;
+            `None`: none are, the data have a validation part.
         seed (`int`, *optional*, defaults to 0): draws them.
-        min_history (`int`, *optional*, defaults to 1): events that a target has before it.
+        min_history (`int`, *optional*, defaults to 1): events that a target has before it; 1 with `rows="sequence"`.
         max_history (`int`, *optional*): events of history kept in a row, the last ones; all if not given. A model that
             looks `n` events back asks for `n + 1`: the one before them tells how long it was to the first.
         min_events (`int`, *optional*, defaults to 2): users with fewer events are left out, and counted. Not of
@@ -56,7 +57,7 @@ class EventSettings:
     split_by: str = "given"
     fractions: tuple[float, float, float] = (0.7, 0.17, 0.13)
     time_cuts: tuple[float, float] | None = None
-    validation_fraction: float = 0.1
+    validation_fraction: float | None = 0.1
     seed: int = 0
     min_history: int = 1
     max_history: int | None = None
@@ -81,7 +82,10 @@ class EventSettings:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UserError(f"found {value!r}", field=field, accepted=f"a whole number from {least} on")
-        if not 0 < self.validation_fraction < 1:
+        if self.rows == "sequence" and self.min_history != 1:
+            accepted = "1: a model that is trained on every prefix begins with the first event"
+            raise UserError(f"{self.min_history} beside rows sequence", field="min_history", accepted=accepted)
+        if self.validation_fraction is not None and not 0 < self.validation_fraction < 1:
             raise UserError(
                 f"found {self.validation_fraction}", field="validation_fraction", accepted="between 0 and 1"
             )
@@ -103,6 +107,11 @@ class EventSettings:
         """As JSON has it."""
         values = dataclasses.asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @property
+    def draws_validation(self) -> bool:
+        """Whether the validation part is made of some training users."""
+        return self.split_by == "given" and self.validation_fraction is not None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EventSettings:
@@ -134,17 +143,25 @@ def _checked_cuts(cuts: Sequence[Any]) -> tuple[float, float]:
     accepted = "two times, the first before the second: where validation begins, and where test begins"
     if isinstance(cuts, str) or len(cuts) != 2:
         raise UserError(f"found {cuts!r}", field="time_cuts", accepted=accepted)
-    try:
-        first, second = (_cut(value) for value in cuts)
-    except EventRowError as error:
-        raise UserError(error.problem, field="time_cuts", accepted=error.accepted) from None
+    first, kind = cut_of(cuts[0])
+    second, _ = cut_of(cuts[1], kind=kind)
     if first > second:
         raise UserError(f"found {list(cuts)}", field="time_cuts", accepted=accepted)
     return first, second
 
 
-def _cut(value: Any) -> float:
-    """A time; a string of a number, as a command line has it, is that number."""
-    with contextlib.suppress(TypeError, ValueError):
-        value = float(value)
-    return time_of(value, field="time_cuts")[0]
+def cut_of(value: Any, *, kind: str | None = None) -> tuple[float, str]:
+    """One of `time_cuts` as a number, and its kind; a string of a number, as a command line has it, is that number.
+
+    Args:
+        value: a number, a date, or a string of one.
+        kind (`str`, *optional*): `"date"` or `"number"`, where it is known.
+
+    Raises:
+        `UserError`: it is neither, or is of the other kind.
+    """
+    number = number_in(value) if isinstance(value, str) else None
+    try:
+        return time_of(value if number is None else number, kind=kind, field="time_cuts")
+    except EventRowError as error:
+        raise UserError(error.problem, field="time_cuts", accepted=error.accepted) from None

@@ -31,7 +31,7 @@ from hf_mlc.modeling.event_periods import merged_events
 logger = logging.get_logger(__name__)
 
 # part of the cache key: raise it when the same sequences make other rows
-_ROWS_VERSION = 1
+_ROWS_VERSION = 2
 _TRAIN, _VALIDATION, _ = SPLITS
 
 
@@ -39,11 +39,12 @@ _TRAIN, _VALIDATION, _ = SPLITS
 class _Events:
     """One user's events, of which any run of consecutive ones is cut out."""
 
-    user: str
+    user: str | None
     times: Sequence[float]
     starts: Sequence[int]  # where the entries of each event begin, and where the last ends
     labels: Sequence[str | int]
     amounts: Sequence[float]
+    target_time: float | None  # of a row that is to predict what comes after all of them
 
     def __len__(self) -> int:
         return len(self.times)
@@ -119,9 +120,9 @@ def target_rows(
         parts (`list[str]`, *optional*): of `train`, `validation`, `test`, those to make; without it all that there are.
 
     Returns:
-        `DatasetDict`: rows of `id` (`"USER@INDEX"`, the target's index; of `targets="column"` the row's own), `events`
-        (the history; its `target_time` is that of the target) and `labels` (the target's, each once). Written to the
-        cache of `datasets` one at a time.
+        `DatasetDict`: rows of `id` (`"ID@INDEX"`, the sequence's id and the target's index; of `targets="column"` the
+        row's own), `events` (the history; its `target_time` is that of the target) and `labels` (the target's, each
+        once). Written to the cache of `datasets` one at a time.
 
     Raises:
         `UserError`: several splits that are to be split by time, no target in a part at all, no labels where
@@ -137,7 +138,7 @@ def target_rows(
     else:
         sources = dict(splits)
         _warn_of_shared_users(sources)
-        if _TRAIN in sources and _VALIDATION not in sources:
+        if settings.draws_validation and _TRAIN in sources and _VALIDATION not in sources:
             sources[_TRAIN], sources[_VALIDATION] = _drawn_users(sources[_TRAIN], settings)
     wanted = SPLITS if parts is None else tuple(parts)
     missing = next((part for part in wanted if part not in sources), None)
@@ -149,8 +150,10 @@ def target_rows(
 
 
 def split_read(settings: EventSettings, split: str) -> str:
-    """The split of the data that the rows of `split` are made of: split by time the one file, which is called train."""
-    return _TRAIN if settings.split_by == "time" else split
+    """The split of the data that the rows of `split` are made of: split by time the one file, which is called train, and so is
+    what drawn validation users are drawn from."""
+    is_drawn = split == _VALIDATION and settings.draws_validation
+    return _TRAIN if settings.split_by == "time" or is_drawn else split
 
 
 def all_labels(rows: datasets.Dataset) -> Iterator[list[str | int]]:
@@ -201,12 +204,17 @@ def count_events(rows: datasets.Dataset, settings: EventSettings) -> EventCounts
 
 
 def _drawn_users(train: datasets.Dataset, settings: EventSettings) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Training and validation users: of those that have targets a share is drawn; the others stay, they give no row."""
-    users = [
-        place
-        for place, row in enumerate(train.with_format(None).select_columns("events"))
-        if settings.targets == "column" or not _is_left_out(_events(row["events"], settings.merge), settings)
-    ]
+    """Training and validation users, each with all of its rows: of those that have targets a share is drawn; the others stay, they
+    give no row. A row that names no user is one by itself."""
+    places_of: dict[str | int, list[int]] = {}
+    with_targets: dict[str | int, None] = {}  # in order of their first rows that have one
+    for place, row in enumerate(train.with_format(None).select_columns("events")):
+        events = _events(row["events"], settings.merge)
+        user = place if events.user is None else events.user
+        places_of.setdefault(user, []).append(place)
+        if _num_targets(events, _VALIDATION, settings):
+            with_targets[user] = None
+    users = list(with_targets)
     number = max(1, math.floor(settings.validation_fraction * len(users) + 0.5))
     if number >= len(users):
         raise UserError(
@@ -215,14 +223,14 @@ def _drawn_users(train: datasets.Dataset, settings: EventSettings) -> tuple[data
             field="validation_fraction",
             accepted="one that leaves a user or more on both sides",
         )
-    drawn = np.random.default_rng(settings.seed).permutation(users)[:number]
+    drawn = np.random.default_rng(settings.seed).permutation(len(users))[:number]
     is_drawn = np.zeros(len(train), dtype=bool)
-    is_drawn[drawn] = True
+    is_drawn[[place for user in drawn for place in places_of[users[user]]]] = True
     return train.select(np.flatnonzero(~is_drawn)), train.select(np.flatnonzero(is_drawn))
 
 
 def _warn_of_shared_users(sources: Mapping[str, datasets.Dataset]) -> None:
-    users = {part: set(rows["id"]) for part, rows in sources.items()} if len(sources) > 1 else {}
+    users = {part: _named_users(rows) for part, rows in sources.items()} if len(sources) > 1 else {}
     for first, second in itertools.combinations(users, 2):
         both = len(users[first] & users[second])
         if both:
@@ -230,6 +238,16 @@ def _warn_of_shared_users(sources: Mapping[str, datasets.Dataset]) -> None:
                 f"{both:,} users stand in {first} and in {second}, which know nothing of each other's events; for one"
                 " file that is to be split by time: split_by time"
             )
+
+
+def _named_users(rows: datasets.Dataset) -> set[str]:
+    return set(rows.with_format(None).select_columns("events").flatten()["events.user"]) - {None}
+
+
+def _num_targets(events: _Events, part: str, settings: EventSettings) -> int:
+    if settings.targets == "column":
+        return int(len(events) >= settings.min_history)
+    return len(_targets(events, part, settings))
 
 
 def _targets(events: _Events, part: str, settings: EventSettings) -> range:
@@ -284,12 +302,27 @@ def _some_rows(source: datasets.Dataset, part: str, settings: EventSettings, ver
         yield row
     file = file_of(source, part)
     if not number:
-        least = max(settings.min_events, settings.min_history + (settings.targets != "column"))
-        accepted = f"users with at least {least} events"
-        raise UserError(f"no target for {part}", file=file, field="events", accepted=accepted)
+        raise _without_targets(source, part, settings, file)
     if not num_labels:  # only of targets="column"
         accepted = "a labels column, or targets next or last"
         raise UserError("no row has a next set", file=file, field="labels", accepted=accepted)
+
+
+def _without_targets(source: datasets.Dataset, part: str, settings: EventSettings, file: str) -> UserError:
+    """Why a part has none: all users have too few events, or what splits by time gives it none."""
+    least = max(settings.min_events, settings.min_history + (settings.targets != "column"))
+    found, accepted = f"no target for {part}", f"users with at least {least} events"
+    if settings.split_by == "time":
+        numbers = dict.fromkeys(SPLITS, 0)
+        for row in source.with_format(None).select_columns("events"):
+            events = _events(row["events"], settings.merge)
+            for name in SPLITS:
+                numbers[name] += _num_targets(events, name, settings)
+        found += f" ({', '.join(f'{name}: {number:,}' for name, number in numbers.items())})"
+        if any(numbers.values()):
+            how = "split_fractions" if settings.time_cuts is None else "time_cuts"
+            accepted = f"longer sequences, or other {how}"
+    return UserError(found, file=file, field="events", accepted=accepted)
 
 
 def _rows(source: datasets.Dataset, part: str, settings: EventSettings) -> Iterator[dict[str, Any]]:
@@ -297,20 +330,20 @@ def _rows(source: datasets.Dataset, part: str, settings: EventSettings) -> Itera
         events = _events(row["events"], settings.merge)
         if settings.targets == "column":
             if len(events) >= settings.min_history:
-                history = events.history(_first(len(events), settings), len(events), row["events"].get("target_time"))
+                history = events.history(_first(len(events), settings), len(events), events.target_time)
                 yield {"id": row["id"], "events": history, "labels": list(dict.fromkeys(row["labels"]))}
             continue
         targets = _targets(events, part, settings)
         if part == _TRAIN and settings.rows == "sequence":
-            yield from _pieces(events, targets, settings)
+            yield from _pieces(row["id"], events, targets, settings)
             continue
         for index in targets:
-            yield _row(events, _first(index, settings), index)
+            yield _row(row["id"], events, _first(index, settings), index)
 
 
-def _row(events: _Events, first: int, target: int) -> dict[str, Any]:
+def _row(name: str, events: _Events, first: int, target: int) -> dict[str, Any]:
     return {
-        "id": f"{events.user}@{target}",
+        "id": f"{name}@{target}",
         "events": events.history(first, target, events.times[target]),
         "labels": events.labels_of(target),
     }
@@ -321,14 +354,14 @@ def _first(end: int, settings: EventSettings) -> int:
     return 0 if settings.max_history is None else max(0, end - settings.max_history)
 
 
-def _pieces(events: _Events, targets: range, settings: EventSettings) -> Iterator[dict[str, Any]]:
+def _pieces(name: str, events: _Events, targets: range, settings: EventSettings) -> Iterator[dict[str, Any]]:
     """A user's training events up to the last target, cut so that every one but the first is predicted in one piece."""
     if not targets:
         return
     start, last = 0, targets[-1]
     while start < last:
         end = last if settings.max_history is None else min(start + settings.max_history, last)
-        yield _row(events, start, end)
+        yield _row(name, events, start, end)
         start = end
 
 
@@ -336,4 +369,4 @@ def _events(flat: Mapping[str, Any], merge: str) -> _Events:
     """The events of a stored history; those of one period as one."""
     flat = merged_events(flat, merge)
     starts = [0, *np.cumsum(flat["sizes"], dtype=np.int64).tolist()]
-    return _Events(flat["user"], flat["times"], starts, flat["labels"], flat["amounts"])
+    return _Events(flat["user"], flat["times"], starts, flat["labels"], flat["amounts"], flat.get("target_time"))

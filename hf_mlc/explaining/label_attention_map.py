@@ -118,8 +118,11 @@ def label_attention_map(
     if not len(histories):
         raise UserError("no histories", field="input", accepted="one or more: attention depends on what was read")
     named = None if labels is None else sorted({int(label) for label in space.encode(list(labels))})
-    if min(num_shown, len(space) if named is None else len(named)) < 2:
+    if named is not None and len(named) < 2:
         raise UserError("fewer than two labels", field="label", accepted="two or more; or none, to have some chosen")
+    if named is None and min(num_shown, len(space)) < 2:
+        cause = "model" if len(space) < 2 else "top_labels"
+        raise UserError("fewer than two labels", field=cause, accepted="two or more")
     sums = _Sums(_candidates(space, named), len(space), config.num_layers)
     for batch in _batches(loaded, histories, batch_size):
         output = loaded.model(**batch, output_attentions=True)

@@ -134,9 +134,9 @@ class InputKind(ABC):
             source: other arguments of `load_splits`; its columns among them.
         """
         settings = self.row_settings(processor)
-        read = load_splits(
-            dataset_name, splits=list(dict.fromkeys(self.split_read(settings, split) for split in splits)), **source
-        )
+        # a split that has a file of its own is read from that, whatever its rows were made of in training
+        asked = [split if source.get(f"{split}_file") else self.split_read(settings, split) for split in splits]
+        read = load_splits(dataset_name, splits=list(dict.fromkeys(asked)), **source)
         made = self.arranged(read, settings, parts=splits)
         return datasets.DatasetDict({split: made[split] for split in splits})
 

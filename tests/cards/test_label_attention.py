@@ -76,6 +76,17 @@ def test_explain_says_what_it_cannot_show(folder, files, tmp_path, capsys):
     assert "accepted: - or .json, .jsonl, .png" in said(*attention, *given, "--output", str(tmp_path / "a.html"))
     assert "field 'top_labels'" in said(*attention, *given, "--top_labels", "1")
     assert "yeti" in said(*attention, *given, "--label", "yeti", "milk")
+    for labels in (["milk"], ["milk", "milk"]):
+        assert "field 'label': found 'milk' alone" in said(*attention, *given, "--label", *labels)
+    for name, value in (("top_words", "3"), ("steps", "7"), ("baseline", "pad")):
+        assert f"field '{name}': is of texts, and label_attention is of histories" in said(
+            *attention, *given, f"--{name}", value
+        )
+        assert f"field '{name}': is of texts, and label_relations" in said(
+            "--method", "label_relations", f"--{name}", value
+        )
+    for method in ("attention", "label_relations"):
+        assert "field 'top_labels': is of histories, and" in said("--method", method, "--top_labels", "3")
     without = save_event_model(tmp_path / "without", label_attention=False)
     assert "accepted: a lanet model with label_attention" in said(*attention, *given, model=without)
     table = save_table_model(tmp_path / "table")
@@ -105,6 +116,13 @@ def test_of_other_weights_and_broken_files_are_refused(folder, found, tmp_path):
         (found | {"labels": found["labels"][1:]}, "is not what explain writes"),
         (found | {"layers": [{}]}, "is not what explain writes"),
         ({"pairs": []}, "is not what explain writes"),
+        *(({k: v for k, v in found.items() if k != name}, "is not what explain writes") for name in found),
+        *((found | {name: 5}, "is not what explain writes") for name in found if not name.startswith("num_")),
+        (found | {"layers": [5]}, "is not what explain writes"),
+        (found | {"rolled_out": {"attention": 5, "usual": 5}}, "is not what explain writes"),
+        (found | {"correlation": {"together": None}}, "is not what explain writes"),
+        (found | {"pairs": [{"label": "tea"}]}, "is not what explain writes"),
+        (found | {"num_histories": None}, "is not what explain writes"),
     ):
         (own / ATTENTION).write_text(json.dumps(content), encoding="utf-8")
         with pytest.raises(UserError, match=said):

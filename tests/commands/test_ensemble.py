@@ -17,6 +17,7 @@ from hf_mlc.commands.train import main as train
 from hf_mlc.inference import load_model, score_texts
 from hf_mlc.thresholds import tune_thresholds
 from tests.commands.conftest import QUIET, SMALL_MODEL, read_jsonl
+from tests.common.small_lanet import save_event_model
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,13 @@ def test_members_that_do_not_go_together_are_refused_in_one_line(corpus, trained
     out = tmp_path / "more"
     base = ["--output_dir", out, "--models", trained]
     assert "found 1; accepted: two models or more" in refused(capsys, *base)
+    shop = save_event_model(tmp_path / "shop")
+    for models in ([shop, shop], [trained, shop]):
+        found = refused(capsys, "--output_dir", tmp_path / "none", "--models", *models)
+        assert (
+            f"{shop}, field 'models': is of the type 'lanet'; accepted: a model of the type plant or sgm or msdn"
+            in found
+        )
     assert "is of the type 'ensemble'" in refused(capsys, *base, together)
     assert "no such" in refused(capsys, *base, tmp_path / "none")
     assert "found 1 for 2 models" in refused(capsys, *base, trained, "--weights", "1")

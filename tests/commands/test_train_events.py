@@ -108,6 +108,10 @@ def test_histories_of_split_files_are_trained_in_the_causal_form(histories, tmp_
     assert (loaded.processor.settings["rows"], loaded.processor.look_back) == ("sequence", 5)
     # labels are counted in every set that is predicted, one a prefix, not in one a row
     assert loaded.label_space.num_documents > 2 * results["data"]["rows"]["train"]
+    # there is a validation file: no training user was set aside, nor is one later
+    assert loaded.processor.settings["validation_fraction"] is None
+    trained = measured(folder, histories, tmp_path / "t.json", "--split", "train")
+    assert trained["fingerprint"] == results["data"]["fingerprints"]["train"]
     found = measured(folder, histories, tmp_path / "m.json")
     assert found["fingerprint"] == results["data"]["fingerprints"]["test"]
     assert found["metrics"]["auc_micro"] == pytest.approx(results["test"]["auc_micro"], abs=1e-6)
@@ -125,8 +129,16 @@ def test_validation_users_are_drawn_where_there_are_none(histories, tmp_path):
     results = results_of(folder)
     assert results["data"]["rows"]["validation"] == 2  # of 24 training users a tenth, of each the last visit
     assert results["data"]["rows"]["test"] == len(read_jsonl(histories / "test.jsonl"))
-    found = measured(folder, tmp_path / "data", tmp_path / "m.json")
+    for split in ("train", "validation", "test"):  # the same rows as in training, each split by itself
+        found = measured(folder, tmp_path / "data", tmp_path / f"{split}.json", "--split", split)
+        assert found["fingerprint"] == results["data"]["fingerprints"][split]
     assert found["metrics"]["f1_micro"] == pytest.approx(results["test"]["f1_micro"], abs=1e-6)
+    # trained further on data with a validation file it says so
+    command = ["--model_name_or_path", str(folder), "--dataset_name", str(histories), "--max_steps", "1", *QUIET]
+    assert run(train, [*command, "--output_dir", str(tmp_path / "on")]) == 0
+    found = measured(tmp_path / "on", histories, tmp_path / "on.json", "--split", "validation")
+    assert found["documents"] == len(read_jsonl(histories / "validation.jsonl"))
+    assert found["fingerprint"] == results_of(tmp_path / "on")["data"]["fingerprints"]["validation"]
 
 
 def test_rows_may_bring_their_next_set(tmp_path):
@@ -137,10 +149,12 @@ def test_rows_may_bring_their_next_set(tmp_path):
         rows.append({"id": f"r{place}", "history": events, "next": [f"a{kind}", f"b{kind}"]})
     for split, part in (("train", rows[:40]), ("validation", rows[40:50]), ("test", rows[50:])):
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
-    named = ["--events_column", "history", "--labels_column", "next"]
-    folder = train_on(tmp_path, tmp_path / "model", "--event_targets", "column", "--num_train_epochs", "12", *named)
+    named = ["--labels_column", "next"]
+    more = ["--event_targets", "column", "--num_train_epochs", "12", "--events_column", "history", *named]
+    folder = train_on(tmp_path, tmp_path / "model", *more)
     results = results_of(folder)
     assert results["data"]["rows"] == {"train": 40, "validation": 10, "test": 10} and results["test"]["f1_micro"] > 0.9
+    # the column of events is one that the processor knows
     found = measured(folder, tmp_path, tmp_path / "m.json", *named)
     assert found["fingerprint"] == results["data"]["fingerprints"]["test"]
 
@@ -181,6 +195,10 @@ def test_after_refit_labels_are_counted_on_both_parts(purchases, tmp_path):
         (["--user_column", "buyer", *LONG[2:]], "field 'buyer': no such column"),
         (["--num_amount_bins", "4", *LONG[:-2]], "'num_amount_bins': no event has an amount"),
         (["--num_heads", "5", *LONG], "`num_heads` must divide the width of a token"),
+        (["--time_cuts", "20240301", "20240501", *LONG], "'time_cuts': the time is a number (20240301.0), and other"),
+        (["--causal", "true", "--refit", "true", *LONG], "'refit': beside causal: "),
+        (["--causal", "true", "--min_history", "2", *LONG], "'min_history': 2 beside rows sequence; accepted: 1"),
+        (["--split_by", "time", "--test_file", "x.csv", *LONG], "'test_file': a file of its own beside split_by time"),
         (["--split_by", "given", "--validation_fraction", "0.99", *LONG], "40 users with targets cannot give"),
     ],
 )
@@ -212,12 +230,31 @@ def test_a_line_of_the_table_that_cannot_be_read_is_one_line(tmp_path, capsys, l
     assert f"{file}, {message}" in error and not (tmp_path / "out").exists()
 
 
-def test_periods_of_times_that_are_numbers_are_refused(tmp_path, capsys):
-    file = tmp_path / "bought.csv"
-    file.write_text("customer,day,item\n" + "".join(f"c0,{day},tea\n" for day in range(9)), encoding="utf-8")
-    data = ["--train_file", str(file), *LONG[:-2], "--merge_events", "day", "--output_dir", str(tmp_path / "out")]
-    assert run(train, ["--model_type", "lanet", *data, *QUIET]) == 2
-    assert "'merge_events': periods of one day, and times are numbers; accepted: none" in capsys.readouterr().err
+def test_users_that_nobody_names_are_no_tokens(tmp_path, capsys):
+    events = [{"time": time, "labels": ["ab"[time % 2]]} for time in range(4)]
+    (tmp_path / "d.jsonl").write_text((json.dumps({"events": events}) + "\n") * 9, encoding="utf-8")
+    command = ["--model_type", "lanet", "--train_file", str(tmp_path / "d.jsonl"), "--user_tokens", "true", *QUIET]
+    assert run(train, [*command, "--output_dir", str(tmp_path / "out")]) == 2
+    assert "d.jsonl, field 'user_tokens': no row names its user" in capsys.readouterr().err
+
+
+# -- times that are numbers
+
+
+def test_numbers_count_days_where_they_are_merged_and_compact_dates_are_remarked_on(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = [f"c{user},202405{day:02},{item}" for user in range(6) for day in range(1, 21) for item in ("tea", "jam")]
+    for split in ("train", "test"):
+        (data / f"{split}.csv").write_text("customer,day,item\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    more = ["--split_by", "time", "--merge_events", "week", "--num_train_epochs", "1", *LONG[:-2]]
+    more += ["--split_fractions", ".34", ".33", ".33"]  # of three targets one each
+    folder = train_on(data, tmp_path / "model", *more)
+    said = capsys.readouterr().err
+    assert "times look like dates written as 20240531" in said
+    assert f"the test split of {data} is not read" in said
+    # 20240501 to 20240520 as days touch four weeks
+    assert results_of(folder)["events"]["counts"]["train"]["merged_periods"] == 6 * (20 - 4)
 
 
 # -- published

@@ -14,8 +14,11 @@ from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.commands.train_steps import ARGUMENTS
 from hf_mlc.comparing import claims
 from hf_mlc.comparing.arms import OURS, RUNNERS
+from hf_mlc.comparing.arms.event_networks import OF_LANET, EventNetworkConfig, EventNetworkModel
+from hf_mlc.comparing.arms.event_networks import SETTINGS as NETWORKS
 from hf_mlc.comparing.arms.msdn_encoder import HEADS, SameEncoderConfig
-from hf_mlc.comparing.claim import find_claim
+from hf_mlc.comparing.claim import Arm, find_claim
+from hf_mlc.comparing.event_rows import LONGEST_SEQUENCE
 from hf_mlc.comparing.runs import Plan
 
 
@@ -48,6 +51,36 @@ def test_what_an_arm_or_a_data_set_sets_is_an_argument_of_train(name):
             assert set(arm.settings) <= (known | of_heads if arm.runner in HEADS else known)
     for data in (*claim.datasets, claim.own_data):
         assert set(data.settings) <= known
+
+
+def test_every_trial_of_a_network_over_events_can_be_built():
+    """With each data set's settings, and with what another arm chose where an arm takes that over."""
+    claim, number = find_claim("lanet"), 0
+    for data in (*claim.datasets, claim.own_data):
+        plan = Plan(claim, data, claim.arms, [0], [None], "test", Path(), Path(), data.train_settings(), Path())
+        for arm in claim.chosen_arms(data, None):
+            if arm.runner in OURS:
+                chooser = arm if arm.chosen_as is None else claim.arm(arm.chosen_as)
+                for trial in chooser.trials:
+                    assert built(arm, plan.settings_of(arm, trial)).num_parameters() > 0
+                    number += 1
+    assert number > 100
+
+
+def built(arm: Arm, settings: dict):
+    """The model that `train` makes of the settings, for few labels."""
+    if arm.runner == "train":
+        config_class, model_class = ARCHITECTURES["lanet"].config, ARCHITECTURES["lanet"].model
+    else:
+        config_class, model_class = EventNetworkConfig, EventNetworkModel
+        settings = {**NETWORKS[arm.runner], **settings}
+        settings = {name: value for name, value in settings.items() if name not in OF_LANET}
+    fields = set(config_names(config_class))
+    arguments = {field.name for part in ARGUMENTS for field in dataclasses.fields(part)}
+    assert set(settings) <= fields | arguments
+    counted = {"num_labels": 9, "num_gaps": 5, "num_users": 4 if settings["user_tokens"] else 0}
+    counted |= {"look_back": LONGEST_SEQUENCE} if settings.get("causal") else {}
+    return model_class(config_class(**{name: settings[name] for name in settings.keys() & fields} | counted))
 
 
 def test_the_leak_never_runs_by_default():

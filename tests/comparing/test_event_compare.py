@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from math import ceil
 
 import datasets
 import numpy as np
 
 from hf_mlc.commands.compare import main as compare
 from hf_mlc.commands.running import run
-from hf_mlc.comparing.claims.lanet import END_POINTS, SHOWN
+from hf_mlc.comparing import report
+from hf_mlc.comparing.bootstrap import Bootstrap
+from hf_mlc.comparing.claims.lanet import END_POINTS
 from hf_mlc.comparing.scores import RunScores
 from tests.commands.conftest import read_jsonl
 
@@ -40,6 +43,13 @@ def test_a_folder_of_sequences_is_compared_by_one_command(tmp_path, monkeypatch,
                 stream.write(json.dumps({"id": f"{split}{user}", "events": events}) + "\n")
     (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     output = tmp_path / "own.jsonl"
+    drawing: list[Bootstrap] = []
+
+    def noted(*args, **kwargs) -> Bootstrap:
+        drawing.append(Bootstrap(*args, **kwargs))
+        return drawing[-1]
+
+    monkeypatch.setattr(report, "Bootstrap", noted)
     arguments = [
         "lanet",
         "--dataset",
@@ -51,7 +61,7 @@ def test_a_folder_of_sequences_is_compared_by_one_command(tmp_path, monkeypatch,
         "--trials",
         "1",
     ]
-    arguments += ["--arms", "personal-frequency,lanet", "--resamples", "100", "--output", str(output)]
+    arguments += ["--arms", "personal-frequency,lanet,lanet-causal", "--resamples", "100", "--output", str(output)]
     assert run(compare, arguments) == 0
 
     lines = {line["arm"]: line for line in read_jsonl(output)}
@@ -59,11 +69,14 @@ def test_a_folder_of_sequences_is_compared_by_one_command(tmp_path, monkeypatch,
         assert (
             line["documents"] == 80 and line["train_documents"] == 216
         )  # four targets of 20 users; of 54, six validate
-        assert set(END_POINTS) <= line["metrics"].keys() and {"repeat_r@10", "repeat_ndcg@10"} <= set(SHOWN)
+        assert set(END_POINTS) <= line["metrics"].keys()
         assert {"repeat_r@10", "repeat_ndcg@10", "explore_r@10"} <= line["metrics"].keys()
     assert lines["personal-frequency"]["metrics"]["auc_micro"] > 0.8  # three habits each, and nothing else
-    scores = RunScores.load(next((tmp_path / "own.scores").glob("*-lanet-*.npz")))
+    # batches of 64 rows, one a target; of the causal form of 8 rows, one a training user
+    assert [lines[arm]["facts"]["steps"] for arm in ("lanet", "lanet-causal")] == [ceil(216 / 64), ceil(54 / 8)]
+    scores = RunScores.load(next((tmp_path / "own.scores").glob("*-lanet-s*.npz")))
     assert np.bincount(scores.groups).tolist() == [4] * 20
+    assert [bootstrap.num_groups for bootstrap in drawing] == [20]  # users, not documents
     table = capsys.readouterr().out
     assert (
         "lanet - personal-frequency" in table and "lanet is above what frequencies alone say, in auc_micro: " in table

@@ -12,13 +12,21 @@ from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import set_seed
 
 from hf_mlc.auto import ARCHITECTURES
+from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.comparing.arms import Fitted, Job, fit
-from hf_mlc.comparing.arms.event_networks import MODEL_TYPE, SETTINGS, EventNetworkConfig, EventNetworkModel
+from hf_mlc.comparing.arms.event_networks import (
+    MODEL_TYPE,
+    OF_LANET,
+    SETTINGS,
+    EventNetworkConfig,
+    EventNetworkModel,
+)
 from hf_mlc.comparing.arms.next_frequency import METHODS
 from hf_mlc.comparing.claim import ClaimData, Sequences
 from hf_mlc.comparing.data import Rows, prepare_rows
 from hf_mlc.comparing.one_run import measure, own_cache
 from hf_mlc.events.demo import generate_customers
+from hf_mlc.modeling.configuration_lanet import LanetConfig
 
 
 K, BINS, USERS, GAPS, PAD = 6, 3, 4, 5, -100
@@ -219,8 +227,11 @@ def test_sizes_that_nothing_can_be_built_with_are_refused():
     for name, value in {"hidden_size": 0, "intermediate_size": -1, "causal": True}.items():
         with pytest.raises(StrictDataclassClassValidationError, match=f"`{name}` .*found {value}"):
             EventNetworkConfig(**{name: value})
-    with pytest.raises(StrictDataclassClassValidationError, match="`num_heads` must divide"):
-        EventNetworkConfig(hidden_size=10)
+    for settings in ({"hidden_size": 10}, {"network": "vanilla", "num_heads": 3}):
+        with pytest.raises(StrictDataclassClassValidationError, match="`num_heads` must divide"):
+            EventNetworkConfig(**settings)
+    assert EventNetworkConfig(hidden_size=96, num_heads=3).num_heads == 3  # whatever LANET's tokens would need
+    assert EventNetworkConfig(network="gru", num_heads=5).num_heads == 5  # it has none
 
 
 # -- trained by `train` -----------------------------------------------------------------------------------------------
@@ -264,6 +275,21 @@ def test_a_network_is_trained_by_the_same_trainer_and_forgotten_afterwards(runne
     assert MODEL_TYPE not in ARCHITECTURES
     again = run(runner, rows, tmp_path / "second", TINY)[2]
     assert np.array_equal(scores_NK, again)
+
+
+def test_what_is_lanet_s_own_neither_refuses_a_network_nor_changes_it(rows, tmp_path):
+    settings = {**TINY, "num_train_epochs": 1, "num_heads": 2}
+    own = {
+        "embed_dim": 3, "time_reference": "last", "time_encoding": "gap_embedding", "folding": "sum_and_share", "num_time_buckets": 1,
+        "label_attention": False, "num_popular_tokens": 0, "ffn_ratio": 0.0, "attention_dropout": 2.0,
+    }  # fmt: skip
+    with pytest.raises(StrictDataclassClassValidationError):
+        LanetConfig(embed_dim=3, folding="sum_and_share")
+    assert set(own) <= OF_LANET <= set(config_names(LanetConfig))
+    scores = [
+        run("event-gru", rows, tmp_path / str(place), {**settings, **more})[2] for place, more in enumerate(({}, own))
+    ]
+    assert np.array_equal(*scores)
 
 
 @pytest.mark.parametrize(

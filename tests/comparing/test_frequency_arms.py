@@ -255,6 +255,22 @@ def test_another_metric_may_choose():
         choose_from_grid(points, [np.array([0])], space(), seed=0, select_by="luck")
 
 
+def test_a_point_without_a_value_is_none_of_those_to_choose_from():
+    right = np.array([[0.9, 0.1, 0.2, 0.3]], np.float32)
+    points = [({"point": 0}, np.full((1, 4), np.nan, np.float32)), ({"point": 1}, right)]
+
+    def worth(scores_NL, *_):  # as a metric has it that is undefined there
+        return float(scores_NL[0, 0])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hf_mlc.comparing.arms.grid_choice._worth", worth)
+        assert choose_from_grid(points, [np.array([0])], space(), seed=0).settings == {"point": 1}
+    nothing_true = [np.array([], np.int64)]
+    with pytest.raises(UserError, match="'auc_micro' is no number") as caught:
+        choose_from_grid([({}, right)], nothing_true, space(), seed=0)
+    assert caught.value.field == "select_by"
+
+
 @pytest.mark.parametrize(
     "runner, settings, problem",
     [

@@ -61,9 +61,11 @@ def test_the_claim_is_answered_for_each_end_point():
     data = ClaimData(name="toy", folder="toy", end_points=("p@1", "f1_micro"))
     ahead, level = Interval(0.1, 0.05, 0.15, 5), Interval(0.01, -0.02, 0.04, 5)
     rows = [("toy", "toy-plain", {"p@1": ahead, "f1_micro": ahead}), ("toy", "toy-shuffled", {"p@1": ahead})]
-    expected = "toy is ahead of toy-plain and toy-shuffled, intervals clear of 0: in p@1; not in f1_micro"
+    expected = "toy is ahead of toy-plain and toy-shuffled, intervals clear of 0: in p@1; open, without an interval, in f1_micro"
     assert verdict(claim, data, rows) == expected
-    rows[1] = ("toy", "toy-shuffled", {"p@1": level, "f1_micro": 0.3})  # a bare difference shows nothing
+    rows[1] = ("toy", "toy-shuffled", {"p@1": level, "f1_micro": 0.3})  # a bare difference shows nothing, either way
+    assert verdict(claim, data, rows).endswith("clear of 0: not in p@1; open, without an interval, in f1_micro")
+    rows[0] = ("toy", "toy-plain", {"p@1": ahead, "f1_micro": level})
     assert verdict(claim, data, rows).endswith("clear of 0: not in p@1, f1_micro")
     assert verdict(claim, data, rows[:1]) == ""
 
@@ -79,8 +81,12 @@ def test_a_statement_holds_fails_with_its_reasons_or_is_open():
     rows[1] = ("toy", "chain", {"p@1": ahead, "f1_micro": level})
     expected = "DOES NOT HOLD (f1_micro less chain's +0.0100 [-0.0200, +0.0400])"
     assert statements(claim, rows).endswith(expected)
-    rows[1] = ("toy", "chain", {"p@1": ahead, "f1_micro": 0.3})  # without an interval nothing is shown
-    assert statements(claim, rows).endswith("DOES NOT HOLD (f1_micro less chain's +0.3000)")
+    rows[1] = ("toy", "chain", {"p@1": ahead, "f1_micro": 0.3})  # without an interval nothing is shown, either way
+    assert statements(claim, rows).endswith("OPEN (no interval: f1_micro less chain's +0.3000)")
+    rows[1] = ("toy", "chain", {"p@1": level})
+    assert statements(claim, rows).endswith(
+        "DOES NOT HOLD (p@1 less chain's +0.0100 [-0.0200, +0.0400]; no interval: f1_micro less chain's -)"
+    )
 
 
 def test_bars_are_passed_all_at_once_or_not_at_all():

@@ -76,6 +76,22 @@ def test_of_many_labels_the_best_are_kept_and_ranking_and_counts_stay_exact(case
             resampled.values(name, ones)
 
 
+def test_a_run_of_ta_feng_keeps_every_score_and_areas_over_too_many_cells_are_not_resampled(case, monkeypatch):
+    assert ScoreCollector(1_969, 4_935, **RULE).dense and not ScoreCollector(6_000, 4_271, **RULE).dense
+    resampled = ResampledMetrics(collected(*case))
+    monkeypatch.setattr("hf_mlc.comparing.resampling.MOST_PAIRS", int(case[1].sum()) * N)
+    assert resampled.has("auc_micro") and resampled.has("ap_micro")
+    monkeypatch.setattr("hf_mlc.comparing.resampling.MOST_PAIRS", int(case[1].sum()) * N - 1)
+    assert [resampled.has(name) for name in ("auc_micro", "ap_micro", "auc_macro", "p@1")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    run = {0: resampled}
+    assert Bootstrap(N, [0]).interval("auc_micro", run, run) is None
+
+
 def test_a_shortlist_is_the_same_as_scores_of_all_labels_with_nothing_elsewhere(case):
     scores_NL, truth_NL, counts = case
     ids_NK = np.argsort(-scores_NL, axis=1, kind="stable")[:, :9].copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hf_mlc.commands.compare import main as compare
 from hf_mlc.commands.running import run
 from hf_mlc.comparing import runs
+from hf_mlc.comparing.claim import find_claim
 from hf_mlc.comparing.data import prepare_rows
 from hf_mlc.comparing.trials import trials_file
 from tests.commands.conftest import read_jsonl
@@ -108,6 +110,21 @@ def test_lines_of_a_table_say_how_parameters_divide_and_labels_depend(compared):
             assert parts == {"encoder": 7 * width, "head": 5 * (width + 1), "relation": parts["relation"]}
             assert parts["relation"] > 0
             assert 0 < line["optimizer_cpu_seconds"] < line["train_cpu_seconds"]
+
+
+def test_declared_categories_stay_as_they_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    table = tmp_path / "table"
+    table.mkdir()
+    rows = [{"features": [code, place], "labels": ["a"]} for place, code in enumerate(["0123", "123"] * 10)]
+    for name in ("train", "test"):
+        (table / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    types = {"feature_names": ["code", "place"], "feature_types": ["category", "num"]}
+    (table / "features.json").write_text(json.dumps(types), encoding="utf-8")
+    made = prepare_rows(find_claim("msdn").data(str(table)), table, tmp_path / "rows", train_size=None, seed=0)
+    for read in (made.read("train"), made.read("validation"), made.read_measured()):
+        assert {features[0] for features in read["features"]} == {"0123", "123"}
+    assert {row["features"][0] for row in read_jsonl(Path(made.train))} == {"0123", "123"}
 
 
 def test_rows_of_a_comparison_are_not_left_in_the_cache_of_the_user(compared):

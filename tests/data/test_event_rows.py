@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -13,10 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_mlc.data import check_splits, fingerprint
+from hf_mlc.data.contents.events import EventForm
 from hf_mlc.data.loading import iterate_rows, load_splits
 from hf_mlc.data.rows import Columns, checked_row
 from hf_mlc.data.values import RowForm
 from hf_mlc.errors import UserError
+from hf_mlc.modeling.processing_events import EventProcessor
 from tests.data.test_loading import jsonl
 
 
@@ -86,7 +89,48 @@ def test_a_row_of_events_is_stored_flat(tmp_path):
         },
         "labels": [],
     }
-    assert rows[1]["events"]["user"] == rows[1]["id"] == "2" and rows[1]["events"]["times"] == []
+    # the row's number is its name, and nobody's
+    assert rows[1]["id"] == "2" and rows[1]["events"]["user"] is None and rows[1]["events"]["times"] == []
+
+
+BESIDE = [
+    {"user": "ann", "events": [{"time": 1, "labels": ["a"]}], "target_time": 9},
+    {"id": "r2", "user": 17, "events": [{"time": 1, "labels": ["a"]}], "target_time": None},
+    {"id": "r3", "events": [{"time": 1, "labels": ["a"]}]},
+]
+
+
+def test_user_and_target_time_stand_beside_the_events(tmp_path, monkeypatch):
+    from hf_mlc.data import loading
+
+    rows = loaded(jsonl(tmp_path / "d.jsonl", BESIDE))
+    assert [(row["id"], row["events"]["user"], row["events"]["target_time"]) for row in rows] == [
+        ("1", "ann", 9),
+        ("r2", "17", None),
+        ("r3", "r3", None),
+    ]
+    # what a processor makes of the same objects
+    processor = EventProcessor()
+    assert [(flat["user"], flat["target_time"]) for flat in map(processor.flat, BESIDE)] == [
+        ("ann", 9),
+        ("17", None),
+        ("r3", None),
+    ]
+    table = pa.table({name: [BESIDE[0][name]] for name in BESIDE[0]})
+    pq.write_table(table, tmp_path / "d.parquet")
+    assert loaded(tmp_path / "d.parquet")["events"][:] == rows["events"][:1]
+    data = datasets.Dataset.from_list(BESIDE[:1])
+    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
+    assert load_splits("org/x", columns=Columns(events="events"))["train"]["events"][:] == rows["events"][:1]
+
+
+def test_of_a_csv_an_empty_field_beside_the_events_is_none(tmp_path):
+    path = tmp_path / "d.csv"
+    events = '"[{""time"": 1, ""labels"": [""a""]}]"'
+    path.write_text(f"user,target_time,events\nann,9,{events}\n,,{events}\n")
+    assert [(row["user"], row["target_time"]) for row in loaded(path)["events"]] == [("ann", 9), (None, None)]
+    path.write_text(f"user,target_time,events\nann,1_0,{events}\n")
+    assert error_of(path).startswith("d.csv, row 1, field 'target_time': the time is a string: 1_0")
 
 
 def test_labels_of_a_row_are_read_where_there_are_some_and_ids_stay_integers(tmp_path):
@@ -147,6 +191,11 @@ def test_a_csv_may_hold_events_as_json(tmp_path):
         ),
         ({"events": [{"time": 1, "labels": ["\ud800"]}]}, "d.jsonl, row 2, field 'events': half a surrogate pair"),
         ({"events": [], "labels": [1]}, "d.jsonl, row 2, field 'labels': the label 1 where the labels before it are"),
+        ({"events": [], "user": {"name": "u"}}, "d.jsonl, row 2, field 'user': the user is an object"),
+        (
+            {"events": [], "target_time": "2024-01-01"},
+            "d.jsonl, row 2, field 'target_time': the time is a date (2024-01-01), and other times are numbers",
+        ),
         ({"events": [], "labels": None}, "d.jsonl, row 2, field 'labels': the labels are null"),
     ],
 )
@@ -252,6 +301,9 @@ def test_numbers_of_a_csv_are_times(tmp_path):
         ("u,2024-01-01,tea,nan", "d.csv, row 2, field 'much': the amount is a string: nan"),
         ("u,2024-01-01,tea,", "d.csv, row 2, field 'much': the amount is a string: "),
         ("u,,tea,1", "d.csv, row 2, field 'when': the time is a string: "),
+        ("u,20_24,tea,1", "d.csv, row 2, field 'when': the time is a string: 20_24"),
+        ("u,2024-01-01,tea,1_000", "d.csv, row 2, field 'much': the amount is a string: 1_000; accepted: a number of"),
+        ("u,2024-01-01,tea,1e39", "d.csv, row 2, field 'much': the amount is a float: 1e+39; accepted: a number of"),
         ("u,nan,tea,1", "d.csv, row 2, field 'when': the time is a string: nan"),
         ("u,3,tea,1", "d.csv, row 2, field 'when': the time is a number (3.0), and other times are dates"),
         ("u,2024-02-30,tea,1", "d.csv, row 2, field 'when': the time is a string: 2024-02-30"),
@@ -262,6 +314,16 @@ def test_numbers_of_a_csv_are_times(tmp_path):
 def test_a_bad_row_of_a_long_table_is_one_line(tmp_path, line, message):
     path = long_csv(tmp_path / "d.csv", f"who,when,what,much\nu,2024-01-01,tea,1\n{line}\n")
     assert error_of(path, LONG).startswith(message)
+
+
+def test_times_are_of_the_kind_that_training_had(tmp_path):
+    dates = EventForm("date")
+    path = long_csv(tmp_path / "d.csv", "who,when,what,much\nu,1,tea,1\nu,2,tea,1\n")
+    message = "d.csv, row 1, field 'when': the time is a number (1.0), and other times are dates"
+    assert error_of(path, replace(LONG, event_form=dates)).startswith(message)
+    histories = jsonl(tmp_path / "d.jsonl", [{"events": [{"time": 1, "labels": ["tea"]}]}])
+    message = "d.jsonl, row 1, field 'events[0].time': the time is a number (1), and other times are dates"
+    assert error_of(histories, Columns(events="events", event_form=dates)).startswith(message)
 
 
 def test_a_column_that_is_not_there_is_one_line(tmp_path):
@@ -338,10 +400,8 @@ def test_a_fingerprint_depends_on_what_a_history_holds_and_not_on_how_it_was_wri
     assert prints[0] == prints[1] and len(set(prints)) == 3
 
 
-def test_the_real_invoices_are_read_whole():
-    folder = Path("/work/shared/data/online-retail")
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
+def test_the_real_invoices_are_read_whole(real_data):
+    folder = real_data("online-retail")
     rows = loaded(folder / "test.jsonl.gz")
     with gzip.open(folder / "test.jsonl.gz") as stream:
         raw = [json.loads(line) for line in stream]

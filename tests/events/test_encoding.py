@@ -11,7 +11,7 @@ import torch
 
 from hf_mlc.data import Columns, check_splits, load_splits
 from hf_mlc.errors import UserError
-from hf_mlc.events.collating import EventCollator
+from hf_mlc.events.collating import EventCollator, tensors_of
 from hf_mlc.events.encoding import encode_events, state_of
 from hf_mlc.events.fitting import fit_events
 from hf_mlc.events.settings import EventSettings
@@ -36,7 +36,7 @@ SPLITS = datasets.DatasetDict(
 
 @pytest.fixture(scope="module")
 def processor() -> EventProcessor:
-    return fit_events(SPLITS["train"], look_back=2, with_users=True, uses_target_time=True)
+    return fit_events(SPLITS["train"], label_names=SPACE.names, look_back=2, with_users=True, uses_target_time=True)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,9 @@ def test_a_batch_of_encoded_rows_is_what_a_call_gives(processor, encoded):
         collator = EventCollator(processor.with_labels(SPACE.names), 3, targets=targets, return_ids=True)
         for split, data in SPLITS.items():
             batch = collator([encoded[split][place] for place in range(2)])
-            raw = collator([data[place] | {"labels": [SPACE.names.index(x) for x in data[place]["labels"] if x in SPACE]}
-                            for place in range(2)])  # fmt: skip
-            assert batch.keys() == raw.keys() and batch["ids"] == raw["ids"] == ["0", "1"]
-            for name in batch.keys() - {"ids"}:
+            raw = tensors_of(collator.processor, data["events"][:])
+            assert batch.keys() == raw.keys() | {"ids", targets} and batch["ids"] == ["0", "1"]
+            for name in raw:
                 assert torch.equal(batch[name], raw[name]) and batch[name].dtype == raw[name].dtype, name
     assert batch["event_ids"].tolist() == [[[0], [0]], [[-100], [-100]]]
     assert batch["label_ids"].tolist() == [[-100], [-100]]

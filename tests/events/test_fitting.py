@@ -8,9 +8,7 @@ import pytest
 
 from hf_mlc.data.contents.events import event_feature
 from hf_mlc.errors import UserError
-from hf_mlc.events.encoding import EventRows
 from hf_mlc.events.fitting import amount_edges, fit_events, gap_table, summary
-from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.event_rows import flat_events
 from hf_mlc.modeling.processing_events import EventProcessor
 
@@ -93,27 +91,20 @@ def test_users_get_rows_in_the_order_in_which_they_come():
         fit_events(rows(history(0)), with_users=True)
 
 
-@pytest.mark.parametrize(
-    ("labels", "kind", "names"),
-    [
-        ([["b"], ["a", "z"]], "string", ["a", "b", "tea", "z"]),
-        ([[10], [9]], "int64", ["7", "9", "10"]),
-    ],
-)
-def test_labels_are_those_of_histories_and_targets_in_the_order_of_a_label_space(labels, kind, names):
-    own = ["tea"] if kind == "string" else [7]
-    split = rows(history(0, labels=own), history(0, 1, labels=own), labels=labels, kind=kind)
-    fitted = fit_events(split)
-    lists = [row["labels"] for row in EventRows(split)] + split["labels"][:]
-    assert fitted.label_names == names == LabelSpace.from_label_lists(lists).names
+def test_labels_are_those_that_are_given():
+    split = rows(history(0), labels=[["a"]])
     given = fit_events(split, label_names=["x", "tea"], integers_are_ids=True)
     assert given.label_names == ["x", "tea"] and given.integers_are_ids
+    assert fit_events(split).label_names == [] and summary(fit_events(split)).startswith("events: a table of 1 gaps")
 
 
 def test_all_else_is_handed_through_and_said_in_one_line():
     split = rows(history("2024-05-06", "2024-05-13", amount=2, user="u"))
     settings = {"look_back": 3, "time_kind": "date", "time_unit": "week", "uses_target_time": True}
-    fitted = fit_events(split, settings={"merge": "week"}, columns={"event_user": "who"}, with_users=True, **settings)
+    settings_of_rows, columns = {"merge": "week"}, {"event_user": "who"}
+    fitted = fit_events(
+        split, label_names=["tea"], settings=settings_of_rows, columns=columns, with_users=True, **settings
+    )
     assert isinstance(fitted, EventProcessor) and {name: getattr(fitted, name) for name in settings} == settings
     assert fitted.settings == {"merge": "week"} and fitted.columns == {"event_user": "who"}
     assert summary(fitted) == (

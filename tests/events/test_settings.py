@@ -7,13 +7,14 @@ import json
 import pytest
 
 from hf_mlc.errors import UserError
-from hf_mlc.events.settings import EventSettings
+from hf_mlc.events.settings import EventSettings, cut_of
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         EventSettings(),
+        EventSettings(validation_fraction=None),
         EventSettings(split_by="time", fractions=(0.5, 0.25, 0.25), merge="week", max_history=4, rows="sequence"),
         EventSettings(split_by="time", time_cuts=("2011-06-01", "2011-09-01"), train_targets="next", targets="last"),
     ],
@@ -25,6 +26,15 @@ def test_settings_travel_as_json(settings):
 def test_cuts_are_numbers_or_dates():
     assert EventSettings(split_by="time", time_cuts=("1970-01-02", "1970-01-03T12:00")).time_cuts == (1, 2.5)
     assert EventSettings(split_by="time", time_cuts=["3", 4]).time_cuts == (3, 4)
+    assert cut_of("1970-01-02", kind="date") == (1, "date")
+    for cut, kind in (("20240502", "date"), ("2024-05-02", "number")):
+        with pytest.raises(UserError, match=f"field 'time_cuts': the time is .*, and other times are {kind}s"):
+            cut_of(cut, kind=kind)
+
+
+def test_whether_validation_users_are_drawn_is_a_setting():
+    assert EventSettings().draws_validation and not EventSettings(validation_fraction=None).draws_validation
+    assert not EventSettings(split_by="time").draws_validation
 
 
 @pytest.mark.parametrize(
@@ -48,6 +58,9 @@ def test_cuts_are_numbers_or_dates():
         ({"time_cuts": (2, 1), "split_by": "time"}, "field 'time_cuts': found \\[2, 1\\]; accepted: two times"),
         ({"time_cuts": (1,), "split_by": "time"}, "field 'time_cuts'"),
         ({"time_cuts": ("soon", 1), "split_by": "time"}, "field 'time_cuts': the time is a string: soon"),
+        ({"time_cuts": ("1_0", 20), "split_by": "time"}, "field 'time_cuts': the time is a string: 1_0"),
+        ({"time_cuts": (3, "2024-05-01"), "split_by": "time"}, "field 'time_cuts': the time is a date"),
+        ({"rows": "sequence", "min_history": 2}, "field 'min_history': 2 beside rows sequence; accepted: 1"),
         ({"time_cuts": ("nan", 1), "split_by": "time"}, "field 'time_cuts': the time is a float: nan"),
         ({"targets": "column", "split_by": "time"}, "field 'split_by': time beside targets column"),
         ({"targets": "column", "train_targets": "last"}, "field 'train_targets': last beside targets column"),

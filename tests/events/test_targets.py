@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
-from pathlib import Path
 
 import datasets
 import pytest
@@ -17,6 +16,7 @@ from hf_mlc.events.settings import EventSettings
 from hf_mlc.events.targets import all_labels, count_events, split_read, target_rows, target_sets
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.event_rows import events_of
+from hf_mlc.modeling.processing_events import EventProcessor
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +123,18 @@ def test_events_of_one_period_are_one(sequences):
     assert merged("week") == [[-3], "abc", [7, 2, 3], 4]
 
 
+def test_the_time_to_predict_for_is_that_of_its_period(sequences):
+    """As the processor has it in prediction: the target's day, and not an hour of it."""
+    given = {"events": [event("2024-05-01T08:00", "a"), event("2024-05-02T10:00", "b")], "labels": ["c"]}
+    given["target_time"] = "2024-05-03T18:00"
+    splits = sequences(test={"u": given})
+    settings = EventSettings(targets="column", merge="day")
+    (row,) = target_rows(splits, settings)["test"]
+    processor = EventProcessor(["a", "b"], time_kind="date", uses_target_time=True, settings=settings.to_dict())
+    (stored,), (raw,) = processor.encode([row["events"]], is_flat=True), processor.encode([given])
+    assert stored["target_gaps"] == raw["target_gaps"] == 1.0
+
+
 # -- splits by user
 
 
@@ -137,6 +149,51 @@ def test_validation_users_are_drawn_and_are_no_training_users(sequences):
     assert found["train"] | found["validation"] == {f"u{place}" for place in range(20)}
     assert users(target_rows(splits, EventSettings(validation_fraction=0.25, seed=1))) == found
     assert users(target_rows(splits, EventSettings(validation_fraction=0.25, seed=2))) != found
+
+
+@pytest.mark.parametrize("targets", ["column", "next"])
+def test_all_rows_of_a_user_are_drawn_together(tmp_path, targets):
+    lines = [
+        {"id": f"r{row}", "user": f"u{row % 10}", "events": [event(time, "ab"[time % 2]) for time in range(2 + row)]}
+        | ({"labels": ["c"]} if targets == "column" else {})
+        for row in range(30)
+    ]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    splits = load_splits(tmp_path, columns=Columns(events="events"), splits=["train"])
+    rows = target_rows(splits, EventSettings(targets=targets, validation_fraction=0.3))
+    users = {part: {history["user"] for history in rows[part]["events"]} for part in rows}
+    assert len(users["validation"]) == 3 and len(users["train"]) == 7 and not users["train"] & users["validation"]
+    if targets == "column":
+        assert (len(rows["train"]), len(rows["validation"])) == (21, 9)
+
+
+def test_a_row_without_a_user_is_one_by_itself(tmp_path, caplog):
+    lines = "".join(json.dumps({"events": [event(*one) for one in run(3)]}) + "\n" for _ in range(4))
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+    logging.getLogger("transformers").propagate = True
+    with caplog.at_level("WARNING"):
+        rows = target_rows(load_splits(tmp_path, columns=Columns(events="events")), EventSettings(targets="last"))
+    assert "users stand in" not in caplog.text
+    assert [len(part) for part in rows.values()] == [3, 1, 4]
+    assert rows["test"]["id"][:] == ["1@2", "2@2", "3@2", "4@2"]  # named by the row, and nobody's
+    assert [history["user"] for history in rows["test"]["events"]] == [None] * 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_users_have_a_target_under_the_settings(sequences, seed):
+    splits = sequences(train={f"u{place}": run(2 if place % 10 else 6) for place in range(30)})
+    rows = target_rows(splits, EventSettings(min_history=5, validation_fraction=0.34, seed=seed))
+    assert {part: len(rows[part]) for part in rows} == {"train": 2, "validation": 1}
+
+
+def test_where_none_are_drawn_all_users_train(sequences):
+    splits = sequences(train={f"u{place}": run(2) for place in range(20)})
+    drawn, none = EventSettings(), EventSettings(validation_fraction=None)
+    assert list(target_rows(splits, none)) == ["train"] and len(target_rows(splits, none)["train"]) == 20
+    assert split_read(none, "validation") == "validation" and split_read(drawn, "validation") == "train"
+    alone = {part: target_rows(splits, drawn, parts=[part])[part]["id"][:] for part in ("train", "validation")}
+    assert len(alone["train"]) == 18 and set(alone["train"] + alone["validation"]) == {f"u{i}@1" for i in range(20)}
 
 
 def test_a_validation_split_that_is_there_is_taken(sequences):
@@ -221,10 +278,18 @@ def test_splits_that_make_no_sense_are_one_line(sequences):
     assert list(target_rows(sequences(train={"u": run(3)}), settings)) == ["train", "validation"]
     with pytest.raises(UserError, match="field 'fractions': nothing for test; accepted: a fraction of more than 0"):
         target_rows(sequences(train={"u": run(3)}), settings, parts=["test"])
-    with pytest.raises(
-        UserError, match=r"train.jsonl, field 'events': no target for test; accepted: users with at least"
-    ):
-        target_rows(sequences(train={"u": run(2)}), EventSettings(split_by="time"), parts=["test"])
+
+
+def test_a_part_without_a_target_says_what_the_others_got(sequences):
+    splits = sequences(train={"u": run(2), "v": run(3)})
+    by_time = EventSettings(split_by="time")
+    found = r"train.jsonl, field 'events': no target for test \(train: 2, validation: 1, test: 0\)"
+    with pytest.raises(UserError, match=f"{found}; accepted: longer sequences, or other split_fractions"):
+        target_rows(splits, by_time, parts=["test"])
+    with pytest.raises(UserError, match=r"no target for train \(train: 0, .* test: 3\).* or other time_cuts"):
+        target_rows(splits, replace(by_time, time_cuts=(-2, -1)))
+    with pytest.raises(UserError, match=r"no target for train \(.*test: 0\); accepted: users with at least 9 events"):
+        target_rows(splits, replace(by_time, min_events=9))
 
 
 # -- a row a sequence
@@ -306,10 +371,8 @@ def test_later_events_and_the_targets_own_labels_change_no_history(sequences):
         assert old == new
 
 
-def test_real_invoices_give_the_rows_that_were_counted_before():
-    folder = Path("/work/shared/data/online-retail")
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
+def test_real_invoices_give_the_rows_that_were_counted_before(real_data):
+    folder = real_data("online-retail")
     splits = load_splits(folder, columns=Columns(events="events"), splits=["test"])
     settings = EventSettings(split_by="time", merge="day", min_events=7, max_history=4)
     rows, counts = target_rows(splits, settings), count_events(splits["test"], settings)

@@ -224,7 +224,11 @@ def test_what_cannot_be_shown_is_said(monkeypatch):
         label_attention_map(other, HISTORIES)
     with pytest.raises(UserError, match="no histories"):
         label_attention_map(loaded(), [])
-    with pytest.raises(UserError, match="fewer than two labels"):
+    with pytest.raises(UserError, match="field 'top_labels': fewer than two labels"):
+        label_attention_map(loaded(), HISTORIES, num_shown=1)
+    with pytest.raises(UserError, match="field 'model': fewer than two labels"):
+        label_attention_map(loaded(1), [[[0]]])
+    with pytest.raises(UserError, match="field 'label': fewer than two labels"):
         label_attention_map(loaded(), HISTORIES, labels=["label 1", "label 1"])
     with pytest.raises(UserError, match="label 9"):
         label_attention_map(loaded(), HISTORIES, labels=["label 1", "label 9"])

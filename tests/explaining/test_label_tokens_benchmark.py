@@ -59,7 +59,7 @@ def test_each_case_has_a_process_of_its_own(benchmark, monkeypatch, capsys):
         started.append((command[1], json.loads(command[-1])))
         row = {"system": started[-1][1][0], "labels": 8, "batch_size": 2, "parameters": 9}
         row |= {"windows_per_second": 1.0, "windows_per_cpu_second": 2.0, "steps": 3, "peak_bytes": 2**30}
-        return type("Done", (), {"stdout": json.dumps(row)})
+        return type("Done", (), {"stdout": json.dumps(row), "returncode": 0})
 
     monkeypatch.setattr(benchmark.subprocess, "run", run)
     monkeypatch.setattr(
@@ -72,3 +72,35 @@ def test_each_case_has_a_process_of_its_own(benchmark, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         benchmark.main()
     assert "accepted: 3, one for each of --labels" in capsys.readouterr().err
+
+
+def test_a_case_that_is_killed_is_a_line_and_the_next_one_is_measured(benchmark, monkeypatch, capsys):
+    row = {"parameters": 9, "windows_per_second": 1.0, "windows_per_cpu_second": 2.0, "steps": 3, "peak_bytes": 2**30}
+
+    def run(command, **_):
+        system, num_labels, batch_size = json.loads(command[-1])
+        ended = {8: -9, 9: 3}.get(num_labels, 0)
+        done = {"system": system, "labels": num_labels, "batch_size": batch_size, **row}
+        return type("Done", (), {"stdout": "" if ended else json.dumps(done), "returncode": ended})
+
+    monkeypatch.setattr(benchmark.subprocess, "run", run)
+    cases = ["x", "--labels", "8", "9", "10", "--batch_sizes", "1", "1", "1", "--systems", "lanet"]
+    monkeypatch.setattr(sys, "argv", cases)
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert lines[0].endswith("failed: killed by SIGKILL") and lines[1].endswith("failed: exit status 3")
+    assert lines[2].split()[0] == "10" and "failed" not in lines[2]
+    monkeypatch.setattr(sys, "argv", [*cases, "--json"])
+    benchmark.main()
+    assert [row.get("failed") for row in json.loads(capsys.readouterr().out)["rows"]][:2] == [
+        "killed by SIGKILL",
+        "exit status 3",
+    ]
+
+
+def test_where_memory_cannot_be_read_nothing_is_measured(benchmark, monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark, "STATUS", tmp_path / "none")
+    monkeypatch.setattr(benchmark.subprocess, "run", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(SystemExit, match="reads memory from Linux's /proc/self/status"):
+        benchmark.main()

@@ -6,11 +6,13 @@ import datasets
 import pytest
 
 from hf_mlc.commands.column_arguments import ColumnArguments
+from hf_mlc.data import Columns
 from hf_mlc.data.contents.events import EventForm
 from hf_mlc.errors import UserError
 from hf_mlc.events.settings import EventSettings
 from hf_mlc.inputs import EVENTS
 from hf_mlc.modeling.processing_events import EventProcessor
+from tests.data.test_loading import jsonl
 from tests.events.test_fitting import history, rows
 
 
@@ -53,10 +55,34 @@ def test_rows_are_made_as_the_processor_says():
     assert EVENTS.row_settings(processor) == settings and EVENTS.split_read(settings, "test") == "train"
     made = EVENTS.arranged(sequences, EVENTS.row_settings(processor))
     assert {name: part["id"][:] for name, part in made.items()} == {
-        "train": [f"ann@{place}" for place in range(1, 7)], "validation": ["ann@7", "ann@8"], "test": ["ann@9"],
+        "train": [f"0@{place}" for place in range(1, 7)], "validation": ["0@7", "0@8"], "test": ["0@9"],
     }  # fmt: skip
     only = EVENTS.arranged(sequences, settings, parts=["test"])
     assert list(only) == ["test"] and only["test"][0]["events"]["times"] == [6.0, 7.0, 8.0]
+
+
+def of_users(*users: str) -> list[dict]:
+    return [{"id": user, "events": [{"time": time, "labels": ["a"]} for time in range(3)]} for user in users]
+
+
+@pytest.mark.parametrize("has_validation", [True, False])
+def test_splits_are_measured_as_training_had_them(tmp_path, has_validation):
+    files = {"train": of_users(*map(str, range(20))), "validation": of_users("v"), "test": of_users("w", "x")}
+    for split in files if has_validation else ("train", "test"):
+        jsonl(tmp_path / f"{split}.jsonl", files[split])
+    settings = EventSettings(targets="last", validation_fraction=None if has_validation else 0.1)
+    processor, source = EventProcessor(settings=settings.to_dict()), {"columns": Columns(events="events")}
+    found = {
+        split: EVENTS.load(processor, tmp_path, splits=[split], **source)[split]["id"][:]
+        for split in ("train", "validation", "test")
+    }
+    assert found["test"] == ["w@2", "x@2"] and (found["validation"] == ["v@2"]) is has_validation
+    assert (len(found["train"]), len(found["validation"])) == ((20, 1) if has_validation else (18, 2))
+    assert not set(found["train"]) & set(found["validation"])
+    # a file that is given as the validation split is that
+    file = jsonl(tmp_path / "other.jsonl", files["validation"])
+    alone = EVENTS.load(processor, validation_file=file, splits=["validation"], **source)
+    assert alone["validation"]["id"][:] == ["v@2"]
 
 
 def test_what_training_did_not_have_is_said():

@@ -72,6 +72,7 @@ def test_as_many_popular_tokens_as_labels_are_all_labels():
             {"time_reference": "last", "time_encoding": "sinusoid", "causal": True},
             "`time_reference` 'last' is of the windowed form",
         ),
+        ({"own_frequency": True, "label_bias": False}, "`own_frequency` starts from .*, found `label_bias` False"),
         ({"embed_dim": 9, "num_heads": 3, "folding": "sum_and_share"}, "`embed_dim` must be even .*, found 9"),
         ({"dropout": 1}, r"`dropout` must be in \[0, 1\), found 1"),
         ({"attention_dropout": -0.1}, r"`attention_dropout` must be in \[0, 1\), found -0.1"),

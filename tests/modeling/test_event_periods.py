@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 
+import numpy as np
 import pytest
 
-from hf_mlc.modeling.event_periods import merged_events, period_start
+from hf_mlc.modeling.event_periods import merged_events, period_after, period_start
 from hf_mlc.modeling.event_rows import events_of, flat_events
 
 
@@ -28,6 +29,19 @@ def test_a_period_begins_on_the_hour_at_midnight_or_on_monday_and_merging_twice_
     assert merged_events(once, period) == once and len(once["times"]) < 72 + (period == "hour")
     assert sum(once["amounts"]) == 72
     assert merged_events(flat, "none") == flat
+
+
+@pytest.mark.parametrize(("period", "most"), [("hour", 200), ("day", 400), ("week", 60)])
+def test_the_period_after_a_gap_is_the_same_for_a_rounded_gap(period, most):
+    day = (MONDAY - datetime.date(1970, 1, 1)).days
+    length = {"hour": 1 / 24, "day": 1.0, "week": 7.0}[period]
+    for number in range(1, most):
+        exact = number * length
+        for gap in (exact, float(np.float32(exact)), exact * (1 - 1e-6), exact * (1 + 1e-6)):
+            assert period_after(day, gap, period) == pytest.approx(day + exact, abs=1e-6)
+    # an event in the same period would be none of its own
+    assert period_after(day, 0.1 * length, period) == pytest.approx(day + length, abs=1e-6)
+    assert period_after(day, 2.4 * length, period) == pytest.approx(day + 2 * length, abs=1e-6)
 
 
 def test_labels_of_a_period_count_once_with_their_amounts_added():

@@ -60,7 +60,7 @@ def test_what_is_no_time_is_an_error(value):
         time_of(value)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, 1e39, -1e31])
 def test_numbers_that_are_not_finite_are_an_error(value):
     with pytest.raises(EventRowError, match="accepted: a finite number"):
         time_of(value)
@@ -117,6 +117,7 @@ def test_numbers_and_arrays_of_numpy_are_taken_as_those_of_python():
 def test_a_history_may_hold_its_user_and_the_time_to_predict():
     found, kind = flat_events({"user": "u", "events": [event("1970-01-02", "a")], "target_time": "1970-01-05"})
     assert (found["user"], found["times"], found["target_time"], kind) == ("u", [1], 4, "date")
+    assert flat_events({"user": None, "events": []}, user="7")[0]["user"] == "7"
 
 
 def test_the_flat_form_is_taken_as_well_and_is_checked():
@@ -161,6 +162,10 @@ def test_a_history_without_events_is_one():
         ),
         ([event(1, "a", amount=float("nan"))], "field 'events[0].amount': the amount is a float: nan"),
         ([event(1, "a", amount=[float("inf")])], "field 'events[0].amount': the amount is a float: inf"),
+        (
+            [event(1, "a", amount=1e39)],
+            "field 'events[0].amount': the amount is a float: 1e+39; accepted: a number of 0 or more, at most 1e+30",
+        ),
         ([event(1, "a", amount="3")], "field 'events[0].amount': the amount is a string: 3"),
         ([event(1, "a", amount=[1, 2])], "field 'events[0].amount': 2 amounts of 1 labels"),
         ([event(1, "a", amount=1), event(2, "a")], "field 'events[1].amount': no amount, and other events have one"),

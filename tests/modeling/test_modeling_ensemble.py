@@ -132,6 +132,7 @@ def test_members_that_cannot_be_are_refused():
         EnsembleForMultiLabelClassification(EnsembleConfig())
     for fields, message in (
         ({"members": [{"model_type": "bert"}]}, "must be of the types plant, sgm, msdn, found 'bert'"),
+        ({"members": [{"model_type": "lanet"}] * 2}, "must be of the types plant, sgm, msdn, found 'lanet'"),
         ({"members": [plant], "member_weights": [1.0, 1.0]}, "one a member, found 2 for 1 members"),
         ({"members": [plant], "member_weights": [0.0]}, "not all 0"),
         ({"members": [plant, plant], "member_weights": [1.0, -1.0]}, "must not be negative"),

@@ -103,6 +103,21 @@ def scored(model, tokens_SD: torch.Tensor, context: list[torch.Tensor]) -> torch
     return model.head(states[len(context) :]).squeeze(1)
 
 
+def changed_by_own_frequency(model, batch, row: int, events: list[int]) -> torch.Tensor:
+    """What the history's own frequencies change in each label's log-odds, `(L,)`, label by label."""
+    own, changes = model.own_frequency, []
+    decay, prior = own.log_decay.exp(), own.log_prior.exp()
+    for label, bias in enumerate(model.label_bias):
+        count, total, rate = 0.0, 0.0, 1 / (1 + torch.exp(-bias))
+        for number, event in enumerate(events):
+            weight = torch.exp(-decay * (len(events) - 1 - number))
+            total = total + weight
+            count = count + weight * (label in batch["event_ids"][row, event].tolist())
+        share = (count + prior * rate) / (total + prior)
+        changes.append(own.gain * (torch.log(share / (1 - share)) - torch.log(rate / (1 - rate))))
+    return torch.stack(changes)
+
+
 def same_gradients(model, one: torch.Tensor, other: torch.Tensor) -> None:
     weights = list(model.parameters())
     for a, b in zip(torch.autograd.grad(one, weights), torch.autograd.grad(other, weights), strict=True):
@@ -124,6 +139,8 @@ def last_events(batch, row: int, look_back: int | None) -> list[int]:
         {"causal": True, "look_back": None, "num_amount_bins": 3},
         {"time_encoding": "log_bucket", "time_reference": "last", "folding": "sum_and_share", "num_amount_bins": 3},
         {"time_encoding": "sinusoid", "time_reference": "last", "look_back": 2},
+        {"own_frequency": True, "look_back": 2},
+        {"own_frequency": True, "causal": True, "look_back": None},
         {"causal": True, "look_back": None, "folding": "sum_and_share", "num_amount_bins": 3},
     ],
     ids=str,
@@ -140,16 +157,19 @@ def test_logits_and_gradients_are_those_of_the_equations(settings):
         tokens_LD = folded(model, batch, row, last_events(batch, row, model.config.look_back))
         bias = 0 if model.label_bias is None else model.label_bias
         expected.append(scored(model, tokens_LD, context) + bias)
+        if model.own_frequency is not None:
+            events = last_events(batch, row, model.config.look_back)
+            expected[-1] = expected[-1] + changed_by_own_frequency(model, batch, row, events)
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-5)
     same_gradients(model, found.square().sum(), torch.stack(expected).square().sum())
 
 
 @pytest.mark.parametrize("popular", [None, 2])
 @pytest.mark.parametrize("padding", ["right", "left", "middle"])
-@pytest.mark.parametrize("folding", ["sum", "sum_and_share"])
-def test_the_causal_loss_is_that_of_every_prefix_by_itself(popular, padding, folding):
+@pytest.mark.parametrize("ours", [{}, {"folding": "sum_and_share", "own_frequency": True}], ids=["paper", "ours"])
+def test_the_causal_loss_is_that_of_every_prefix_by_itself(popular, padding, ours):
     tester = LanetModelTester(
-        causal=True, folding=folding, num_popular_tokens=popular, num_users=3, uses_target_time=True, num_amount_bins=3
+        **ours, causal=True, num_popular_tokens=popular, num_users=3, uses_target_time=True, num_amount_bins=3
     )
     model, documents, targets = build(tester), tester.documents(6), some_targets(tester, 6)
     documents[3] = tester.empty_document

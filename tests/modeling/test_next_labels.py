@@ -112,6 +112,73 @@ def test_a_history_that_cannot_be_read_is_named_by_its_number():
         model.predict_next([*HISTORIES[:2], [{"time": "soon", "labels": ["tea"]}]], processor, batch_size=2)
 
 
+def test_one_history_is_a_batch_of_one_however_it_is_written():
+    model, processor = shop()
+    events = HISTORIES[0]["events"]
+    for history in (HISTORIES[0], processor.flat(HISTORIES[0])):
+        assert model.predict_next(history, processor) == model.predict_next(HISTORIES[:1], processor)
+    for history in (events, tuple(events)):
+        assert model.predict_next(history, processor) == model.predict_next([events], processor)
+    assert len(model.predict_next(events, processor, steps=2)) == 1
+
+
+def test_thresholds_that_are_given_know_no_smallest_set():
+    model, processor = shop(min_labels=2, thresholds=0.9999)
+    assert [len(answer) for (answer,) in model.predict_next(HISTORIES, processor, top_k=None)] == [2, 2, 2]
+    for how in ({"top_k": None}, {"top_k": 4}, {"top_k": None, "steps": 2}):
+        answers = model.predict_next(HISTORIES, processor, thresholds=0.9999, **how)
+        assert all(step == [] for steps in answers for step in steps)
+
+
+def test_what_is_unknown_is_counted_once_whatever_the_steps():
+    model, processor = shop()
+    unknown = {"user": "zoe", "events": [{"time": 0, "labels": ["gin", "tea"]}, {"time": 2, "labels": ["gin"]}]}
+    model.predict_next([unknown, HISTORIES[0], unknown], processor, steps=4, batch_size=2)
+    assert processor.unseen_counts == {"gin": 4} and processor.num_unseen_users == 2
+
+
+def test_each_history_is_looked_at_once(monkeypatch):
+    model, processor = shop()
+    looked_at = []
+    flat = EventProcessor.flat
+    monkeypatch.setattr(
+        EventProcessor, "flat", lambda self, history, **how: looked_at.append(1) or flat(self, history, **how)
+    )
+    model.predict_next(HISTORIES, processor, steps=3)
+    assert len(looked_at) == len(HISTORIES)
+
+
+def test_a_target_before_the_last_event_is_named_by_the_history_s_number():
+    set_seed(0)
+    processor = EventProcessor(NAMES, look_back=3, uses_target_time=True)
+    config = LanetConfig(id2label=dict(enumerate(NAMES)), embed_dim=8, num_heads=2, num_gaps=1, uses_target_time=True)
+    early = {"events": [{"time": 5, "labels": ["tea"]}], "target_time": 4}
+    with pytest.raises(ValueError, match="row 3, field 'target_time'"):
+        LanetForMultiLabelClassification(config).predict_next([[], [], early], processor, batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gap_values": [0.0, 1.0, 2.0, 7.0]}, "`num_gaps` is 4, and the model's 3"),
+        ({"users": ["ann", "bob", "eve"]}, "`num_users` is 3, and the model's 2"),
+        ({"label_names": NAMES[:5]}, "5 labels are not the model's 6"),
+        ({"label_names": NAMES[::-1]}, "or in another order"),
+    ],
+)
+def test_the_processor_of_another_model_is_refused(changes, said):
+    model, processor = shop()
+    other = EventProcessor(**{**processor.to_dict(), **changes})
+    with pytest.raises(ValueError, match=f"the processor's .*{said}.*; accepted: the processor saved with the model"):
+        model.predict_next(HISTORIES, other)
+
+
+def test_what_the_model_does_not_read_may_be_more():
+    model, processor = shop(time_encoding="log_bucket")
+    more = EventProcessor(**{**processor.to_dict(), "gap_values": [0.0, 1.0, 2.0, 7.0], "amount_edges": [1.0]})
+    assert model.predict_next(HISTORIES, more) == model.predict_next(HISTORIES, processor)
+
+
 WITHOUT_PACKAGE = """
 import json, sys
 

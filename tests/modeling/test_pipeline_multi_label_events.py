@@ -116,6 +116,63 @@ def test_a_data_frame_is_a_long_table_of_several_users(folder, pipe):
         of_tables(table.drop(columns="number"))
 
 
+@pytest.fixture(scope="module")
+def of_tables(folder):
+    """Of a model that was trained on a long table with times of its own spelling."""
+    pytest.importorskip("pandas")
+    processor = EventProcessor.from_pretrained(folder)
+    processor.columns = {"event_user": "who", "event_time": "day", "event_label": "item", "event_amount": "number"}
+    processor.columns["event_time_format"] = "%d/%m/%Y"
+    return pipeline(EVENT_TASK, model=str(folder), feature_extractor=processor, device="cpu")
+
+
+def _table(rows):
+    import pandas
+
+    return pandas.DataFrame(rows, columns=["who", "day", "item", "number"])
+
+
+def test_times_of_a_data_frame_are_written_as_training_s_were(pipe, of_tables):
+    rows = [("ann", "03/01/2024", "tea", 1.0), ("ann", "01/02/2024", "milk", 2.0)]  # days first
+    history = {"user": "ann", "events": [{"time": f"2024-{day}", "labels": [item], "amount": amount}
+                                         for day, item, amount in (("01-03", "tea", 1.0), ("02-01", "milk", 2.0))]}  # fmt: skip
+    expected = pipe([history], top_k=5)
+    assert of_tables(_table(rows), top_k=5) == expected
+    import pandas
+
+    dates = _table(rows)
+    dates["day"] = pandas.to_datetime(dates["day"], format="%d/%m/%Y")
+    assert of_tables(dates, top_k=5) == expected
+    with pytest.raises(
+        ValueError, match=r"row 2, field 'day': the time is '2024-02-01'; accepted: dates as training's: %d/%m/%Y"
+    ):
+        of_tables(_table([rows[0], ("ann", "2024-02-01", "milk", 1.0)]))
+    of_tables.feature_extractor.columns["event_time_format"] = "%Y%m%d"
+    digits = _table([("ann", 20240103, "tea", 1.0), ("ann", 20240201, "milk", 2.0)])
+    assert of_tables(digits, top_k=5) == expected
+    of_tables.feature_extractor.columns["event_time_format"] = "%d/%m/%Y"
+
+
+def test_users_of_a_data_frame_are_there_and_whole_numbers_are_integers(folder, of_tables):
+    rows = [
+        (17850.0, "03/01/2024", "tea", 1.0),
+        (None, "04/01/2024", "milk", 2.0),
+        (17851.0, "04/01/2024", "tent", 1.0),
+    ]
+    with pytest.raises(ValueError, match="row 2, field 'who': nothing there; accepted: a value in each row"):
+        of_tables(_table(rows))
+    processor = EventProcessor.from_pretrained(folder)
+    processor.columns, processor.users = of_tables.feature_extractor.columns, {"17851": 1, "17850": 2}
+    known = pipeline(EVENT_TASK, model=str(folder), feature_extractor=processor, device="cpu")
+    known(_table(rows[::2]), top_k=5)  # a column of floats
+    assert processor.num_unseen_users == 0
+    for place, name in enumerate(("day", "item", "number"), start=1):
+        row = list(rows[0])
+        row[place] = None
+        with pytest.raises(ValueError, match=f"row 2, field '{name}': nothing there"):
+            of_tables(_table([rows[0], row]))
+
+
 def test_the_tuned_rule_and_arguments_decide(pipe, scores):
     for answer, row in zip(pipe(HISTORIES), scores, strict=True):
         assert {entry["label"] for entry in answer} == {NAMES[i] for i in (row >= 0.45).nonzero().flatten()}
@@ -161,6 +218,10 @@ def test_what_the_processor_refuses_is_said_in_one_line(pipe):
         pipe(FIRST, steps=0)
     with pytest.raises(ValueError, match="`return_all_scores` and `steps` ask for different answers"):
         pipe(FIRST, steps=2, return_all_scores=True)
+    for own, given in (({"return_all_scores": True}, {"steps": 2}), ({"steps": 2}, {"return_all_scores": True})):
+        asked = pipeline(EVENT_TASK, model=pipe.model, feature_extractor=pipe.feature_extractor, device="cpu", **own)
+        with pytest.raises(ValueError, match="`return_all_scores` and `steps` ask for different answers"):
+            asked(FIRST, **given)
     with pytest.raises(ValueError, match="unknown argument `step`; this pipeline takes steps, "):
         pipe(FIRST, step=2)
 

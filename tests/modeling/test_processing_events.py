@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hf_mlc.modeling.event_rows import EventRowError, flat_events
-from hf_mlc.modeling.processing_events import EventProcessor, nearest
+from hf_mlc.modeling.processing_events import EventProcessor, is_list_of_events, listed_histories, nearest
 
 
 NAMES = ["bread", "jam", "milk", "tea"]
@@ -235,12 +235,35 @@ def test_a_history_goes_on_one_median_gap_later():
     assert processor.followed([], ["tea"])["times"] == [3.0]
     hours = small(time_kind="date", time_unit="hour", median_gap=12.0)
     assert hours.followed([{"time": MONDAY, "labels": ["tea"]}], ["tea"])["times"][1] % 1 == 0.5
-    integers = small(label_names=["7", "8"]).followed([{"time": 0, "labels": [7]}], ["8"])
-    assert integers["labels"] == [7, 8]
+    integers = small(label_names=["7", "x"])
+    followed = integers.followed([{"time": 0, "labels": [7]}], ["x"])
+    assert followed["labels"] == ["7", "x"] and of(integers, followed)["event_ids"] == [[[0], [1]]]
     ids = small(integers_are_ids=True).followed([{"time": 0, "labels": [0]}], ["tea"])
     assert ids["labels"] == [0, 3]
     without = processor.followed([{"time": 0, "labels": ["tea"]}], ["tea"])
     assert without["amounts"] == []  # one event's amount alone would be none
+
+
+@pytest.mark.parametrize(("period", "day"), [("hour", 1 / 24), ("day", 1.0), ("week", 7.0)])
+def test_an_event_that_follows_is_so_many_periods_later_as_the_median_says(period, day):
+    for unit, factor in (("day", 1.0), ("hour", 24.0)):
+        for number in (1, 2, 3, 5, 7, 11, 29):
+            gap = float(np.float32(number * day * factor))  # as it is fitted
+            processor = small(time_kind="date", time_unit=unit, median_gap=gap, settings={"merge": period})
+            history = processor.flat([{"time": "2024-05-06 10:30", "labels": ["tea"]}])
+            for _ in range(3):
+                history = processor.followed(history, ["milk"], is_flat=True)
+            assert processor.flat(history)["times"] == history["times"]
+            assert of(processor, history)["event_gaps"][0][1:] == pytest.approx([gap] * 3, rel=1e-5)
+
+
+def test_what_follows_a_flat_history_is_flat_and_no_longer_than_one():
+    processor = small(settings={"max_history": 2}, amount_edges=[2.0])
+    flat = processor.flat(HISTORY)
+    followed = processor.followed(flat, ["jam"], is_flat=True)
+    assert followed["times"] == [15, 16] and followed["labels"] == ["tea", "bread", "milk", "jam"]
+    assert len(followed["amounts"]) == 4
+    assert followed == processor.followed(HISTORY, ["jam"])
 
 
 def test_another_label_list_makes_another_processor_and_leaves_this_one():
@@ -309,6 +332,22 @@ def test_a_history_that_can_not_be_read_is_one_line(history, problem):
 def test_numbers_where_training_had_dates_are_one_line():
     with pytest.raises(EventRowError, match=r"row 1, .*the time is a number .*, and other times are dates"):
         small(time_kind="date")([HISTORY])
+
+
+def test_a_list_of_events_is_one_history():
+    event, whole = {"time": 0, "labels": ["tea"]}, {"events": []}
+    for events in ([event], [event, event], [{"time": 0}], [{"labels": ["tea"]}]):
+        assert is_list_of_events(events) and listed_histories(events) == [events]
+    for histories in ([], [whole], [whole, event], [[event]], [[]], [{"times": [], "sizes": [], "labels": []}]):
+        assert not is_list_of_events(histories) and listed_histories(histories) is histories
+    assert listed_histories(whole) == [whole]
+
+
+def test_a_data_frame_is_refused_by_its_name():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"who": ["ann"], "day": [0], "item": ["tea"]})
+    with pytest.raises(EventRowError, match=r"histories are a DataFrame; accepted: a list of histories; the pipeline"):
+        small()(table)
 
 
 def test_no_list_of_histories_is_one_line():

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from hf_mlc.modeling.event_time import places_from_last
+from hf_mlc.modeling.event_time import places_from_last, times_to_last
 
 
 PAD = -100
@@ -84,8 +84,8 @@ class VanillaTransformer(nn.Module):
 
 
 class EventVectors(nn.Module):
-    """What an event is to the other two: the sums of its labels' vectors, plain and by their amounts, and its gap;
-    and what is known besides events, the user and the time to the predicted one."""
+    """What an event is to the other two: the sums of its labels' vectors, plain and by their amounts, its gap, its place and how
+    long before the last event it was; and what is known besides events, the user and the time to the predicted one."""
 
     def __init__(self, config):
         super().__init__()
@@ -95,7 +95,9 @@ class EventVectors(nn.Module):
         self.amounts = nn.Embedding(config.num_labels, size) if config.num_amount_bins else None
         self.gaps = nn.Embedding(config.num_gaps + 1, size)
         self.log_gap = nn.Linear(1, size)
-        self.positions = nn.Embedding(MAX_PLACES, size) if config.positions else None
+        self.positions, self.log_age = None, None
+        if config.positions:
+            self.positions, self.log_age = nn.Embedding(MAX_PLACES, size), nn.Linear(1, size)
         self.norm, self.dropout = nn.LayerNorm(size), nn.Dropout(config.dropout)
         # of a row: user 0 is everybody unknown, and the only one where users are not told apart
         self.users = nn.Embedding(config.num_users + 1, size)
@@ -111,6 +113,8 @@ class EventVectors(nn.Module):
         vectors_BnH = vectors_BnH + self.gaps(events.gap_ids_Bn) + self.log_gap(events.gaps_Bn.log1p()[..., None])
         if self.positions is not None:
             vectors_BnH = vectors_BnH + self.positions(places_from_last(events.mask_Bn).clamp(max=MAX_PLACES - 1))
+            ages_Bn = times_to_last(events.gaps_Bn, events.mask_Bn)
+            vectors_BnH = vectors_BnH + self.log_age(ages_Bn.log1p()[..., None])
         context_BH = self.users(events.user_ids_B)
         if self.target_gap is not None:
             context_BH = context_BH + self.target_gap(events.target_gaps_B.log1p()[:, None])

@@ -12,7 +12,6 @@ import datasets
 import numpy as np
 import scipy.sparse
 
-from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 
 
@@ -107,9 +106,3 @@ class HistoryReader:
             ids, _ = self.space.encode_known([label])
             self._id_of[label] = int(ids[0]) if len(ids) else None
         return self._id_of[label]
-
-
-def check_events(rows: datasets.Dataset, file: str) -> None:
-    """`UserError` unless the rows hold event histories."""
-    if "events" not in rows.column_names:
-        raise UserError("no histories of events", file=file, field="events", accepted="a data set of event sequences")

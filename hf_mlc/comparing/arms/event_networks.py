@@ -18,10 +18,12 @@ from torch.nn import functional as F
 from transformers import initialization as init
 
 from hf_mlc.comparing.arms import Fitted, Job, ours
-from hf_mlc.comparing.arms.event_encoders import NETWORKS, PAD, Events
+from hf_mlc.comparing.arms.event_encoders import GAP_SIZE, NETWORKS, PAD, Events
+from hf_mlc.modeling.configuration_checks import check_positive
 from hf_mlc.modeling.configuration_lanet import LanetConfig
 from hf_mlc.modeling.losses import softmax_cross_entropy
 from hf_mlc.modeling.multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
+from hf_mlc.modeling.own_frequency import OwnFrequency
 
 
 MODEL_TYPE = "lanet-event-network"
@@ -32,14 +34,22 @@ SETTINGS = {
     "event-gru": {"network": "gru"},
 }
 
+# of LANET's tokens and layers: a recipe of LANET may say any of it, and it may be what no network here could have
+OF_LANET = frozenset(
+    {
+        "attention_dropout", "embed_dim", "ffn_ratio", "folding", "label_attention", "label_bias", "num_popular_tokens",
+        "num_time_buckets", "position_embedding", "time_encoding", "time_reference",
+    }
+)  # fmt: skip
+
 
 def fit(job: Job, folder: Path) -> Fitted:
     """As `ours.fit`, the job's runner naming the network. Settings: those of `train` and of [`EventNetworkConfig`];
-    what is LANET's own (`embed_dim`, `label_attention`, ...) changes nothing."""
+    what is LANET's own, `OF_LANET`, is left out."""
+    settings = {**SETTINGS[job.runner], **job.settings, "model_type": MODEL_TYPE}
+    settings = {name: value for name, value in settings.items() if name not in OF_LANET}
     with ours.shown(EventNetworkModel, like="lanet"):
-        return ours.fit(
-            replace(job, settings={**SETTINGS[job.runner], **job.settings, "model_type": MODEL_TYPE}), folder
-        )
+        return ours.fit(replace(job, settings=settings), folder)
 
 
 @strict
@@ -55,7 +65,8 @@ class EventNetworkConfig(LanetConfig):
         hidden_size (`int`, *optional*, defaults to 128): width of an event.
         intermediate_size (`int`, *optional*, defaults to 512): of the transformer's feed-forward layers.
         event_pooling (`str`, *optional*, defaults to `"last"`): whose outputs are read, `"last"` or their `"mean"`.
-        positions (`bool`, *optional*, defaults to `True`): whether an event's place from the last one has a vector.
+        positions (`bool`, *optional*, defaults to `True`): whether an event's place from the last one has a
+            vector, and how long before it the event was another.
         embedding_std (`float`, *optional*, defaults to 0.1): standard deviation of the initial vectors.
     """
 
@@ -69,13 +80,21 @@ class EventNetworkConfig(LanetConfig):
     positions: bool = True
     embedding_std: float | int = 0.1
 
+    def validate_sizes(self):
+        """Sizes that the network can be built with; those of LANET's tokens are not asked."""
+        check_positive(self, ("hidden_size", "intermediate_size", "num_layers", "num_heads", "look_back", "num_gaps"))
+        for name in ("num_users", "num_amount_bins"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must not be negative, found {getattr(self, name)}")
+
     def validate_network(self):
-        """Sizes that the network can be built with."""
-        for name in ("hidden_size", "intermediate_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be 1 or more, found {getattr(self, name)}")
+        """What goes together."""
         if self.network == "transformer" and self.hidden_size % self.num_heads:
             raise ValueError(f"`num_heads` must divide `hidden_size` = {self.hidden_size}, found {self.num_heads}")
+        if self.network == "vanilla" and GAP_SIZE % self.num_heads:  # its other parts are of this size, or twice it
+            raise ValueError(
+                f"`num_heads` must divide the width of an event's parts, {GAP_SIZE}, found {self.num_heads}"
+            )
         if self.causal:
             raise ValueError(
                 "`causal` is LANET's own: these networks predict the set after the last event, found True"
@@ -96,6 +115,7 @@ class EventNetworkModel(MultiLabelPreTrainedModel):
         self.network = NETWORKS[config.network](config)
         self.dropout = nn.Dropout(config.head_dropout)
         self.head = nn.Linear(self.network.size, config.num_labels)
+        self.own_frequency = OwnFrequency() if config.own_frequency else None
         self.post_init()
 
     def _init_weights(self, module):
@@ -105,6 +125,8 @@ class EventNetworkModel(MultiLabelPreTrainedModel):
             init.uniform_(module.weight, -bound, bound)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=self.config.embedding_std)
+        elif isinstance(module, OwnFrequency):
+            module.reset()
         elif isinstance(module, nn.GRU):
             for parameter in module.parameters():
                 init.uniform_(parameter, -(module.hidden_size**-0.5), module.hidden_size**-0.5)
@@ -127,12 +149,15 @@ class EventNetworkModel(MultiLabelPreTrainedModel):
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs,
     ) -> MultiLabelOutput:
-        """As LANET's: what the processor makes of histories, and targets; `logits` `(B, L)` are of the next set."""
+        """As LANET's: what the processor makes of histories, and targets; `logits` `(B, L)` are of the next set.
+        `event_times` is taken, since a batch holds it, and not read: times are told by `event_gaps`."""
         users = self._users(user_ids, event_ids)
         events = _never_empty(
             Events(event_ids, event_mask.bool(), event_gaps, event_gap_ids, event_amount_bins, users, target_gaps)
         )
         logits_BL = self.head(self.dropout(self.network(events)))
+        if self.own_frequency is not None:
+            logits_BL = logits_BL + self.own_frequency(event_ids, event_mask.bool(), self.head.bias)
         loss = self.compute_loss(logits_BL, labels=labels, label_ids=label_ids, num_items_in_batch=num_items_in_batch)
         return MultiLabelOutput(loss=loss, logits=logits_BL)
 

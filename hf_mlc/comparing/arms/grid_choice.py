@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hf_mlc.comparing.data import Rows
 from hf_mlc.comparing.tuning import chosen_rule, multi_hot
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
@@ -15,6 +16,7 @@ from hf_mlc.metrics.curves import roc_auc_and_average_precision
 
 
 RANKING_KS = (1, 3, 5, 10)
+RULE = ("select_by", "threshold_kind", "threshold_metric")  # settings of every method
 
 
 class Chosen(NamedTuple):
@@ -36,7 +38,7 @@ def choose_from_grid(
     threshold_kind: str = "auto",
     threshold_metric: str = "f1_micro",
 ) -> Chosen:
-    """Tries every point; of equals the first stays.
+    """Tries every point; of equals the first stays, and one without a value is none.
 
     Args:
         points (iterable): settings and the scores that they give the validation rows, `(N, L)` from 0 to 1.
@@ -45,12 +47,19 @@ def choose_from_grid(
         seed (`int`): of the thresholds' cross-validation.
         select_by (`str`, *optional*, defaults to `"auc_micro"`): the metric that chooses.
         threshold_kind, threshold_metric (`str`, *optional*): as of `train`: how thresholds are chosen, then.
+
+    Raises:
+        `UserError`: the metric is undefined at every point.
     """
     truth_NL, best, tried = multi_hot(label_ids, len(space)), None, 0
     for settings, scores_NL in points:
         value, tried = _worth(scores_NL, truth_NL, select_by), tried + 1
-        if best is None or value > best[0]:
+        if not np.isnan(value) and (best is None or value > best[0]):
             best = float(value), settings, scores_NL
+    if best is None:
+        raise UserError(
+            f"'{select_by}' is no number at any point of the grid", field="select_by", accepted="another metric"
+        )
     value, settings, scores_NL = best
     rule = chosen_rule(scores_NL, label_ids, space, kind=threshold_kind, metric=threshold_metric, seed=seed)
     facts = {
@@ -64,25 +73,44 @@ def choose_from_grid(
     return Chosen(settings, rule.thresholds, rule.min_labels, facts)
 
 
-def taken(settings: dict[str, Any], grid: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """The grid with what the settings say of it; these are taken out of `settings`. One value stands for a list of one.
+def grid_and_rule(
+    settings: Mapping[str, Any], grid: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The grid with what the settings say of it, one value for a list of one; and what they say of the choice, arguments of
+    `choose_from_grid`.
 
     Raises:
-        `UserError`: an axis without values.
+        `UserError`: an axis without values, or a setting that the method doesn't have.
     """
-    found = {}
-    for name, values in grid.items():
-        values = settings.pop(name, values)
-        found[name] = list(values) if isinstance(values, (list, tuple)) else [values]
-        if not found[name]:
+    axes, rule = {name: list(values) for name, values in grid.items()}, {}
+    for name, values in settings.items():
+        if name in RULE:
+            rule[name] = values
+        elif name in grid:
+            axes[name] = list(values) if isinstance(values, (list, tuple)) else [values]
+        else:
+            raise UserError(f"the method has no setting '{name}'", field=name, accepted=", ".join([*grid, *RULE]))
+    for name, values in axes.items():
+        if not values:
             raise UserError("no value", field=name, accepted="a value, or a list of some")
-    return found
+    return axes, rule
 
 
-def check_all_taken(settings: Mapping[str, Any], accepted: Iterable[str]) -> None:
-    """`UserError` if a setting is left that the method doesn't have."""
-    for name in settings:
-        raise UserError(f"the method has no setting '{name}'", field=name, accepted=", ".join(accepted))
+class HeldOut(NamedTuple):
+    """Validation rows of events: the stored histories, and the ids of what came next."""
+
+    histories: Sequence[Mapping[str, Any]]
+    label_ids: list[np.ndarray]
+
+
+def held_out(rows: Rows, space: LabelSpace) -> HeldOut:
+    """The validation rows; `UserError` unless these, and so all rows of the comparison, hold histories of events."""
+    validation = rows.read("validation")
+    if "events" not in validation.column_names:
+        raise UserError(
+            "no histories of events", file=rows.validation, field="events", accepted="a data set of event sequences"
+        )
+    return HeldOut(validation["events"], [space.encode_known(labels)[0] for labels in validation["labels"]])
 
 
 def _worth(scores_NL: np.ndarray, truth_NL: np.ndarray, metric: str) -> float:

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from hf_mlc.comparing.arms import Fitted, Job, Scored
-from hf_mlc.comparing.arms.event_histories import Histories, HistoryReader, check_events
-from hf_mlc.comparing.arms.grid_choice import check_all_taken, choose_from_grid, taken
+from hf_mlc.comparing.arms.event_histories import Histories, HistoryReader
+from hf_mlc.comparing.arms.grid_choice import choose_from_grid, grid_and_rule, held_out
 from hf_mlc.errors import UserError
 
 
@@ -47,17 +47,13 @@ def fit(job: Job, folder: Path) -> Fitted:
     method = settings.pop("method", None)
     if method not in METHODS:
         raise UserError(f"found '{method}'", field="method", accepted=", ".join(METHODS))
-    grid = taken(settings, METHODS[method])
-    choosing = {k: settings.pop(k) for k in ("select_by", "threshold_kind", "threshold_metric") if k in settings}
-    check_all_taken(settings, METHODS[method])
-    space, validation = job.rows.label_space(), job.rows.read("validation")
-    check_events(validation, job.rows.validation)
+    grid, rule = grid_and_rule(settings, METHODS[method])
+    space = job.rows.label_space()
+    validation, reader = held_out(job.rows, space), HistoryReader(space)
     popularity_L = space.counts / max(1, space.num_documents)
-    reader = HistoryReader(space)
-    held_out = reader.histories(validation["events"])
-    ids = [space.encode_known(labels)[0] for labels in validation["labels"]]
-    points = ((point, scores(held_out, popularity_L, **point)) for point in _points(grid))
-    chosen = choose_from_grid(points, ids, space, seed=job.seed, **choosing)
+    histories = reader.histories(validation.histories)
+    points = ((point, scores(histories, popularity_L, **point)) for point in _points(grid))
+    chosen = choose_from_grid(points, validation.label_ids, space, seed=job.seed, **rule)
 
     def score(rows: Sequence[Any]) -> Scored:
         for start in range(0, len(rows), ROWS_AT_ONCE):

@@ -23,8 +23,8 @@ import scipy.sparse
 import torch
 
 from hf_mlc.comparing.arms import Fitted, Job, Scored
-from hf_mlc.comparing.arms.event_histories import Histories, HistoryReader, check_events
-from hf_mlc.comparing.arms.grid_choice import check_all_taken, choose_from_grid, taken
+from hf_mlc.comparing.arms.event_histories import Histories, HistoryReader
+from hf_mlc.comparing.arms.grid_choice import choose_from_grid, grid_and_rule, held_out
 
 
 # the first of each is the paper's for Ta-Feng
@@ -43,17 +43,12 @@ def fit(job: Job, folder: Path) -> Fitted:
 
     Settings: the axes of `GRID`; `select_by`, `threshold_kind` and `threshold_metric` as of `choose_from_grid`.
     """
-    settings = dict(job.settings)
-    grid = taken(settings, GRID)
-    choosing = {k: settings.pop(k) for k in ("select_by", "threshold_kind", "threshold_metric") if k in settings}
-    check_all_taken(settings, GRID)
-    space, train, validation = job.rows.label_space(), job.rows.read("train"), job.rows.read("validation")
-    check_events(train, job.rows.train)
-    reader = HistoryReader(space)
-    users, sequences = reader.sequences(train)
-    ids = [space.encode_known(labels)[0] for labels in validation["labels"]]
-    points = _points(grid, users, sequences, *_read(reader, validation["events"]))
-    chosen = choose_from_grid(points, ids, space, seed=job.seed, **choosing)
+    grid, rule = grid_and_rule(job.settings, GRID)
+    space = job.rows.label_space()
+    validation, reader = held_out(job.rows, space), HistoryReader(space)
+    users, sequences = reader.sequences(job.rows.read("train"))
+    points = _points(grid, users, sequences, *_read(reader, validation.histories))
+    chosen = choose_from_grid(points, validation.label_ids, space, seed=job.seed, **rule)
     model = Neighbours(users, sequences, *_shape_of(chosen.settings))
     mixing = {name: chosen.settings[name] for name in ("neighbours", "own_share")}
 
@@ -152,14 +147,14 @@ def event_weights(length: int, num_groups: int, within_decay: float, group_decay
 
 def _points(
     grid: dict[str, Sequence[Any]], users: Sequence[str | None], sequences: Histories, names: Sequence[str | None],
-    held_out: Histories,
+    histories: Histories,
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:  # fmt: skip
     """Every point of the grid with its scores; the neighbours of one kind of vector are sought once."""
     for num_groups, within, between in itertools.product(
         *(grid[k] for k in ("num_groups", "within_decays", "group_decays"))
     ):
         model = Neighbours(users, sequences, num_groups, within, between)
-        own_NL = model.vectors(held_out)
+        own_NL = model.vectors(histories)
         nearest_Nk = model.nearest(own_NL, names, max(grid["neighbours"]))
         vectors = {"num_groups": num_groups, "within_decay": within, "group_decay": between}
         for neighbours, own_share in itertools.product(grid["neighbours"], grid["own_shares"]):

@@ -5,8 +5,11 @@
 | a column of lists (`Columns(events=...)`), `[{"time": ..., "labels": [...], "amount": ...}]` | a row of each |
 | a long table (`Columns(event_user=..., event_time=..., event_label=...)`), a row a label | a row a user, in order of appearance |
 
+Beside a list of events a row may hold `user`, whose they are (the row's id otherwise, where it has one), and
+`target_time`, the time to predict for.
+
 A data set stores events flat ([`hf_mlc.modeling.event_rows`]), and may hold the flat form itself. Of a long table
-entries are kept until its end, some 20 bytes each: users may come mixed.
+entries are kept until its end, since users may come mixed; what that costs `benchmarks/long_table.py` prints.
 """
 
 from __future__ import annotations
@@ -22,13 +25,17 @@ from typing import TYPE_CHECKING, Any
 import datasets
 
 from hf_mlc.data.contents.content import Content
-from hf_mlc.data.values import RowForm, storable, value_of, what
+from hf_mlc.data.values import RowForm, number_in, storable, value_of, what
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.event_rows import EventRowError, checked_amount, flat_entries, flat_events, time_of
 
 
 if TYPE_CHECKING:
     from hf_mlc.data.rows import Columns
+
+
+# columns of a row that holds a history, where it has them
+_BESIDE = ("user", "target_time")
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class EventsContent(Content):
         return long if columns.event_amount is None else (*long, columns.event_amount)
 
     def also_read(self, columns: Columns) -> tuple[str, ...]:
-        return () if columns.events is None else (columns.events,)
+        return () if columns.events is None else (columns.events, *_BESIDE)
 
     def formed(self, columns: Columns, rows: Iterable[tuple[int, Mapping[str, Any]]], form: RowForm) -> Columns:
         """As the first row with an event says."""
@@ -67,7 +74,7 @@ class EventsContent(Content):
         known = columns.event_form or EventForm()
         for number, raw in rows:
             if _is_long(raw, columns):
-                entry = _entry(raw, columns, form, row=number)
+                entry = _entry(raw, columns, form, row=number, kind=known.time_kind)
                 return replace(columns, event_form=EventForm(entry.kind, type(entry.label)))
             flat, kind = self._read(raw, columns, form, row=number)
             if flat["labels"]:
@@ -139,11 +146,17 @@ class EventsContent(Content):
         if _is_transposed(value):
             value = [dict(zip(value, event, strict=True)) for event in zip(*value.values(), strict=True)]
         known = columns.event_form or EventForm()
-        user = raw.get(columns.id_column)
+        user, target_time = (_beside(raw, column, form) for column in _BESIDE)
+        if user is None:
+            user = _beside(raw, columns.id_column, form)
+        else:
+            user = _checked_name(user, "user", "user", form, row=row)
         try:
             flat, kind = flat_events(
-                value, time_kind=known.time_kind, field=name, user=str(row if user is None else user)
+                value, time_kind=known.time_kind, field=name, user=None if user is None else str(user)
             )
+            if target_time is not None:
+                flat["target_time"], kind = time_of(_number_in_csv(target_time, form), kind=kind, field="target_time")
         except EventRowError as error:
             raise _of_user(error, form, row=row) from None
         label_type = known.label_type or form.label_type
@@ -232,13 +245,9 @@ def _is_long(raw: Mapping[str, Any], columns: Columns) -> bool:
 
 
 def _entry(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int, kind: str | None = None) -> _Entry:
-    user = value_of(raw, columns.event_user, form, row=row)
+    user = _checked_name(value_of(raw, columns.event_user, form, row=row), "user", columns.event_user, form, row=row)
     label = value_of(raw, columns.event_label, form, row=row)
-    for name, value, noun in ((columns.event_user, user, "user"), (columns.event_label, label, "label")):
-        if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
-            accepted = "a string or an integer"
-            raise UserError(f"the {noun} is {what(value)}", file=form.file, row=row, field=name, accepted=accepted)
-        _check_storable(value, form, row=row, field=name)
+    label = _checked_name(label, "label", columns.event_label, form, row=row)
     if form.is_csv:
         user, label = user.strip(), label.strip()
     try:
@@ -255,6 +264,20 @@ def _entry(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int,
     except EventRowError as error:
         raise _of_user(error, form, row=row) from None
     return _Entry(str(user), time, found, label, amount)
+
+
+def _checked_name(value: Any, noun: str, field: str, form: RowForm, *, row: int) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
+        accepted = "a string or an integer"
+        raise UserError(f"the {noun} is {what(value)}", file=form.file, row=row, field=field, accepted=accepted)
+    _check_storable(value, form, row=row, field=field)
+    return value
+
+
+def _beside(raw: Mapping[str, Any], column: str, form: RowForm) -> Any:
+    """What stands beside a history, or `None`; of a CSV an empty field is that."""
+    value = raw.get(column)
+    return value.strip() or None if form.is_csv and isinstance(value, str) else value
 
 
 def _date_of(value: Any, columns: Columns, form: RowForm, *, row: int) -> datetime.datetime:
@@ -274,9 +297,8 @@ def _number_in_csv(value: Any, form: RowForm) -> Any:
     """Of a CSV, where all are strings, the number that one spells; anything else as it is."""
     if not form.is_csv:
         return value
-    try:
-        number = float(value)
-    except ValueError:
+    number = number_in(value)
+    if number is None:
         return value.strip()
     return number if math.isfinite(number) else value
 
