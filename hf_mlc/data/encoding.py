@@ -1,12 +1,22 @@
-"""The labels of rows as ids, in one way for every kind of input."""
+"""The labels of rows as ids, and rows made ready for a collator, in one way for every kind of input."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+import datasets
 import numpy as np
+from datasets.fingerprint import Hasher
+from transformers.utils import logging
 
+from hf_mlc.data.checking import DataReport
+from hf_mlc.data.loading import file_of
 from hf_mlc.labels import LabelSpace
+
+
+logger = logging.get_logger(__name__)
 
 
 def encode_labels(
@@ -40,3 +50,71 @@ def encode_labels(
         ids.append(known)
         unknown.append(missed)
     return ids, unknown
+
+
+def note_unknown_labels(split: str, number: int, report: DataReport | None) -> None:
+    """Tells how many labels of a split are not in the label space, on the log and in the report."""
+    if number:
+        logger.warning(f"{split}: {number:,} labels that are not in the label space were skipped")
+    if report is not None and split in report.splits:
+        report.splits[split].unknown_labels = number
+
+
+def encoded_splits(
+    dataset: datasets.DatasetDict,
+    block: Callable[..., dict[str, Any]],
+    *,
+    label_space: LabelSpace,
+    features: datasets.Features,
+    batch_size: int,
+    state: tuple[Any, ...],
+    unseen: str,
+    strict: bool = False,
+    report: DataReport | None = None,
+    **given: Any,
+) -> datasets.DatasetDict:
+    """Encodes every split once, in blocks, cached by `datasets`.
+
+    Args:
+        dataset (`datasets.DatasetDict`): with `id` and the columns that `block` reads.
+        block (`Callable`): makes a block of rows' columns, but for `id`, of `(rows, indices, *, label_space, split, file, strict,
+            **given)`; among them `_unknown` and `_unseen`, how many labels and values of each row count as none.
+        label_space ([`~hf_mlc.labels.LabelSpace`]): turns labels into ids.
+        features (`datasets.Features`): the columns that come out, without these two.
+        batch_size (`int`): rows of a block.
+        state (`tuple`): what else than rows and labels the result depends on; part of the cache's key.
+        unseen (`str`): what the values are that count as none, for the log.
+        strict (`bool`, *optional*, defaults to `False`): whether an unknown label is an error in validation and test too.
+        report ([`~hf_mlc.data.checking.DataReport`], *optional*): gets the numbers.
+        given: further arguments of `block`.
+    """
+    key = Hasher.hash((state, json.dumps(label_space.to_dict())))
+    # the counts are kept as columns on the way, so that a cached run can report them too
+    counts = {"_unknown": datasets.Value("int64"), "_unseen": datasets.Value("int64")}
+    encoded = datasets.DatasetDict()
+    for name, split in dataset.items():
+        done = split.map(
+            block,
+            batched=True,
+            batch_size=batch_size,
+            with_indices=True,
+            remove_columns=[column for column in split.column_names if column != "id"],
+            features=datasets.Features({**features, **counts}),
+            fn_kwargs={
+                "label_space": label_space,
+                "split": name,
+                "file": file_of(split, name),
+                "strict": strict,
+                **given,
+            },
+            new_fingerprint=Hasher.hash((split._fingerprint, key, name, strict)),
+            desc=f"Encoding {name}",
+        )
+        num_unseen = sum(done["_unseen"])
+        note_unknown_labels(name, sum(done["_unknown"]), report)
+        if num_unseen:
+            logger.warning(f"{name}: {num_unseen:,} {unseen} count as none")
+        if report is not None and name in report.splits:
+            report.splits[name].unseen_values = num_unseen
+        encoded[name] = done.remove_columns(list(counts))
+    return encoded

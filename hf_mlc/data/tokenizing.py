@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels
+from hf_mlc.data.encoding import encode_labels, note_unknown_labels
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 
@@ -157,15 +157,13 @@ def tokenize_splits(
             desc=f"Tokenizing {name}",
         )
         # the counts are kept as columns on the way, so that a cached run can report them too
-        num_cut, num_unknown = sum(done["_cut"]), sum(done["_unknown"])
+        num_cut = sum(done["_cut"])
+        note_unknown_labels(name, sum(done["_unknown"]), report)
         tokenized[name] = done.remove_columns(["_cut", "_unknown"])
         if num_cut:
             logger.info(f"{name}: {num_cut:,} of {len(done):,} texts cut to {max_length} tokens")
-        if num_unknown:
-            logger.warning(f"{name}: {num_unknown:,} labels that are not in the label space were skipped")
         if report is not None and name in report.splits:
             report.splits[name].cut_texts = num_cut
-            report.splits[name].unknown_labels = num_unknown
     return tokenized
 
 

@@ -10,19 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import datasets
-from datasets.fingerprint import Hasher
-from transformers.utils import logging
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels
-from hf_mlc.data.loading import file_of
+from hf_mlc.data.encoding import encode_labels, encoded_splits
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.event_rows import EventRowError
 from hf_mlc.modeling.processing_events import EventProcessor
 
-
-logger = logging.get_logger(__name__)
 
 # part of the cache key: raise it when the same rows come out differently
 _ROWS_VERSION = 1
@@ -79,37 +74,18 @@ def encode_events(
         `UserError`: a history that the processor refuses, by its file and its id; a label that is not in the label space, by split and row.
     """
     reader = processor.with_labels(label_space.names, integers_are_ids=label_space.integers_are_ids)
-    state = Hasher.hash((state_of(reader), json.dumps(label_space.to_dict())))
-    encoded = datasets.DatasetDict()
-    for name, split in dataset.items():
-        done = split.map(
-            _encoded_block,
-            batched=True,
-            batch_size=_ROWS_AT_A_TIME,
-            with_indices=True,
-            remove_columns=[column for column in split.column_names if column != "id"],
-            features=_features(reader),
-            fn_kwargs={
-                "processor": reader,
-                "label_space": label_space,
-                "split": name,
-                "file": file_of(split, name),
-                "strict": strict,
-            },
-            new_fingerprint=Hasher.hash((split._fingerprint, state, name, strict, _ROWS_VERSION)),
-            desc=f"Encoding {name}",
-        )
-        # the counts are kept as columns on the way, so that a cached run can report them too
-        num_unknown, num_unseen = sum(done["_unknown"]), sum(done["_unseen"])
-        encoded[name] = done.remove_columns(["_unknown", "_unseen"])
-        if num_unknown:
-            logger.warning(f"{name}: {num_unknown:,} labels that are not in the label space were skipped")
-        if num_unseen:
-            logger.warning(f"{name}: {num_unseen:,} labels in histories are not in the label space and count as none")
-        if report is not None and name in report.splits:
-            report.splits[name].unknown_labels = num_unknown
-            report.splits[name].unseen_values = num_unseen
-    return encoded
+    return encoded_splits(
+        dataset,
+        _encoded_block,
+        label_space=label_space,
+        features=_features(reader),
+        batch_size=_ROWS_AT_A_TIME,
+        state=(state_of(reader), _ROWS_VERSION),
+        unseen="labels in histories are not in the label space and",
+        strict=strict,
+        report=report,
+        processor=reader,
+    )
 
 
 def _features(processor: EventProcessor) -> datasets.Features:
@@ -126,8 +102,6 @@ def _features(processor: EventProcessor) -> datasets.Features:
         "event_gap_ids": datasets.List(datasets.Value("int32")),
         "label_ids": whole,
         "length": datasets.Value("int64"),
-        "_unknown": datasets.Value("int64"),
-        "_unseen": datasets.Value("int64"),
     }
     if processor.amount_edges is not None:
         features["event_amount_bins"] = ragged

@@ -16,18 +16,14 @@ from typing import Any
 import datasets
 import torch
 from transformers import AutoImageProcessor, BaseImageProcessor
-from transformers.utils import logging
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels
+from hf_mlc.data.encoding import encode_labels, note_unknown_labels
 from hf_mlc.errors import UserError, first_line
 from hf_mlc.hub_reading import hub_problem
 from hf_mlc.images.opening import check_installed, open_image
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.image_batch import encode_images
-
-
-logger = logging.get_logger(__name__)
 
 
 def new_image_processor(size: int, *, mean: Sequence[float] = (0.5,) * 3, std: Sequence[float] = (0.5,) * 3):
@@ -125,12 +121,8 @@ def encode_pictures(
     encoded = datasets.DatasetDict()
     for name, split in dataset.items():
         ids, missed = encode_labels(split["labels"], label_space, split=name, strict=strict)
-        unknown = sum(missed)
         rows = split.select_columns(["id", "image"]).rename_column("image", "pixel_values")
         rows = rows.add_column("label_ids", ids, feature=datasets.List(datasets.Value("int64")))
         encoded[name] = rows.add_column("length", [1] * len(rows))
-        if unknown:
-            logger.warning(f"{name}: {unknown:,} labels that are not in the label space were skipped")
-        if report is not None and name in report.splits:
-            report.splits[name].unknown_labels = unknown
+        note_unknown_labels(name, sum(missed), report)
     return encoded

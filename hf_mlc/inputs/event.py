@@ -11,17 +11,15 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import AutoFeatureExtractor
 
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.contents import EVENTS
 from hf_mlc.data.contents.events import EventForm
-from hf_mlc.errors import UserError, first_line
 from hf_mlc.events.collating import EventCollator, tensors_of
 from hf_mlc.events.encoding import encode_events, state_of
 from hf_mlc.events.settings import EventSettings
 from hf_mlc.events.targets import split_read, target_rows
-from hf_mlc.hub_reading import hub_problem
+from hf_mlc.inputs.feature_extractors import load_feature_extractor
 from hf_mlc.inputs.kind import InputKind
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.pipeline_multi_label_events import EVENT_TASK
@@ -63,23 +61,15 @@ class EventInput(InputKind):
         field: str | None = None,
         shown_as: str | None = None,
     ) -> EventProcessor:
-        accepted = "a Hub id or a folder, with a whole preprocessor_config.json of events"
-        try:
-            processor = AutoFeatureExtractor.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
-            problem = None if isinstance(processor, EventProcessor) else f"a {type(processor).__name__}"
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            found = hub_problem(error) if not Path(name_or_path).is_dir() else None
-            without = Path(name_or_path).is_dir() and not Path(name_or_path, "preprocessor_config.json").exists()
-            problem = "there is no preprocessor_config.json" if without else first_line(error)
-            problem, accepted = found or (problem, accepted)
-        if problem is not None:
-            raise UserError(
-                f"no event processor ({problem})",
-                file=shown_as or name_or_path,
-                field=field,
-                accepted=accepted,
-            ) from None
-        return processor
+        return load_feature_extractor(
+            EventProcessor,
+            name_or_path,
+            noun=self.processor_noun,
+            of="events",
+            revision=revision,
+            field=field,
+            shown_as=shown_as,
+        )
 
     def processor_state(self, processor: EventProcessor) -> str:
         return state_of(processor)

@@ -11,13 +11,12 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import AutoFeatureExtractor
 
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.contents import FEATURES
 from hf_mlc.data.contents.features import ALL
-from hf_mlc.errors import UserError, first_line
-from hf_mlc.hub_reading import hub_problem
+from hf_mlc.errors import UserError
+from hf_mlc.inputs.feature_extractors import load_feature_extractor
 from hf_mlc.inputs.kind import InputKind
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.pipeline_multi_label_tables import TABLE_TASK
@@ -50,23 +49,15 @@ class TableInput(InputKind):
         field: str | None = None,
         shown_as: str | None = None,
     ) -> TableFeatureExtractor:
-        accepted = "a Hub id or a folder, with a whole preprocessor_config.json of a table"
-        try:
-            extractor = AutoFeatureExtractor.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
-            problem = None if isinstance(extractor, TableFeatureExtractor) else f"a {type(extractor).__name__}"
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            found = hub_problem(error) if not Path(name_or_path).is_dir() else None
-            without = Path(name_or_path).is_dir() and not Path(name_or_path, "preprocessor_config.json").exists()
-            problem = "there is no preprocessor_config.json" if without else first_line(error)
-            problem, accepted = found or (problem, accepted)
-        if problem is not None:
-            raise UserError(
-                f"no feature extractor ({problem})",
-                file=shown_as or name_or_path,
-                field=field,
-                accepted=accepted,
-            ) from None
-        return extractor
+        return load_feature_extractor(
+            TableFeatureExtractor,
+            name_or_path,
+            noun=self.processor_noun,
+            of="a table",
+            revision=revision,
+            field=field,
+            shown_as=shown_as,
+        )
 
     def processor_state(self, processor: TableFeatureExtractor) -> str:
         return state_of(processor)

@@ -11,19 +11,14 @@ from typing import Any
 
 import datasets
 import numpy as np
-from datasets.fingerprint import Hasher
-from transformers.utils import logging
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels
-from hf_mlc.data.loading import file_of
+from hf_mlc.data.encoding import encode_labels, encoded_splits
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError
 from hf_mlc.tabular.fitting import CELLS, of_user
 
-
-logger = logging.get_logger(__name__)
 
 # part of the cache key: raise it when the same rows come out differently
 _ROWS_VERSION = 2
@@ -103,49 +98,26 @@ def encode_tables(
     stored = datasets.List(number)
     if sparse:
         stored = {"indices": datasets.List(datasets.Value("int32")), "values": datasets.List(number)}
-    state = Hasher.hash((state_of(extractor), json.dumps(label_space.to_dict())))
-    encoded = datasets.DatasetDict()
-    for name, split in dataset.items():
-        done = split.map(
-            _encoded_block,
-            batched=True,
-            batch_size=max(1, min(1000, CELLS // max(1, extractor.input_size))),
-            with_indices=True,
-            remove_columns=[column for column in split.column_names if column != "id"],
-            features=datasets.Features(
-                {
-                    "id": datasets.Value("string"),
-                    "input_features": stored,
-                    "label_ids": datasets.List(datasets.Value("int64")),
-                    "length": datasets.Value("int64"),
-                    "_unknown": datasets.Value("int64"),
-                    "_unseen": datasets.Value("int64"),
-                }
-            ),
-            fn_kwargs={
-                "extractor": extractor,
-                "label_space": label_space,
-                "split": name,
-                "file": file_of(split, name),
-                "strict": strict,
-                "sparse": sparse,
-            },
-            new_fingerprint=Hasher.hash((split._fingerprint, state, name, strict, _ROWS_VERSION)),
-            desc=f"Encoding {name}",
-        )
-        # the counts are kept as columns on the way, so that a cached run can report them too
-        num_unknown, num_unseen = sum(done["_unknown"]), sum(done["_unseen"])
-        encoded[name] = done.remove_columns(["_unknown", "_unseen"])
-        if num_unknown:
-            logger.warning(f"{name}: {num_unknown:,} labels that are not in the label space were skipped")
-        if num_unseen:
-            logger.warning(
-                f"{name}: {num_unseen:,} values that training didn't have (categories, features) count as none"
-            )
-        if report is not None and name in report.splits:
-            report.splits[name].unknown_labels = num_unknown
-            report.splits[name].unseen_values = num_unseen
-    return encoded
+    return encoded_splits(
+        dataset,
+        _encoded_block,
+        label_space=label_space,
+        features=datasets.Features(
+            {
+                "id": datasets.Value("string"),
+                "input_features": stored,
+                "label_ids": datasets.List(datasets.Value("int64")),
+                "length": datasets.Value("int64"),
+            }
+        ),
+        batch_size=max(1, min(1000, CELLS // max(1, extractor.input_size))),
+        state=(state_of(extractor), _ROWS_VERSION),
+        unseen="values that training didn't have (categories, features)",
+        strict=strict,
+        report=report,
+        extractor=extractor,
+        sparse=sparse,
+    )
 
 
 def _encoded_block(
