@@ -153,7 +153,7 @@ def test_a_trained_model_keeps_what_its_rows_are_read_through(data, tmp_path, ca
 def test_an_architecture_of_texts_is_refused_before_anything_is_read(tmp_path, capsys):
     arguments = ["--dataset_name", str(tmp_path), "--feature_columns", "*", "--output_dir", str(tmp_path / "out")]
     assert run(train, [*arguments, *QUIET]) == 2
-    expected = "hf-mlc: error: field 'model_type': plant reads no tables; accepted: --model_type msdn"
+    expected = "hf-mlc: error: field 'model_type': plant reads no table rows; accepted: --model_type msdn"
     assert last_error(capsys) == expected
 
 
