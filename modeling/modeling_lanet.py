@@ -221,15 +221,10 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
         return Events(ids_BnM, mask_Bn, gaps_Bn, times_Bn, gap_ids_Bn, bins_BnM)
 
     def _users(self, user_ids_B: torch.LongTensor | None, events: Events) -> torch.LongTensor | None:
-        """Whose histories they are, some made unknown in training; `None` where the model knows nobody."""
+        """Whose histories they are; `None` where the model knows nobody."""
         if self.users is None:
             return None
-        if user_ids_B is None:
-            return events.ids_BnM.new_zeros(len(events.ids_BnM))
-        if self.training and self.config.user_dropout:
-            is_kept_B = torch.rand(user_ids_B.shape, device=user_ids_B.device) >= self.config.user_dropout
-            user_ids_B = user_ids_B * is_kept_B
-        return user_ids_B
+        return users_of(user_ids_B, events.ids_BnM, self.config.user_dropout * self.training)
 
     def _context(self, user_ids_R: torch.LongTensor | None, target_gaps_R: torch.Tensor | None) -> torch.Tensor | None:
         """What is known beside the history, `(R, C, D)`."""
@@ -345,6 +340,22 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
         return super()._loss_cells(logits_RL, targets_RL, known_RL, candidate_ids)
 
 
+def users_of(user_ids_B: torch.LongTensor | None, event_ids: torch.LongTensor, dropout: float) -> torch.LongTensor:
+    """Whose histories they are, `(B,)`: 0, the unknown one, where nobody says, and for a share of them by chance.
+
+    Args:
+        user_ids_B (`torch.LongTensor` of shape `(B,)`, *optional*): the users.
+        event_ids (`torch.LongTensor` of shape `(B, n, M)`): the histories.
+        dropout (`float`): the share that is made unknown; 0 outside training.
+    """
+    if user_ids_B is None:
+        return event_ids.new_zeros(len(event_ids))
+    if dropout:
+        is_kept_B = torch.rand(user_ids_B.shape, device=user_ids_B.device) >= dropout
+        user_ids_B = user_ids_B * is_kept_B
+    return user_ids_B
+
+
 def _events_first(events: Events) -> Events:
     """The same histories with all padding behind the events."""
     order_Bn = events.mask_Bn.sort(dim=1, descending=True, stable=True).indices
@@ -357,4 +368,4 @@ def _events_first(events: Events) -> Events:
     return Events(*arranged)
 
 
-__all__ = ["LanetForMultiLabelClassification", "LanetOutput", "LanetPreTrainedModel"]
+__all__ = ["LanetForMultiLabelClassification", "LanetOutput", "LanetPreTrainedModel", "users_of"]

@@ -52,6 +52,11 @@ def encode_labels(
     return ids, unknown
 
 
+def state_of(processor: Any) -> str:
+    """All that a processor of ours does to a row, in a string: what its `to_dict` tells."""
+    return json.dumps(processor.to_dict(), sort_keys=True, default=str)
+
+
 def note_unknown_labels(split: str, number: int, report: DataReport | None) -> None:
     """Tells how many labels of a split are not in the label space, on the log and in the report."""
     if number:

@@ -5,14 +5,13 @@ Labels and their bins are stored as they are, an event after another; the collat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import datasets
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels, encoded_splits
+from hf_mlc.data.encoding import encode_labels, encoded_splits, state_of
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.event_rows import EventRowError
@@ -40,11 +39,6 @@ class EventRows:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for batch in self.split.iter(batch_size=_ROWS_AT_A_TIME):
             yield from batch["events"]
-
-
-def state_of(processor: EventProcessor) -> str:
-    """All that a processor does to a history, in a string."""
-    return json.dumps(processor.to_dict(), sort_keys=True, default=str)
 
 
 def encode_events(

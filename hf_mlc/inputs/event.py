@@ -6,7 +6,6 @@ Shape legend: B histories, n events, M labels of an event.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -16,11 +15,10 @@ from hf_mlc.data.checking import DataReport
 from hf_mlc.data.contents import EVENTS
 from hf_mlc.data.contents.events import EventForm
 from hf_mlc.events.collating import EventCollator, tensors_of
-from hf_mlc.events.encoding import encode_events, state_of
+from hf_mlc.events.encoding import encode_events
 from hf_mlc.events.settings import EventSettings
 from hf_mlc.events.targets import split_read, target_rows
-from hf_mlc.inputs.feature_extractors import load_feature_extractor
-from hf_mlc.inputs.kind import InputKind
+from hf_mlc.inputs.feature_extractors import FeatureExtractorInput
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.pipeline_multi_label_events import EVENT_TASK
 from hf_mlc.modeling.processing_events import EventProcessor
@@ -46,33 +44,13 @@ for answer in predictor(history, top_k=5):
 """
 
 
-class EventInput(InputKind):
+class EventInput(FeatureExtractorInput):
     """Histories as [`~hf_mlc.modeling.processing_events.EventProcessor`] takes them. No settings."""
 
     name, content, processor_noun = "event", EVENTS, "event processor"
     pipeline_task, hub_task = EVENT_TASK, "time-series-forecasting"
+    processor_class, processor_reads = EventProcessor, "events"
     answers = "the labels that come next"
-
-    def load_processor(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        field: str | None = None,
-        shown_as: str | None = None,
-    ) -> EventProcessor:
-        return load_feature_extractor(
-            EventProcessor,
-            name_or_path,
-            noun=self.processor_noun,
-            of="events",
-            revision=revision,
-            field=field,
-            shown_as=shown_as,
-        )
-
-    def processor_state(self, processor: EventProcessor) -> str:
-        return state_of(processor)
 
     def columns(self, args: Any) -> dict[str, Any]:
         """The column of histories, or those of a long table."""

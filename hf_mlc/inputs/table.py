@@ -6,7 +6,6 @@ Shape legend: B rows, P columns of `input_features`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -16,13 +15,12 @@ from hf_mlc.data.checking import DataReport
 from hf_mlc.data.contents import FEATURES
 from hf_mlc.data.contents.features import ALL
 from hf_mlc.errors import UserError
-from hf_mlc.inputs.feature_extractors import load_feature_extractor
-from hf_mlc.inputs.kind import InputKind
+from hf_mlc.inputs.feature_extractors import FeatureExtractorInput
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.pipeline_multi_label_tables import TABLE_TASK
 from hf_mlc.modeling.processing_table import TableFeatureExtractor
 from hf_mlc.tabular.collating import TableCollator, features_of
-from hf_mlc.tabular.encoding import encode_tables, state_of
+from hf_mlc.tabular.encoding import encode_tables
 
 
 _CODE = """import hf_mlc  # registers the architectures and the pipeline
@@ -35,32 +33,12 @@ for answer in classifier(row):
 """
 
 
-class TableInput(InputKind):
+class TableInput(FeatureExtractorInput):
     """Rows as [`~hf_mlc.modeling.processing_table.TableFeatureExtractor`] takes them. No settings."""
 
     name, content, processor_noun = "table", FEATURES, "feature extractor"
     pipeline_task, hub_task = TABLE_TASK, "tabular-classification"
-
-    def load_processor(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        field: str | None = None,
-        shown_as: str | None = None,
-    ) -> TableFeatureExtractor:
-        return load_feature_extractor(
-            TableFeatureExtractor,
-            name_or_path,
-            noun=self.processor_noun,
-            of="a table",
-            revision=revision,
-            field=field,
-            shown_as=shown_as,
-        )
-
-    def processor_state(self, processor: TableFeatureExtractor) -> str:
-        return state_of(processor)
+    processor_class, processor_reads = TableFeatureExtractor, "a table"
 
     def columns(self, args: Any) -> dict[str, Any]:
         if args.feature_columns is None:

@@ -5,7 +5,6 @@ Shape legend: B rows of a block, P columns of `input_features`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ import datasets
 import numpy as np
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels, encoded_splits
+from hf_mlc.data.encoding import encode_labels, encoded_splits, state_of
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError
@@ -53,11 +52,6 @@ def named_row(error: UserError, ids: Sequence[str] | datasets.Column, file: str)
     if error.row is None:
         return error
     return error.at(file=file, row=ids[error.row - 1])
-
-
-def state_of(extractor: TableFeatureExtractor) -> str:
-    """All that an extractor does to a row, in a string."""
-    return json.dumps(extractor.to_dict(), sort_keys=True, default=str)
 
 
 def is_mostly_zeros(extractor: TableFeatureExtractor) -> bool:

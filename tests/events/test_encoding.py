@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from hf_mlc.data import Columns, check_splits, load_splits
+from hf_mlc.data.encoding import state_of
 from hf_mlc.errors import UserError
 from hf_mlc.events.collating import EventCollator, tensors_of
-from hf_mlc.events.encoding import encode_events, state_of
+from hf_mlc.events.encoding import encode_events
 from hf_mlc.events.fitting import fit_events
 from hf_mlc.events.settings import EventSettings
 from hf_mlc.events.targets import target_rows

@@ -22,6 +22,7 @@ from hf_mlc.comparing.arms.event_encoders import GAP_SIZE, NETWORKS, PAD, Events
 from hf_mlc.modeling.configuration_checks import check_positive
 from hf_mlc.modeling.configuration_lanet import LanetConfig
 from hf_mlc.modeling.losses import softmax_cross_entropy
+from hf_mlc.modeling.modeling_lanet import users_of
 from hf_mlc.modeling.multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 from hf_mlc.modeling.own_frequency import OwnFrequency
 
@@ -163,13 +164,7 @@ class EventNetworkModel(MultiLabelPreTrainedModel):
 
     def _users(self, user_ids_B: torch.LongTensor | None, event_ids: torch.LongTensor) -> torch.LongTensor:
         """Whose histories they are, some made unknown in training, as LANET does; 0 where nobody is known."""
-        if user_ids_B is None:
-            return event_ids.new_zeros(len(event_ids))
-        if self.training and self.config.user_dropout:
-            user_ids_B = user_ids_B * (
-                torch.rand(user_ids_B.shape, device=user_ids_B.device) >= self.config.user_dropout
-            )
-        return user_ids_B
+        return users_of(user_ids_B, event_ids, self.config.user_dropout * self.training)
 
     def _loss_cells(self, logits_BL, targets_BL, known_BL, candidate_ids) -> torch.Tensor:
         if self.config.label_loss == "softmax":
