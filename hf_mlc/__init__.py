@@ -7,15 +7,18 @@ from hf_mlc.inference import load_model, predict_texts
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.configuration_lanet import LanetConfig
+from hf_mlc.modeling.configuration_lightdxml import LightDxmlConfig
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.modeling_lanet import LanetForMultiLabelClassification
+from hf_mlc.modeling.modeling_lightdxml import LightDxmlForMultiLabelClassification
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelOutput
 from hf_mlc.modeling.pipeline_multi_label import MultiLabelClassificationPipeline
+from hf_mlc.quick import fit, predict
 from hf_mlc.thresholds import tune_thresholds
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.trainer import MultiLabelTrainer
@@ -29,6 +32,8 @@ __all__ = [
     "LabelSpace",
     "LanetConfig",
     "LanetForMultiLabelClassification",
+    "LightDxmlConfig",
+    "LightDxmlForMultiLabelClassification",
     "MsdnConfig",
     "MsdnForMultiLabelClassification",
     "MultiLabelClassificationPipeline",
@@ -43,8 +48,10 @@ __all__ = [
     "SgmForMultiLabelClassification",
     "UserError",
     "__version__",
+    "fit",
     "load_model",
     "load_splits",
+    "predict",
     "predict_texts",
     "tokenize_splits",
     "tune_thresholds",

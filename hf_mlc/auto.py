@@ -8,19 +8,23 @@ is registered as well.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import transformers
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from hf_mlc.cycles.trainer import LightDxmlTrainer
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.configuration_ensemble import EnsembleConfig
 from hf_mlc.modeling.configuration_lanet import LanetConfig
+from hf_mlc.modeling.configuration_lightdxml import LightDxmlConfig
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.modeling_ensemble import EnsembleForMultiLabelClassification
 from hf_mlc.modeling.modeling_lanet import LanetForMultiLabelClassification
+from hf_mlc.modeling.modeling_lightdxml import LightDxmlForMultiLabelClassification
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
@@ -28,16 +32,18 @@ from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.pipeline_multi_label import TASK, MultiLabelClassificationPipeline
 from hf_mlc.modeling.pipeline_multi_label_events import EVENT_TASK, MultiLabelEventPredictionPipeline
 from hf_mlc.modeling.pipeline_multi_label_images import IMAGE_TASK, MultiLabelImageClassificationPipeline
+from hf_mlc.modeling.pipeline_multi_label_sparse import SPARSE_TASK, MultiLabelSparseClassificationPipeline
 from hf_mlc.modeling.pipeline_multi_label_tables import TABLE_TASK, MultiLabelTableClassificationPipeline
 from hf_mlc.modeling.processing_events import EventProcessor
+from hf_mlc.modeling.processing_sparse import SparseFeatureExtractor
 from hf_mlc.modeling.processing_table import TableFeatureExtractor
 from hf_mlc.training.trainer import MultiLabelTrainer
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One row: the classes that a `model_type` stands for, whether `train` makes one, and whether it may read tables, or
-    reads events."""
+    """One row: the classes that a `model_type` stands for, whether `train` makes one, and whether it may read tables or
+    sparse features, or reads events; and the form of its targets, where none is asked for."""
 
     config: type[MultiLabelConfig]
     model: type[MultiLabelPreTrainedModel]
@@ -45,6 +51,8 @@ class Architecture:
     trained: bool = True
     reads_tables: bool = False
     reads_events: bool = False
+    reads_features: bool = False
+    targets: Literal["labels", "label_ids"] = "labels"
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -52,6 +60,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "sgm": Architecture(SgmConfig, SgmForMultiLabelClassification),
     "msdn": Architecture(MsdnConfig, MsdnForMultiLabelClassification, reads_tables=True),
     "lanet": Architecture(LanetConfig, LanetForMultiLabelClassification, reads_events=True),
+    "lightdxml": Architecture(
+        LightDxmlConfig,
+        LightDxmlForMultiLabelClassification,
+        trainer=LightDxmlTrainer,
+        reads_features=True,
+        targets="label_ids",
+    ),
     "ensemble": Architecture(EnsembleConfig, EnsembleForMultiLabelClassification, trained=False, reads_tables=True),
 }
 
@@ -68,13 +83,17 @@ def register() -> None:
             transformers.AutoFeatureExtractor.register(architecture.config, TableFeatureExtractor, exist_ok=True)
         if architecture.reads_events:
             transformers.AutoFeatureExtractor.register(architecture.config, EventProcessor, exist_ok=True)
+        if architecture.reads_features:
+            transformers.AutoFeatureExtractor.register(architecture.config, SparseFeatureExtractor, exist_ok=True)
     EventProcessor.register_for_auto_class()
+    SparseFeatureExtractor.register_for_auto_class()
     TableFeatureExtractor.register_for_auto_class()
     for task, pipeline_class, kind in (
         (TASK, MultiLabelClassificationPipeline, "text"),
         (IMAGE_TASK, MultiLabelImageClassificationPipeline, "image"),
         (TABLE_TASK, MultiLabelTableClassificationPipeline, "tabular"),
         (EVENT_TASK, MultiLabelEventPredictionPipeline, "event"),
+        (SPARSE_TASK, MultiLabelSparseClassificationPipeline, "tabular"),
     ):
         if task not in PIPELINE_REGISTRY.supported_tasks:
             PIPELINE_REGISTRY.register_pipeline(

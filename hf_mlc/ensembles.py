@@ -28,7 +28,7 @@ DECISIONS = ("thresholds", "sequence", "expected_f1")
 _SAME_PROCESSOR = {
     "text": "with --tokenizer_name of the first",
     "image": "with --image_processor_name of the first",
-    "table": "on the same rows",
+    **dict.fromkeys(("table", "event", "features"), "on the same rows"),
 }
 TEXTS_AT_ONCE = 1024  # documents that are sorted by length together
 

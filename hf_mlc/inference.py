@@ -394,7 +394,10 @@ def encoded_batches(
         settings: of the kind of input's `batch`; of texts `with_offsets`.
     """
     order = loaded.kind.order(items)
-    batch_size = max(1, min(batch_size, MAX_CELLS // loaded.model.config.num_labels))
+    columns = getattr(
+        loaded.model, "scored_columns", loaded.model.config.num_labels
+    )  # fewer, of one that scores shortlists
+    batch_size = max(1, min(batch_size, MAX_CELLS // columns))
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
         try:

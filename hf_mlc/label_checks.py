@@ -5,6 +5,7 @@ Shapes: `L` labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,21 @@ def check_length(values: Sequence[Any] | np.ndarray, num_labels: int, what: str)
     """`UserError` unless there are as many values as labels."""
     if len(values) != num_labels:
         raise UserError(f"{len(values)} entries for {num_labels} labels", field=what, accepted="one entry a label")
+
+
+def checked_propensity(given: Any) -> tuple[float, float]:
+    """A and B of the labels' propensities as two floats; `UserError` unless A is 0 or more and B above 0.
+
+    B is added to a label's training count before that is raised to -A, and the count may be 0.
+    """
+    accepted = "two numbers, A of 0 or more and B above 0 (0.55 1.5)"
+    try:
+        a, b = map(float, given)
+    except (TypeError, ValueError):
+        raise UserError(f"found {given!r}", field="propensity", accepted=accepted) from None
+    if not (0 <= a < math.inf and 0 < b < math.inf):
+        raise UserError(f"found {a:g} and {b:g}", field="propensity", accepted=accepted)
+    return a, b
 
 
 def checked_parents(given: list[Any], names: list[str], name_to_id: Mapping[str, int]) -> np.ndarray:

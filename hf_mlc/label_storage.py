@@ -15,7 +15,8 @@ def store_label_space(config: MultiLabelConfig, label_space: LabelSpace) -> None
     config.read_label_file()  # else what was not read yet would later take the place of what is written here
     content = label_space.to_dict()
     names = content.pop("names")
-    before = [config.id2label[number] for number in range(config.num_labels)]
+    id2label = config.id2label  # looked up once: an attribute of a configuration takes its time, a million times
+    before = [id2label[number] for number in range(len(id2label))]
     of_other_labels = len(names) != len(before) or (config.label_space is not None and names != before)
     if of_other_labels and isinstance(config.thresholds, list):
         config.thresholds = 0.5

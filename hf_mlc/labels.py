@@ -20,9 +20,16 @@ import numpy as np
 
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
-from hf_mlc.label_checks import check_length, checked_names, checked_parents, shortened, whole_numbers
+from hf_mlc.label_checks import (
+    check_length,
+    checked_names,
+    checked_parents,
+    checked_propensity,
+    shortened,
+    whole_numbers,
+)
 from hf_mlc.metrics.buckets import bucket_of
-from hf_mlc.metrics.ranking import inverse_propensities
+from hf_mlc.metrics.ranking import PROPENSITY, inverse_propensities
 
 
 # looking for a near match compares with every name: only done where that is instant
@@ -47,6 +54,8 @@ class LabelSpace:
         integers_are_ids (`bool`, *optional*, defaults to `False`): whether an integer in the data is an id into
             `names` (the list was given) or a name written as a number. With ids, a string of digits that is no name
             is an id too: a CSV has no other way of writing one.
+        propensity (`tuple[float, float]`, *optional*, defaults to `(0.55, 1.5)`): A and B of this data set's
+            propensities, see `propensities`.
 
     Raises:
         `UserError`: on an empty list, an empty, duplicate or non-string name, on lengths that do not match, on counts
@@ -69,10 +78,12 @@ class LabelSpace:
     descriptions: list[str | None] | None = None
     parents: np.ndarray | None = None
     integers_are_ids: bool = False
+    propensity: tuple[float, float] = PROPENSITY
     _ids: dict[str, int] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self):
         self.names = checked_names(self.names)
+        self.propensity = checked_propensity(self.propensity)
         if self.num_documents is not None:
             self.num_documents = int(whole_numbers([self.num_documents], "num_documents")[0])
         if self.counts is not None:
@@ -175,6 +186,7 @@ class LabelSpace:
             and self.num_documents == other.num_documents
             and self.descriptions == other.descriptions
             and self.integers_are_ids == other.integers_are_ids
+            and self.propensity == other.propensity
             and _same_array(self.counts, other.counts)
             and _same_array(self.parents, other.parents)
         )
@@ -262,19 +274,22 @@ class LabelSpace:
 
     # -- what training said
 
-    def propensities(self, a: float = 0.55, b: float = 1.5) -> np.ndarray:
+    def propensities(self, a: float | None = None, b: float | None = None) -> np.ndarray:
         r"""How likely a relevant label is to have been noted at all, from its training count.
 
         p_l = 1 / (1 + C (n_l + B)^-A),  C = (log N - 1) (B + 1)^A
 
         Jain, Prabhu & Varma, "Extreme multi-label loss functions for recommendation, tagging, ranking & other missing
-        label applications", KDD 2016, section 4. Their A, B: 0.55, 1.5 (the default); Wikipedia 0.5, 0.4; Amazon 0.6,
-        2.6. N <= e documents would make C negative; C is then 0 and every propensity 1.
+        label applications", KDD 2016, section 4. A and B are the label space's own (`propensity`) where they are not given;
+        usual are 0.55, 1.5 (the default), for Wikipedia 0.5, 0.4, for Amazon 0.6, 2.6. N <= e documents would make C
+        negative; C is then 0 and every propensity 1.
 
         Returns:
             float64 `(L,)`, each in (0, 1].
         """
         counts, num_documents = self._training_counts()
+        own_a, own_b = self.propensity
+        a, b = own_a if a is None else a, own_b if b is None else b
         return 1.0 / inverse_propensities(counts, num_documents, a=a, b=b)
 
     def bucket_of(self) -> np.ndarray:
@@ -304,6 +319,8 @@ class LabelSpace:
             content["parents"] = self.parents.tolist()
         if self.integers_are_ids != (self.counts is None):  # else it goes without saying, see `from_dict`
             content["integers_are_ids"] = self.integers_are_ids
+        if self.propensity != PROPENSITY:
+            content["propensity"] = list(self.propensity)
         return content
 
     @classmethod
@@ -313,7 +330,7 @@ class LabelSpace:
         Without the key `integers_are_ids`, integers in the data are ids if there are no counts: such a list was given by
         someone, not built from the data.
         """
-        known = {"names", "counts", "num_documents", "descriptions", "parents", "integers_are_ids"}
+        known = {"names", "counts", "num_documents", "descriptions", "parents", "integers_are_ids", "propensity"}
         if not isinstance(content, Mapping) or "names" not in content:
             raise UserError("not a label space", file=file, accepted=_LABEL_FILE)
         unknown = sorted(set(content) - known)
@@ -354,7 +371,8 @@ class LabelSpace:
         or an object with the key `names` and any of the other arguments of [`LabelSpace`], by their names:
 
             {"names": ["earn", "grain", "wheat"], "counts": [7, 3, 1], "num_documents": 9,
-             "descriptions": {"earn": "Earnings"}, "parents": {"wheat": "grain"}, "integers_are_ids": false}
+             "descriptions": {"earn": "Earnings"}, "parents": {"wheat": "grain"}, "integers_are_ids": false,
+             "propensity": [0.55, 1.5]}
 
         Where counts are not given, integers in the data are ids into the names, and so are strings of digits that are
         no name; with counts they are names, unless `integers_are_ids` says otherwise.

@@ -14,7 +14,7 @@ from transformers.utils import cached_file
 # Beyond this many labels, names and counts leave config.json for a file beside it (`label_space_file`)
 MAX_LABELS_IN_CONFIG = 20_000
 # What an encoder of this name reads; every other encoder reads texts
-ENCODER_INPUTS = {"image": "image", "mlp": "table"}
+ENCODER_INPUTS = {"image": "image", "mlp": "table", "features": "features"}
 
 
 class _PipelinesAtHand(dict):
@@ -194,7 +194,8 @@ class MultiLabelConfig(PreTrainedConfig):
             if target.resolve() != self.label_file().resolve():
                 shutil.copyfile(self.label_file(), target)
             return
-        content = {"names": [self.id2label[number] for number in range(self.num_labels)], **(self.label_space or {})}
+        id2label = self.id2label  # looked up once, not once a label
+        content = {"names": [id2label[number] for number in range(len(id2label))], **(self.label_space or {})}
         target.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 

@@ -111,8 +111,46 @@ def targets_from_ids(target_ids_BP: torch.Tensor, num_labels: int) -> torch.Tens
     return targets.scatter_(1, target_ids_BP, 1.0)[:, :num_labels]
 
 
-def targets_of_candidates(target_ids_BP: torch.Tensor, candidate_ids_BS: torch.Tensor) -> torch.Tensor:
-    """Float32 `(B, S)`: 1 where a shortlist's column is among the document's label ids; padding ids (< 0) never match."""
+def targets_of_candidates(target_ids_BP: torch.Tensor, candidate_ids: torch.Tensor) -> torch.Tensor:
+    """Float32 `(B, S)`: 1 where a shortlist's column is among the document's label ids; padding ids (< 0) never match.
+
+    Args:
+        target_ids_BP (`torch.LongTensor` of shape `(B, P)`): label ids, padded with negative numbers.
+        candidate_ids (`torch.LongTensor` of shape `(B, S)`, or `(S,)`): the columns' labels, each once; `(S,)` are the same for all.
+    """
+    if candidate_ids.ndim == 1:
+        columns_BP = columns_of_targets(target_ids_BP, candidate_ids)
+        # what isn't found goes to the extra last column that is cut off again
+        targets = torch.zeros(len(target_ids_BP), len(candidate_ids) + 1, device=target_ids_BP.device)
+        return targets.scatter_(1, columns_BP, 1.0)[:, :-1]
     sorted_ids_BP = target_ids_BP.sort(dim=1).values
-    places = torch.searchsorted(sorted_ids_BP, candidate_ids_BS.contiguous()).clamp(max=sorted_ids_BP.shape[1] - 1)
-    return ((sorted_ids_BP.gather(1, places) == candidate_ids_BS) & (candidate_ids_BS >= 0)).float()
+    places = torch.searchsorted(sorted_ids_BP, candidate_ids.contiguous()).clamp(max=sorted_ids_BP.shape[1] - 1)
+    return ((sorted_ids_BP.gather(1, places) == candidate_ids) & (candidate_ids >= 0)).float()
+
+
+def columns_of_targets(target_ids_BP: torch.Tensor, candidate_ids_S: torch.Tensor) -> torch.LongTensor:
+    """The column of each target, int64 `(B, P)`; one behind the last column for padding and for what has no column.
+
+    Args:
+        target_ids_BP (`torch.LongTensor` of shape `(B, P)`): label ids, padded with negative numbers.
+        candidate_ids_S (`torch.LongTensor` of shape `(S,)`): the columns' labels, each once.
+    """
+    sorted_ids_S, order_S = candidate_ids_S.sort()
+    places_BP = torch.searchsorted(sorted_ids_S, target_ids_BP.contiguous()).clamp(max=len(candidate_ids_S) - 1)
+    found_BP = (sorted_ids_S[places_BP] == target_ids_BP) & (target_ids_BP >= 0)
+    return torch.where(found_BP, order_S[places_BP], len(candidate_ids_S))
+
+
+def summed_cross_entropy(logits_BS: torch.Tensor, columns_BP: torch.LongTensor) -> torch.Tensor:
+    """The sum of all cells' binary cross-entropy, without a target for each: `sum log(1 + e^x) - sum of the positives' x`.
+
+    Args:
+        logits_BS (`torch.Tensor` of shape `(B, S)`): before the sigmoid.
+        columns_BP (`torch.LongTensor` of shape `(B, P)`): of the positives, from `columns_of_targets`; a column given twice
+            counts once.
+    """
+    columns_BP = columns_BP.sort(dim=1).values
+    again_BP = F.pad(columns_BP[:, 1:] == columns_BP[:, :-1], (1, 0), value=False)
+    there_BP = ~again_BP & (columns_BP < logits_BS.shape[1])
+    positives_BP = logits_BS.gather(1, columns_BP.clamp(max=logits_BS.shape[1] - 1))
+    return F.softplus(logits_BS).sum() - positives_BP.masked_fill(~there_BP, 0.0).sum()

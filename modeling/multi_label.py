@@ -27,6 +27,7 @@ from .losses import (
 from .pipeline_multi_label import CUSTOM_PIPELINES  # the import also makes transformers send the file along
 from .pipeline_multi_label_events import EVENT_CUSTOM_PIPELINES
 from .pipeline_multi_label_images import IMAGE_CUSTOM_PIPELINES
+from .pipeline_multi_label_sparse import SPARSE_CUSTOM_PIPELINES
 from .pipeline_multi_label_tables import TABLE_CUSTOM_PIPELINES
 
 
@@ -36,6 +37,7 @@ PIPELINES = {
     "image": IMAGE_CUSTOM_PIPELINES,
     "table": TABLE_CUSTOM_PIPELINES,
     "event": EVENT_CUSTOM_PIPELINES,
+    "features": SPARSE_CUSTOM_PIPELINES,
 }
 
 
@@ -48,7 +50,8 @@ class MultiLabelOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when targets are given).
         logits (`torch.FloatTensor` of shape `(B, L)`, or `(B, S)` where only a shortlist was scored):
             scores before the sigmoid.
-        candidate_ids (`torch.LongTensor` of shape `(B, S)`, *optional*): the label of each column of a shortlist.
+        candidate_ids (`torch.LongTensor` of shape `(B, S)`, or in training `(S,)`, *optional*):
+            the label of each column of a shortlist, of each document or of the whole batch.
         chosen (`torch.BoolTensor`, shaped as `logits`, *optional*):
             the label sets themselves, of an architecture that decides on sets as a whole; thresholds give others.
         hidden_states (`tuple(torch.FloatTensor)`, *optional*, returned with `output_hidden_states=True`):
@@ -105,7 +108,8 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             labels (`torch.Tensor` of shape `(B, L)`, *optional*):
                 multi-hot targets of any dtype; -100 marks a cell whose answer is unknown.
             label_ids (`torch.LongTensor` of shape `(B, P)`, *optional*): the same as ids, padded with -100.
-            candidate_ids (`torch.LongTensor` of shape `(B, S)`, *optional*): the columns' labels, for a shortlist.
+            candidate_ids (`torch.LongTensor` of shape `(B, S)` or `(S,)`, *optional*):
+                the columns' labels, for a shortlist of each document or one of the whole batch; negative ones are padding.
             column_weights (`torch.Tensor` of shape `(S,)`, *optional*): how many labels each column stands for; 1.
             row_weights (`torch.Tensor` of shape `(B,)`, *optional*): what each row's loss is multiplied by; 1.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): documents in the whole optimiser step.
@@ -120,7 +124,8 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             self._check_targets(labels)
             targets_BS = labels.float()
             if candidate_ids is not None:
-                targets_BS = targets_BS.gather(1, candidate_ids.clamp(min=0))
+                columns = candidate_ids.clamp(min=0)
+                targets_BS = targets_BS[:, columns] if columns.ndim == 1 else targets_BS.gather(1, columns)
         elif candidate_ids is not None:
             targets_BS = targets_of_candidates(label_ids, candidate_ids)
         else:

@@ -47,7 +47,7 @@ class MultiLabelTableClassificationPipeline(MultiLabelClassificationPipeline):
     def preprocess(self, inputs, with_offsets: bool = False) -> dict[str, Any]:
         row, extractor = inputs, self.feature_extractor
         is_wrapped = isinstance(inputs, Mapping) and "features" in inputs
-        if is_wrapped and "features" not in getattr(extractor, "feature_names", ()):
+        if is_wrapped and "features" not in (getattr(extractor, "feature_names", None) or ()):
             row = inputs["features"]
         if hasattr(row, "tolist"):
             row = row.tolist()

@@ -167,7 +167,7 @@ class TableFeatureExtractor(FeatureExtractionMixin):
         """
         if return_tensors not in ("pt", "np", None):
             raise ValueError(f"`return_tensors` must be 'pt' or 'np', found {return_tensors!r}")
-        features_BP = self.encode(_listed(rows), first_row=first_row)
+        features_BP = self.encode(listed_rows(rows), first_row=first_row)
         return BatchFeature({"input_features": features_BP}, tensor_type=return_tensors)
 
     def encode(self, rows: Sequence[Any], *, first_row: int = 1) -> np.ndarray:
@@ -461,7 +461,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _listed(rows: Any) -> Sequence[Any]:
+def listed_rows(rows: Any) -> Sequence[Any]:
     """Whatever holds rows as a list of them."""
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # a DataFrame of pandas
         return rows.to_dict("records")

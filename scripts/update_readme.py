@@ -1,10 +1,11 @@
-"""`python scripts/update_readme.py`: writes what runs left in model_cards/ into README.md and docs/explanations.md.
+"""`python scripts/update_readme.py`: writes what runs left in model_cards/ into README.md, docs/explanations.md and docs/scale.md.
 
-See hf_mlc/readme.py and hf_mlc/explaining/tables.py.
+See hf_mlc/readme.py, hf_mlc/explaining/tables.py and hf_mlc/cycles/scale_tables.py.
 """
 
 from pathlib import Path
 
+from hf_mlc.cycles.scale_tables import scale_tables
 from hf_mlc.explaining.tables import explanation_tables
 from hf_mlc.readme import results_table, with_results
 
@@ -15,5 +16,6 @@ if __name__ == "__main__":
     for page, table in (
         (root / "README.md", results_table(cards)),
         (root / "docs/explanations.md", explanation_tables(cards)),
+        (root / "docs/scale.md", scale_tables(cards)),
     ):
         page.write_text(with_results(page.read_text(encoding="utf-8"), table), encoding="utf-8")

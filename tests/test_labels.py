@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -203,6 +204,23 @@ def test_propensities_follow_jain_et_al():
     np.testing.assert_allclose(space.propensities(), [0.17317, 0.39102], atol=2e-5)
     c = (math.log(100) - 1) * 1.4**0.5
     np.testing.assert_allclose(space.propensities(0.5, 0.4), [1 / (1 + c * 0.4**-0.5), 1 / (1 + c * 10.4**-0.5)])
+
+
+def test_the_constants_of_a_data_set_stay_with_its_labels(tmp_path):
+    space = LabelSpace.from_names(["a", "b"], counts=[0, 10], num_documents=100)
+    space = replace(space, propensity=(0.5, 0.4))
+    c = (math.log(100) - 1) * 1.4**0.5
+    np.testing.assert_allclose(space.propensities(), [1 / (1 + c * 0.4**-0.5), 1 / (1 + c * 10.4**-0.5)])
+    assert LabelSpace.load(space.save(tmp_path)) == space
+    assert space.counted([["a"], ["b"]]).propensity == (0.5, 0.4)
+    usual = LabelSpace.from_names(["a", "b"], counts=[0, 10], num_documents=100)
+    assert space != usual and "propensity" not in usual.to_dict()
+
+
+@pytest.mark.parametrize("wrong", [0.5, [0.5], [0.5, 0], [-0.1, 1], [float("nan"), 1], ["a", 1], None])
+def test_constants_that_make_no_propensity_are_refused(wrong):
+    with pytest.raises(UserError, match="propensity"):
+        LabelSpace(["a"], propensity=wrong)
 
 
 def test_propensities_of_a_tiny_training_split_are_one():

@@ -15,6 +15,7 @@ from hf_mlc.errors import UserError
 from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 from hf_mlc.inference import config_of, label_space_of
 from hf_mlc.labels import LabelSpace
+from hf_mlc.metrics.ranking import PROPENSITY
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.run_facts import weights_fingerprint
 
@@ -74,12 +75,21 @@ class CardFacts:
         """The baseline's on the same rows; of other rows than test rows it has none.
 
         After a refit the model's training counts are of validation rows too. Measures that depend on such counts (by
-        bucket, `psp@k`) are then about other labels, or other weights of them, than the baseline's, and left out.
+        bucket, `psp@k`) are then about other labels, or other weights of them, than the baseline's, and left out. So is
+        `psp@k` with other constants of the propensity than the baseline's.
         """
         metrics = self.baseline.get("test", {}) if self.evaluation.get("split") == "test" else {}
         if self.results.get("refit"):
             metrics = {name: value for name, value in metrics.items() if not metric_name(name).depends_on_counts}
+        if self.propensity != PROPENSITY:  # the baseline's
+            metrics = {name: value for name, value in metrics.items() if not metric_name(name).depends_on_propensity}
         return metrics
+
+    @property
+    def propensity(self) -> tuple[float, float]:
+        """A and B of `psp@k`: those that it was measured with, or else the label space's."""
+        measured = _part(_part(self.evaluation, "facts"), "propensity")
+        return (measured["A"], measured["B"]) if {"A", "B"} <= set(measured) else self.label_space.propensity
 
 
 def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: str | None = None) -> CardFacts:
@@ -150,6 +160,7 @@ def _results(file: Path | None) -> dict[str, Any]:
         "thresholds",
         "refit",
         "planting",
+        "beta",
         "validation",
         "test",
     ):
@@ -157,6 +168,10 @@ def _results(file: Path | None) -> dict[str, Any]:
             results.pop(key, None)
         elif not isinstance(results[key], dict):
             raise UserError(f"found {type(results[key]).__name__}", file=file, field=key, accepted="what train writes")
+    if not isinstance(results.get("cycles", []), list):
+        raise UserError(
+            f"found {type(results['cycles']).__name__}", file=file, field="cycles", accepted="what train writes"
+        )
     return results
 
 

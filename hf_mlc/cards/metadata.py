@@ -68,6 +68,8 @@ def eval_results(facts: CardFacts, *, task: str) -> list[EvalResult]:
             arguments["k"] = parts.k
         if parts.bucket is not None:
             arguments["training_documents_of_a_label"] = parts.bucket
+        if parts.depends_on_propensity:
+            arguments |= dict(zip(("propensity_a", "propensity_b"), facts.propensity, strict=True))
         if parts.needs_threshold:
             arguments |= threshold_rule(facts)
         results.append(

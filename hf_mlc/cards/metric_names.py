@@ -72,7 +72,12 @@ class MetricName:
     @property
     def depends_on_counts(self) -> bool:
         """Whether the labels' training counts say what is measured."""
-        return self.bucket is not None or self.type == _TYPES["psp"]
+        return self.bucket is not None or self.depends_on_propensity
+
+    @property
+    def depends_on_propensity(self) -> bool:
+        """Whether a label weighs by its propensity, whose constants A and B then say what is measured."""
+        return self.type == _TYPES["psp"]
 
     @property
     def meaning(self) -> str:

@@ -96,4 +96,24 @@ PAPERS: dict[str, Paper] = {
   url           = {https://arxiv.org/abs/2303.00280}
 }""",
     ),
+    "lightdxml": Paper(
+        title="Light-weight Deep Extreme Multilabel Classification",
+        url="https://arxiv.org/abs/2304.11045",
+        holds=(
+            "This model holds the paper's frame: a document is scored against a shortlist of labels alone, those nearest to it by label "
+            "embeddings learned as proxies; lists and classifier are made in turns, in cycles, and nothing ranks anew what the classifier "
+            "scored. The share of the classifier in a score is chosen on validation rows, where the released code tries all on the test rows, "
+            "so the paper's numbers and these are not measured alike."
+        ),
+        bibtex="""@inproceedings{mishra2023lightweight,
+  title         = {Light-weight Deep Extreme Multilabel Classification},
+  author        = {Mishra, Istasis and Dasgupta, Arpan and Jawanpuria, Pratik and Mishra, Bamdev and Kumar, Pawan},
+  booktitle     = {International Joint Conference on Neural Networks (IJCNN)},
+  year          = {2023},
+  eprint        = {2304.11045},
+  archivePrefix = {arXiv},
+  primaryClass  = {cs.LG},
+  url           = {https://arxiv.org/abs/2304.11045}
+}""",
+    ),
 }

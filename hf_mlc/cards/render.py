@@ -9,6 +9,7 @@ from importlib.resources import files
 import yaml
 
 from hf_mlc.cards import attention_steps, label_attention, label_relations, making, sentences, tables
+from hf_mlc.cards.cycles import cycles_section, scored_labels
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import escaped, fenced, prose
 from hf_mlc.cards.merge import BEGIN, END, metadata_record
@@ -70,6 +71,8 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         sequences=tables.sequence_table(facts),
         sequence_intro=sentences.sequence_intro(facts),
         steps_caption=attention_steps.steps_caption(facts) if facts.steps else None,
+        shortlists=cycles_section(facts),
+        scored_labels=scored_labels(facts.config),
         **_relations(facts),
         attention=label_attention.attention_table(facts) if facts.attention else None,
         attention_caption=label_attention.attention_caption(facts) if facts.attention else None,
@@ -107,6 +110,7 @@ def _measured(facts: CardFacts, plots: Sequence[str]) -> dict[str, object]:
         "rule": sentences.rule_sentence(facts),
         "results": tables.results_table(facts, headline=True),
         "other_results": tables.results_table(facts, headline=False),
+        "propensity": sentences.propensity_sentence(facts),
         "comparison": sentences.comparison(facts),
         "buckets": tables.bucket_table(facts),
         "bucket_caption": sentences.bucket_caption(facts),

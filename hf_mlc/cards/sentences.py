@@ -7,6 +7,7 @@ from typing import Any
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import code, escaped
 from hf_mlc.cards.metadata import threshold_rule
+from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.cards.tables import BUCKET_METRICS, ahead, bucket_systems
 from hf_mlc.inputs import input_kind_of
 from hf_mlc.metrics.buckets import BUCKETS
@@ -102,6 +103,15 @@ def _chain_words(config: Any) -> str:
     if config.known_sets == "favour":
         text += "; label sets of training documents are favoured"
     return f"A document gets {text}"
+
+
+def propensity_sentence(facts: CardFacts) -> str | None:
+    """The constants by which `psp@k` weighs labels; `None` where it was not measured."""
+    if not any(metric_name(name).depends_on_propensity for name in facts.metrics):
+        return None
+    a, b = facts.propensity
+    text = f"`psp@k` weighs labels by inverse propensities with A = {a:g} and B = {b:g}"
+    return f"{text}; with other constants it is another measure."
 
 
 def comparison(facts: CardFacts) -> str | None:

@@ -21,6 +21,7 @@ from hf_mlc.data.loading import SPLITS, column_names
 from hf_mlc.data.training_rows import label_sets, results_of, rows_of_training
 from hf_mlc.errors import UserError, rows_of
 from hf_mlc.inference import LoadedModel, load_model, scored_batches
+from hf_mlc.label_checks import checked_propensity
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.run_facts import Stopwatch, peak_memory, versions, weights_fingerprint
@@ -44,6 +45,9 @@ class EvaluateArguments:
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
     threshold: float | None = field(default=None, metadata={"help": "In place of the tuned thresholds."})
     ranking_ks: list[int] = field(default_factory=lambda: [1, 3, 5], metadata={"help": "The k of ranking metrics."})
+    propensity: list[float] | None = field(
+        default=None, metadata={"help": "A and B of psp@k, in place of the model's own (0.55 1.5)."}
+    )
     batch_size: int = field(default=32, metadata={"help": "Documents a forward pass."})
     strict: bool = field(default=False, metadata={"help": "Fail on a label that the model doesn't know."})
     score_budget_mb: int = field(default=512, metadata={"help": "Memory for the scores of exact curves."})
@@ -58,6 +62,8 @@ class EvaluateArguments:
         check_at_least(0, score_budget_mb=self.score_budget_mb, deletion_documents=self.deletion_documents)
         if self.split not in SPLITS:
             raise UserError(f"found '{self.split}'", field="split", accepted=", ".join(SPLITS))
+        if self.propensity is not None:
+            checked_propensity(self.propensity)
         if self.output is not None:
             check_output_file(self.output)
 
@@ -85,6 +91,7 @@ def main(arguments: list[str]) -> None:
         ks=args.ranking_ks,
         thresholds=config.thresholds if args.threshold is None else args.threshold,
         min_labels=config.min_labels if args.threshold is None else 0,
+        propensity=space.propensity if args.propensity is None else args.propensity,
         score_budget_mb=args.score_budget_mb,
     )
     sets = getattr(config, "decision", "thresholds") if args.threshold is None else "thresholds"

@@ -29,6 +29,8 @@ from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.commands.train_model import check_trained, new_model, trained_model
 from hf_mlc.commands.train_steps import ARGUMENTS, STEPS, step_of_run
 from hf_mlc.commands.train_texts import TextStep
+from hf_mlc.cycles.arguments import without_cycles
+from hf_mlc.cycles.folder import CYCLE_FOLDER
 from hf_mlc.data import check_splits
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import RESULTS_FILE
@@ -39,6 +41,7 @@ from hf_mlc.planting.arguments import without_effect
 from hf_mlc.planting.step import PLANTING_FILE
 from hf_mlc.run_facts import Stopwatch, num_parameters
 from hf_mlc.tables import metrics_table
+from hf_mlc.training.compressing import check_trainable, compress_tables, take_table_dtype
 from hf_mlc.training.refitting import REFIT_FOLDER, check_refit, refit
 from hf_mlc.training.results import run_results
 from hf_mlc.word_vectors.step import WORD_VECTORS_FILE
@@ -68,24 +71,32 @@ def main(arguments: list[str]) -> None:
     base = load_model(model_args.model_name_or_path, device="cpu") if model_args.model_name_or_path else None
     model_type = model_args.model_type if base is None else base.model.config.model_type
     check_trained(model_type, model_args)
+    if base is not None:
+        check_trainable(base.model.config, model_args.model_name_or_path)
     step = step_of_run(step_args, column_args, data_args, model_type=model_type, given=given, base=base)
+    architecture = architecture_of(model_type)
+    table_dtype = take_table_dtype(settings, architecture.config)
     for name, value in step.training_arguments().items() if base is None else ():
         if name not in given:
             given[name] = value
             setattr(args, name, value)
-            step.notes.append(f"{name}: {value:g}, since none is given and the model is new")
+            shown = f"{value:g}" if isinstance(value, float) else value
+            step.notes.append(f"{name}: {shown}, since none is given and the model is new")
+    if "targets" not in given:
+        data_args.targets = architecture.targets
     with args.main_process_first(desc="reading the data"):
         splits = load_rows(data_args, hub_args, step.columns(), skip=["test"])
         if "train" not in splits:
             raise UserError("no training rows", field="dataset_name", accepted="a data set with a training split")
         splits = step.arranged(splits, "train", "validation")
+        label_names = step.label_names()
         splits, label_space, lines = label_space_and_validation(
             splits,
             data_args,
             args.seed,
             base,
             label_file=step.label_file(),
-            label_columns=column_args.label_columns,
+            label_names=label_names,
             label_lists=step.label_lists,
             target_lists=step.target_lists,
         )
@@ -108,19 +119,19 @@ def main(arguments: list[str]) -> None:
             step,
             processor,
             label_space,
-            order_is_given=(step.label_file() or column_args.label_columns) is not None,
+            order_is_given=(step.label_file() or label_names) is not None,
             label_ids=(ids for split in counted for ids in encoded[split]["label_ids"]),
         )
 
     model = make_model(label_space, "train")
     tell(f"{type(model).__name__}: {num_parameters(model):,} parameters, {len(label_space)} labels")
-    unread = without_effect(given, model.config if base is None else None)
+    unread = without_effect(given, model.config if base is None else None) + without_cycles(given, model_type)
     if unread:
         tell(f"without effect here: {', '.join(unread)}")
     rows = TrainingRows(splits["train"], encoded["train"])
     beginning.begin(model, step, processor, rows, is_resumed=checkpoint is not None)
 
-    trainer = architecture_of(model_type).trainer(
+    trainer = architecture.trainer(
         model,
         args,
         label_space=label_space,
@@ -136,6 +147,7 @@ def main(arguments: list[str]) -> None:
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     cost = {**training.read(), "resumed": checkpoint is not None}
     beginning.end()
+    compress_tables(trainer, table_dtype)
     search = trainer.tune_search()
     if search is not None:
         weight = "" if search.rescoring_weight is None else f", rescoring weight {search.rescoring_weight:g}"
@@ -159,6 +171,7 @@ def main(arguments: list[str]) -> None:
         beginning.begin(model, step, processor, rows, counted=both)
         trainer, refit_facts = refit(trainer, model, label_space, [encoded["train"], encoded["validation"]])
         beginning.end()
+        compress_tables(trainer, table_dtype)
     trainer.save_model(_internal_call=True)  # by itself it would push, and the results are yet to come
 
     # the one look at the test split, after every choice was made
@@ -187,7 +200,8 @@ def main(arguments: list[str]) -> None:
         "test": run_results(trainer)["test"],
     }
     write_json(output / RESULTS_FILE, results)
-    shutil.rmtree(output / REFIT_FOLDER, ignore_errors=True)
+    for folder in (REFIT_FOLDER, CYCLE_FOLDER)[: 1 if args.keep_cycle_files else 2]:
+        shutil.rmtree(output / folder, ignore_errors=True)
     for name in (PLANTING_FILE, WORD_VECTORS_FILE):
         (output / name).unlink(missing_ok=True)
     validation = "validation, before the second training" if data_args.refit else "validation"

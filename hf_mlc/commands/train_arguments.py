@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.errors import UserError
+from hf_mlc.label_checks import checked_propensity
 
 
 TRAINED = [name for name, row in ARCHITECTURES.items() if row.trained]
@@ -41,8 +42,13 @@ class DataArguments:
     targets: str = field(
         default="labels", metadata={"help": "Target form: labels (multi-hot) or label_ids (for many labels)."}
     )
+    propensity: list[float] | None = field(
+        default=None, metadata={"help": "A and B of psp@k (0.55 1.5); they stay with the model's labels."}
+    )
 
     def __post_init__(self):
+        if self.propensity is not None:
+            checked_propensity(self.propensity)
         if self.targets not in ("labels", "label_ids"):
             raise UserError(f"found '{self.targets}'", field="targets", accepted="labels, label_ids")
         if not 0 < self.validation_fraction < 1:

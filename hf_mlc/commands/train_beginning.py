@@ -13,6 +13,7 @@ from hf_mlc.commands.train_arguments import ModelArguments
 from hf_mlc.commands.train_encoder import EncoderPreparation
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.commands.train_texts import TextArguments
+from hf_mlc.cycles.starting import start_for_training
 from hf_mlc.language_modeling import LanguageModelArguments
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import PlantingArguments
@@ -71,7 +72,7 @@ class Beginning:
             },
             args=args,
         )
-        self.known_sets, self.tfidf, self.planted = None, None, None
+        self.known_sets, self.tfidf, self.token_start, self.planted = None, None, None, None
 
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:
         """The configuration's fields that were given, and those that a language model or word vectors decide."""
@@ -116,6 +117,7 @@ class Beginning:
         if not is_resumed:
             self.tfidf = fill_for_training(model, step.token_ids(counted.encoded), self.args)
             step.begin(model, processor, *counted)
+            self.token_start = start_for_training(model, counted.encoded, self.args)
         self.planted = plant_for_training(
             model, *counted, processor, self.planting_args, self.args, is_resumed=is_resumed
         )
@@ -132,5 +134,6 @@ class Beginning:
             "word_vectors": self.word_vectors.facts,
             "known_sets": self.known_sets,
             "tfidf_path": self.tfidf,
+            "token_start": self.token_start,
             "planting": self.planted,
         }

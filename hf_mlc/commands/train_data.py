@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -52,13 +53,13 @@ def label_space_and_validation(
     base: LoadedModel | None,
     *,
     label_file: str | Path | None = None,
-    label_columns: Sequence[str] | None = None,
+    label_names: Sequence[str] | None = None,
     label_lists: Callable[[Dataset], Iterable[Sequence[str | int]]] = itemgetter("labels"),
     target_lists: Callable[[Dataset], Iterable[Sequence[str | int]]] = itemgetter("labels"),
 ) -> tuple[DatasetDict, LabelSpace, list[str]]:
     """The label space, the splits with a validation part, and lines that tell how that was set aside.
 
-    Names come from all training rows, set-aside ones too, or are those of `label_file` or `label_columns`; counts only from the rows that are
+    Names come from all training rows, set-aside ones too, or are those of `label_file` or `label_names`; counts only from the rows that are
     trained on. Which labels a row has, and which of them are counted, `label_lists` and `target_lists` say.
     """
     source = data_args.dataset_name or data_args.train_file
@@ -66,10 +67,12 @@ def label_space_and_validation(
         label_space = base.label_space
     elif label_file is not None:
         label_space = LabelSpace.load(label_file)
-    elif label_columns is not None:
-        label_space = LabelSpace.from_names(list(label_columns))
+    elif label_names is not None:
+        label_space = LabelSpace.from_names(list(label_names))
     else:
         label_space = LabelSpace.from_label_lists(label_lists(splits["train"]), file=source)
+    if data_args.propensity is not None:
+        label_space = replace(label_space, propensity=data_args.propensity)
     lines = []
     if "validation" not in splits:
         splits, report = add_validation_split(

@@ -16,6 +16,7 @@ from datasets import Dataset, DatasetDict
 from hf_mlc.commands.parsing import check_at_least
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.data import Columns, DataReport
+from hf_mlc.data.columns import ColumnRows
 from hf_mlc.data.loading import column_names, file_of, formed_columns
 from hf_mlc.errors import UserError
 from hf_mlc.events.encoding import EventRows
@@ -292,7 +293,7 @@ class EventStep(InputStep):
         return all_labels(train)
 
     def target_lists(self, rows: Dataset) -> Iterable[Sequence[str | int]]:
-        return rows["labels"] if self.row_settings is None else target_sets(rows, self.row_settings)
+        return ColumnRows(rows, "labels") if self.row_settings is None else target_sets(rows, self.row_settings)
 
     # -- the processor
 

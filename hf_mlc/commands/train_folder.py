@@ -13,6 +13,7 @@ from datasets import DatasetDict
 
 from hf_mlc.commands.running import check_output_folder
 from hf_mlc.commands.train_arguments import DataArguments
+from hf_mlc.cycles.folder import CYCLE_FOLDER
 from hf_mlc.data import fingerprint
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
@@ -32,7 +33,12 @@ def prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
     """Refuses a folder that can't be written or holds a finished run; empties it of a run that is to be overwritten."""
     check_output_folder(output, field="output_dir")
     if args.overwrite_output:
-        for folder in [*output.glob("checkpoint-*"), output / REFIT_FOLDER, output / LANGUAGE_MODEL_FOLDER]:
+        for folder in [
+            *output.glob("checkpoint-*"),
+            output / REFIT_FOLDER,
+            output / LANGUAGE_MODEL_FOLDER,
+            output / CYCLE_FOLDER,
+        ]:
             shutil.rmtree(folder, ignore_errors=True)
         for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE, PLANTING_FILE, WORD_VECTORS_FILE):
             (output / name).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from hf_mlc.commands.column_arguments import ColumnArguments
 from hf_mlc.commands.train_arguments import DataArguments
 from hf_mlc.data import Columns, DataReport
+from hf_mlc.data.columns import ColumnRows
 from hf_mlc.errors import UserError, first_line
 from hf_mlc.inference import LoadedModel
 from hf_mlc.inputs import InputKind
@@ -102,15 +103,19 @@ class InputStep(ABC):
 
     def label_lists(self, train: Dataset) -> Iterable[Sequence[str | int]]:
         """All labels of the training rows, of which the label space is made where none is given."""
-        return train["labels"]
+        return ColumnRows(train, "labels")
 
     def target_lists(self, rows: Dataset) -> Iterable[Sequence[str | int]]:
         """The label sets that are predicted of these rows: what labels are counted on."""
-        return rows["labels"]
+        return ColumnRows(rows, "labels")
 
     def label_file(self) -> str | Path | None:
         """The JSON file of the label space, where one is given or stands beside the data as this kind's data sets have it."""
         return self.data_args.label_file
+
+    def label_names(self) -> list[str] | None:
+        """All labels in their order, where arguments or the form of the data say them; `label_file` goes before."""
+        return self.column_args.label_columns
 
     def encoded(self, splits: DatasetDict, processor: Any, label_space: LabelSpace, report: DataReport) -> DatasetDict:
         """Rows that the collator makes batches of."""

@@ -25,6 +25,8 @@ CHANGEABLE = {
     "asymmetric_clip", "thresholds", "min_labels", "decision", "scores", "num_beams", "max_labels", "end_bias",
     "rescoring_weight", "label_parents", "label_exclusions", "sequence_loss", "alignment", "ocd_sample_rate",
     "set_bce_weight", "decoding", "num_samples", "known_sets", "known_set_weight", "unmasking_rounds", "false_history_rate",
+    "shortlist_size", "max_positives", "shared_shortlist", "cycle_epochs", "proxy_epochs", "proxy_learning_rate",
+    "proxy_batch_size", "beta", "scoring", "index", "hnsw_m", "hnsw_ef_construction", "hnsw_ef", "hnsw_cache", "block_size",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from hf_mlc.commands.train_arguments import DataArguments, ModelArguments
 from hf_mlc.commands.train_events import EventStep
 from hf_mlc.commands.train_images import PictureStep
 from hf_mlc.commands.train_inputs import InputStep
+from hf_mlc.commands.train_sparse import SparseStep
 from hf_mlc.commands.train_tables import TableStep
 from hf_mlc.commands.train_texts import TextStep
 from hf_mlc.errors import UserError
@@ -24,7 +25,9 @@ from hf_mlc.word_vectors.arguments import WordVectorArguments
 
 
 # by the name of the kind
-STEPS: dict[str, type[InputStep]] = {step.kind.name: step for step in (TextStep, PictureStep, TableStep, EventStep)}
+STEPS: dict[str, type[InputStep]] = {
+    step.kind.name: step for step in (TextStep, PictureStep, TableStep, EventStep, SparseStep)
+}
 # what a command line fills, besides the fields of every configuration
 ARGUMENTS = (
     ModelArguments,
@@ -89,16 +92,18 @@ def _reads(architecture: Architecture, kind: str) -> bool:
     """Whether models of an architecture may read a kind of input."""
     if architecture.reads_events or kind == EventStep.kind.name:
         return architecture.reads_events and kind == EventStep.kind.name
-    return architecture.reads_tables or kind != TableStep.kind.name
+    allowed = {TableStep.kind.name: architecture.reads_tables, SparseStep.kind.name: architecture.reads_features}
+    return allowed.get(kind, True)
 
 
 def asked_kind(model_type: str, given: Mapping[str, Any]) -> str:
     """The kind of input that a new model is to read: of the encoder that is given or that an argument speaks of, else of the
     architecture's usual one."""
     encoder = given.get("encoder")
+    own = () if encoder is None else STEPS[ENCODER_INPUTS.get(encoder, "text")].own_arguments()
     for name, step in STEPS.items():
         named = next((argument for argument in step.naming if given.get(argument) is not None), None)
-        if named is None:
+        if named is None or named in own:
             continue
         if encoder is None:
             return name

@@ -13,6 +13,7 @@ from datasets import Dataset
 from hf_mlc.commands.parsing import check_at_least
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.data import Columns
+from hf_mlc.data.columns import ColumnRows
 from hf_mlc.data.loading import file_of
 from hf_mlc.data.writing import FEATURES_FILE, LABELS_FILE
 from hf_mlc.errors import UserError
@@ -20,7 +21,7 @@ from hf_mlc.inputs import TABLES
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.processing_table import TableFeatureExtractor
 from hf_mlc.tabular.bins import fill_bins
-from hf_mlc.tabular.encoding import FeatureRows, named_row
+from hf_mlc.tabular.encoding import named_row
 from hf_mlc.tabular.feature_files import DeclaredFeatures, file_beside, read_feature_file
 from hf_mlc.tabular.fitting import declares_categories, fit_table, remarks, summary
 
@@ -106,7 +107,7 @@ class TableStep(InputStep):
 
     def new_processor(self, train: Dataset) -> TableFeatureExtractor:
         """One fitted on the training rows."""
-        declared, rows = self._declared, FeatureRows(train)
+        declared, rows = self._declared, ColumnRows(train, "features")
         has_columns = self.column_args.feature_columns is not None
         if declared is not None and has_columns:
             declared = declared.of_columns(list(train.features["features"]))

@@ -10,19 +10,30 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase
 
+from hf_mlc.auto import architecture_of
+from hf_mlc.commands.train_bags import BAG_TRAINING
 from hf_mlc.commands.train_inputs import InputStep, pretrained_config
 from hf_mlc.data import DataReport, MultiLabelCollator, texts_of, train_tokenizer
+from hf_mlc.errors import UserError
 from hf_mlc.inputs import TEXTS
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
+from hf_mlc.word_vectors.idf import fill_idf
+
+
+# tokens of a text that is read whole: more than any has, and a number that a tokenizer can be given
+WHOLE_TEXT = 2**30
 
 
 @dataclass
 class TextArguments:
     """Where the rows are texts: how they are cut into tokens, and what reads them."""
 
-    max_length: int = field(default=512, metadata={"help": "Tokens of a document that are read."})
+    max_length: int = field(
+        default=512,
+        metadata={"help": "Tokens of a document that are read; all, if not given, of a model of tf-idf weights."},
+    )
     preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenise."})
     pad_to_multiple_of: int | None = field(default=None, metadata={"help": "Round the padded length up to this."})
     text_encoder: str | None = field(
@@ -34,8 +45,23 @@ class TextArguments:
         default="word", metadata={"help": "From scratch, on training rows: word or bpe, where none is named."}
     )
     tokenizer_vocab_size: int = field(default=30000, metadata={"help": "Its largest vocabulary."})
-    tokenizer_min_frequency: int = field(default=2, metadata={"help": "Fewest training occurrences of an entry."})
+    tokenizer_min_frequency: int = field(
+        default=2,
+        metadata={
+            "help": "Fewest training occurrences of an entry; of a model of tf-idf weights, fewest training texts with it."
+        },
+    )
+    tfidf_max_share: float = field(
+        default=0.5,
+        metadata={
+            "help": "Of a model of tf-idf weights: tokens of a larger share of training texts count for nothing."
+        },
+    )
     tokenizer_lowercase: bool = field(default=True, metadata={"help": "Fold upper case."})
+
+    def __post_init__(self):
+        if not 0 < self.tfidf_max_share <= 1:
+            raise UserError(f"found {self.tfidf_max_share}", field="tfidf_max_share", accepted="above 0, up to 1")
 
 
 class TextStep(InputStep):
@@ -45,6 +71,20 @@ class TextStep(InputStep):
     further = ("text_column", "text_config", "language_model", "language_model_epochs", "word_vectors")
     naming = ("text_encoder", "text_config")
     args: TextArguments
+
+    def __init__(self, args: TextArguments, *others: Any):
+        super().__init__(args, *others)
+        if self.reads_bags and "max_length" not in self.given:
+            args.max_length = WHOLE_TEXT
+
+    @property
+    def reads_bags(self) -> bool:
+        """Whether the model reads the tf-idf weights of a text's tokens, and nothing of their order."""
+        if self.base is not None:
+            return getattr(self.base.model.config, "encoder", None) == "tfidf"
+        named = [name for name in ("text_encoder", "text_config") if self.given.get(name) is not None]
+        usual = getattr(architecture_of(self.given.get("model_type", "plant")).config, "encoder", None)
+        return not named and self.given.get("encoder", usual) == "tfidf"
 
     def encoded(
         self, splits: DatasetDict, processor: PreTrainedTokenizerBase, label_space: LabelSpace, report: DataReport
@@ -56,6 +96,7 @@ class TextStep(InputStep):
             label_space,
             report=report,
             max_length=self.args.max_length,
+            counted=self.reads_bags,
             num_proc=self.args.preprocessing_num_workers,
         )
 
@@ -92,15 +133,20 @@ class TextStep(InputStep):
                 min_frequency=args.tokenizer_min_frequency,
                 lowercase=args.tokenizer_lowercase,
                 max_length=args.max_length,
+                by_documents=self.reads_bags,
+                max_share=args.tfidf_max_share,
             )
         revision = args.text_encoder_revision if name == args.text_encoder else None
         field = "tokenizer_name" if args.tokenizer_name else "text_encoder"
         return self.kind.load_processor(name, revision=revision, field=field)
 
+    def training_arguments(self) -> dict[str, Any]:
+        return BAG_TRAINING if self.reads_bags else {}
+
     def settings(self, given: dict[str, Any], processor: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Also the sizes that tokenizer and longest text decide, and the encoder that `--text_encoder` names."""
         args = self.args
-        settings = {"max_position_embeddings": args.max_length, **given}
+        settings = dict(given) if self.reads_bags else {"max_position_embeddings": args.max_length, **given}
         if args.text_encoder is not None:
             settings["text_config"] = pretrained_config(
                 args.text_encoder, revision=args.text_encoder_revision, field="text_encoder"
@@ -115,3 +161,23 @@ class TextStep(InputStep):
         """Those of `--text_encoder`."""
         if self.args.text_encoder is not None:
             load_pretrained_encoder(model.encoder, self.args.text_encoder, revision=self.args.text_encoder_revision)
+
+    def begin(
+        self,
+        model: MultiLabelPreTrainedModel,
+        processor: PreTrainedTokenizerBase,
+        rows: Dataset,
+        encoded: Dataset,
+    ) -> None:
+        """What the tokens weigh, of a model of tf-idf weights."""
+        if self.reads_bags:
+            bags = (
+                batch["input_ids"] for batch in encoded.select_columns("input_ids").with_format("arrow").iter(10_000)
+            )
+            self.facts["tfidf"] = fill_idf(
+                model.encoder.idf,
+                (column.combine_chunks().flatten().to_numpy() for column in bags),
+                len(encoded),
+                min_documents=self.args.tokenizer_min_frequency,
+                max_share=self.args.tfidf_max_share,
+            )

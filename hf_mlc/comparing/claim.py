@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.commands.recipes import read_recipe
+from hf_mlc.comparing.all_at_once import AllAtOnce
+from hf_mlc.comparing.generated import Generated
 from hf_mlc.comparing.set_statements import OverSets
 from hf_mlc.data.writing import FEATURES_FILE
 from hf_mlc.errors import UserError
@@ -136,6 +138,7 @@ class ClaimData:
         shown (`tuple[str]`): further metrics of the table.
         text_column (`tuple[str]`, *optional*): columns of the text.
         features_column (`str`, *optional*): of a table, the column of its features, instead of a text.
+        generated ([`Generated`], *optional*): sparse rows that are made where they are missing; `folder` is then where they are kept.
         sequences ([`Sequences`], *optional*): of events, how rows are made of them, instead of a text.
         meta_file (`str`, *optional*): JSON file in the folder whose `feature_names` and `feature_types` are those of a table, and
             whose `labels` are the names of all labels, for data in which some label may have no training row. Labels may as well
@@ -163,6 +166,7 @@ class ClaimData:
     shown: tuple[str, ...] = ()
     text_column: tuple[str, ...] = ("text",)
     features_column: str | None = None
+    generated: Generated | None = None
     sequences: Sequences | None = None
     meta_file: str | None = None
     num_trials: int = 1
@@ -203,8 +207,10 @@ class Claim:
         must_be_ahead (`dict`, *optional*): by arm, the arms that it has to be ahead of, every one, for the claim to hold.
         statements (`tuple[Statement]`, *optional*): sentences to print, with which of them hold.
         bars (`tuple[Bars]`, *optional*): numbers to pass.
+        all_at_once ([`AllAtOnce`], *optional*): bars that other arms set, all to be passed by one model.
         over_sets ([`OverSets`], *optional*): what is said of all data sets together.
         trials_by (`str`, *optional*, defaults to `"subset_accuracy"`): the metric of validation rows that trials are chosen by.
+        batch_sizes (`tuple[int]`, *optional*): numbers of documents that come at a time, at which answering is timed.
         one_process (`bool`, *optional*, defaults to `False`): all runs in one process, where starting one would cost more than
             most trainings; memory is then that of the largest run so far.
     """
@@ -217,8 +223,10 @@ class Claim:
     must_be_ahead: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     statements: tuple[Statement, ...] = ()
     bars: tuple[Bars, ...] = ()
+    all_at_once: AllAtOnce | None = None
     over_sets: OverSets | None = None
     trials_by: str = "subset_accuracy"
+    batch_sizes: tuple[int, ...] = ()
     one_process: bool = False
 
     def arm(self, name: str) -> Arm:

@@ -28,6 +28,7 @@ from hf_mlc.tabular.fitting import declares_categories
 SPLITS = ("test", "validation", "unused")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 MOST_UNUSED = 2000  # rows that the draw left, to choose a recipe on
+MOST_RELATED = 2000  # labels up to which it is said how much they depend on each other
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ class Rows:
 
 
 def folder_of(data: ClaimData, data_dir: str | Path) -> Path:
-    """The data set's folder; `UserError` where it is missing."""
+    """The data set's folder, written if it is a generated one; `UserError` where it is missing."""
+    if data.generated is not None:
+        return data.generated.write(Path(data_dir), data.folder)
     folder = Path(data_dir) / data.folder  # an absolute `data.folder` stays itself
     if not folder.is_dir():
         raise UserError("no such folder", file=folder, field="data_dir", accepted="the folder of the data sets")
@@ -144,6 +147,8 @@ def prepare_rows(
         raise UserError(
             "rows from elsewhere", field="measured_dataset", accepted="none, nor a label map, of event sequences"
         )
+    if data.generated is not None:
+        return _generated_rows(data, source, train_size=train_size, split=split)
     skip = ["test"] if train_size is None else ["test", "validation"]
     meta_file = str(source / data.meta_file) if data.meta_file and data.features_column else None
     made: dict[str, datasets.Dataset] = {}
@@ -211,6 +216,23 @@ def prepare_rows(
     )
 
 
+def _generated_rows(data: ClaimData, source: Path, *, train_size: int | None, split: str) -> Rows:
+    """The files as they are: nothing is drawn, and every seed has the same validation rows."""
+    if train_size is not None or split == "unused":
+        raise UserError(f"found {train_size}", field="train_sizes", accepted="all, of a generated data set")
+    return Rows(
+        train=str(source / "train.txt"),
+        validation=str(source / "validation.txt"),
+        labels=str(source / LABELS_FILE),
+        measured=str(source / f"{split}.txt"),
+        split=split,
+        text_column=[],
+        fingerprints={"generated": data.generated.fingerprint},
+        num_train=data.generated.num_train,
+        features_column="features",
+    )
+
+
 def _columns(text_column: Sequence[str], features_column: str | None, meta_file: str | None) -> Columns:
     """The columns of texts, or of a table, whose values stay as they are written where some are declared categories."""
     if features_column is None:
@@ -236,7 +258,7 @@ def _label_space(data: ClaimData, source: Path, label_lists) -> LabelSpace:
 
 
 def _facts(data: ClaimData, label_lists, space: LabelSpace) -> dict[str, Any]:
-    if data.features_column is None:
+    if data.features_column is None or len(space) > MOST_RELATED:
         return {}
     ids = [space.encode_known(labels)[0] for labels in label_lists]
     return {"label_dependence": round(label_dependence(ids, len(space)), 4)}

@@ -52,6 +52,7 @@ def _torch_index() -> str | None:
 ENVIRONMENTS: dict[str, Callable[[], Environment]] = {
     "xr-linear": lambda: Environment("pecos", ("numpy<2", "scipy<1.14", "scikit-learn"), bare=("libpecos==1.2.8",)),
     "napkinxc": lambda: Environment("napkinxc", ("numpy", "scipy"), bare=("napkinxc==0.7.2",)),
+    "omikuji": lambda: Environment("omikuji", ("numpy", "scipy", "omikuji==0.5.2")),
     "bigru-lwan": lambda: Environment(
         "libmultilabel", (_same_torch(), "libmultilabel[nn]==0.10.0", "setuptools<80"), index=_torch_index()
     ),

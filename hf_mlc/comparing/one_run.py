@@ -24,6 +24,7 @@ from transformers import set_seed
 from hf_mlc.commands.running import run, write_json
 from hf_mlc.comparing.arms import Fitted, Job, load_runner
 from hf_mlc.comparing.data import Rows
+from hf_mlc.comparing.latency import latencies
 from hf_mlc.comparing.repeat_explore import repeat_and_explore
 from hf_mlc.comparing.scores import ScoreCollector
 from hf_mlc.comparing.tuning import padded
@@ -105,6 +106,7 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
         len(counts_L), train_counts=counts_L, num_train_documents=space.num_documents, ks=RANKING_KS, **rule
     )
     collector = ScoreCollector(len(rows), len(counts_L), **rule)
+    listed = listed_true = 0
     seconds, clock = 0.0, time.perf_counter()
     for places, scores_BS, candidate_ids_BS, *rest in fitted.score(items):
         seconds += time.perf_counter() - clock
@@ -118,14 +120,24 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
                 chosen_BS = torch.where(chosen_BS.any(dim=1, keepdim=True), chosen_BS, left_BS)
         metrics.update(scores_BS, label_ids=targets[places], candidate_ids=candidate_ids_BS, chosen=chosen_BS)
         collector.add(places, scores_BS, candidate_ids_BS, chosen_BS)
+        if candidate_ids_BS is not None:
+            listed += int((candidate_ids_BS >= 0).sum())
+            rows_BS = zip(places, candidate_ids_BS.numpy(), strict=True)
+            listed_true += sum(int(np.isin(true_ids[place], ids).sum()) for place, ids in rows_BS)
         clock = time.perf_counter()
     if fitted.predict_seconds is not None:
         seconds = fitted.predict_seconds()
     scores, values = collector.done(true_ids, counts_L), metrics.compute()
+    scores.label_weights = metrics.weights_L
     if job.rows.is_events:
         scores.groups = np.unique([str(history["user"]) for history in items], return_inverse=True)[1].astype(np.int32)
         values |= repeat_and_explore(scores, [np.unique(space.encode_known(row["labels"])[0]) for row in items])
     scores.save(scores_file)
+    if listed:
+        facts["shortlist"] = {
+            "size": round(listed / len(rows), 1),
+            "recall": round(listed_true / max(1, sum(map(len, true_ids))), 6),
+        }
     return {
         "metrics": {name: round(value, 6) for name, value in values.items()},
         "documents": len(rows),
@@ -133,6 +145,7 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
         **facts,
         "fingerprint": fingerprint(rows),
         "predict_ms": round(1000 * seconds / len(rows), 4),
+        **latencies(fitted.timed, items, job.batch_sizes),
     }
 
 

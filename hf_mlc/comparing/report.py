@@ -11,6 +11,7 @@ import numpy as np
 
 from hf_mlc.comparing.bootstrap import Bootstrap, Interval
 from hf_mlc.comparing.claim import Claim, ClaimData
+from hf_mlc.comparing.costs_table import costs_table
 from hf_mlc.comparing.resampling import ResampledMetrics
 from hf_mlc.comparing.runs import scores_name
 from hf_mlc.comparing.scores import RunScores
@@ -40,6 +41,7 @@ def report(
         title = f"{data.name}: {of_size[0]['documents']:,} {of_size[0]['split']} documents"
         parts.append(title + (f", {size} training documents" if size is not None else "") + _surviving(of_size))
         parts.append(means_table(claim, of_size, [*data.end_points, *data.shown]))
+        parts.append(costs_table([arm.name for arm in claim.arms], of_size))
         parts.append(parameters_table([arm.name for arm in claim.arms], of_size))
         rows = list(differences(claim, data, of_size, scores, num_resamples))
         gains[size] = rows
@@ -52,6 +54,8 @@ def report(
             )
         parts.append(statements(claim, rows))
         parts.append(bars(claim, data, of_size))
+        if claim.all_at_once is not None:
+            parts.append(claim.all_at_once.tables(data.name, of_size))
     if len(sizes) > 1:
         parts.append(gain_ends(gains, data.end_points))
     return "\n\n".join(part for part in parts if part)

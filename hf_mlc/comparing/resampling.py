@@ -14,9 +14,10 @@ import numpy as np
 import scipy.sparse
 
 from hf_mlc.comparing.resampled_areas import MOST_PAIRS, PooledAreas, aucs_of_labels
+from hf_mlc.comparing.resampled_ranks import MOST, RankedDocuments, ranked_name
 from hf_mlc.comparing.scores import RunScores
 from hf_mlc.errors import UserError
-from hf_mlc.metrics import counting, ranking
+from hf_mlc.metrics import counting
 from hf_mlc.metrics.buckets import BUCKETS
 
 
@@ -37,8 +38,8 @@ METRICS = (
     "p@k",
     "r@k",
     "ndcg@k",
+    "psp@k",
 )
-RANKS = 10
 _RESAMPLES_AT_ONCE = 250  # R x L numbers are held of each
 
 
@@ -55,10 +56,13 @@ class ResampledMetrics:
         self.true_NL, self.chosen_NL = (pair_matrix(pairs, shape) for pairs in (scores.true, scores.chosen))
         self.hit_NL = self.true_NL.multiply(self.chosen_NL).tocsr()
         self.num_true_N = np.asarray(self.true_NL.sum(axis=1)).ravel().astype(np.int64)
-        self._hits_NK: np.ndarray | None = None
+        self._ranked_documents: RankedDocuments | None = None
 
     def has(self, name: str) -> bool:
-        """Whether the metric can be computed: areas need the scores of all labels, and those over all cells memory."""
+        """Whether the metric can be computed: areas need the scores of all labels, and those over all cells memory; `psp@k` the
+        labels' weights, which runs of earlier versions did not keep."""
+        if name.startswith("psp@"):
+            return self.scores.label_weights is not None
         if name in ("auc_micro", "ap_micro") and self.scores.num_documents * self.true_NL.nnz > MOST_PAIRS:
             return False
         return self.scores.every_label or not name.startswith(("ap_", "auc_"))
@@ -67,12 +71,14 @@ class ResampledMetrics:
         """The metric under each weighting, float64 `(R,)`; NaN where it is undefined.
 
         Args:
-            name (`str`): one of `METRICS`, `k` a number up to 10, the first six also by bucket (`ap_macro@1-5`).
+            name (`str`): one of `METRICS`, `k` a number up to 10; those with a `k` and the first six also by bucket
+                (`ndcg@5@1-5`, `ap_macro@1-5`).
             weights_RN (`np.ndarray` of shape `(R, N)`): how often each document counts.
         """
         kind, _, rest = name.partition("@")
-        if kind in ("p", "r", "ndcg") and rest.isdigit() and 1 <= int(rest) <= RANKS:
-            return self._ranked(kind, int(rest), weights_RN)
+        ranked = ranked_name(name)
+        if ranked is not None:
+            return self._ranked(*ranked, weights_RN)
         if kind in ("subset_accuracy", "f1_samples", "hamming_loss") and not rest:
             return self._by_document(kind, weights_RN)
         if kind in ("auc_micro", "auc_macro", "auc_weighted", "ap_micro") and not rest:
@@ -104,17 +110,16 @@ class ResampledMetrics:
             return _ratio(tp, predicted)
         return _ratio(tp, support) if kind == "recall_micro" else _ratio(2 * tp, predicted + support)
 
-    def _ranked(self, kind: str, k: int, weights_RN: np.ndarray) -> np.ndarray:
-        if self._hits_NK is None:
-            self._hits_NK = self._hits()
-        if kind == "p":
-            value_N = ranking.precision_at_k(self._hits_NK, k)
-        else:
-            function = ranking.recall_at_k if kind == "r" else ranking.ndcg_at_k
-            value_N = function(self._hits_NK, self.num_true_N, k)
-        defined_N = ~np.isnan(value_N)
-        weights_RN = weights_RN[:, defined_N].astype(np.float64)
-        return _ratio(weights_RN @ value_N[defined_N], weights_RN.sum(axis=1), empty=np.nan)
+    def _ranked(self, kind: str, k: int, bucket: str, weights_RN: np.ndarray) -> np.ndarray:
+        if self._ranked_documents is None:
+            ids_NK = self.scores.best(MOST)
+            hits_NK = looked_up(self.true_NL, ids_NK)
+            self._ranked_documents = RankedDocuments(
+                ids_NK, hits_NK, self.true_NL, self.scores.train_counts, self.scores.label_weights
+            )
+        gained_N, possible_N = self._ranked_documents.sums(kind, k, bucket)
+        weights_RN = weights_RN.astype(np.float64)
+        return _ratio(weights_RN @ gained_N, weights_RN @ possible_N, empty=np.nan)
 
     def _by_document(self, kind: str, weights_RN: np.ndarray) -> np.ndarray:
         """A mean over documents of what the predicted label set is worth."""
@@ -126,9 +131,6 @@ class ResampledMetrics:
             value_N = np.asarray(function(hits_N, chosen_N, self.num_true_N), np.float64)
         weights_RN = weights_RN.astype(np.float64)
         return _ratio(weights_RN @ value_N, weights_RN.sum(axis=1))
-
-    def _hits(self) -> np.ndarray:
-        return looked_up(self.true_NL, self.scores.best(RANKS))
 
     def _every_score(self) -> np.ndarray:
         if not self.scores.every_label:

@@ -211,7 +211,7 @@ class _Trials:
             settings = plan.settings_of(arm, trial)
             if settings.get("refit"):  # what was trained on the validation rows would be measured on them
                 settings = {**settings, "refit": False}
-            run = _Run(arm, settings, TRIALS_SEED, rows)
+            run = _Run(arm, settings, TRIALS_SEED, rows, is_trial=True)
             result, problem = _one(plan, run, work, work / scores_name(line), self.processes, keep=False)
             if result is None:
                 self.failures.append(f"{shown}: {problem}")
@@ -261,6 +261,7 @@ class _Run:
     settings: dict[str, Any]
     seed: int
     rows: Rows
+    is_trial: bool = False
 
 
 def _one(
@@ -284,6 +285,7 @@ def _one(
         "rows": rows_as_json(run.rows),
         "seed": run.seed,
         "environments": str(plan.environments),
+        "batch_sizes": [] if run.is_trial else list(plan.claim.batch_sizes),
         "where": {"model": str(models / name), "scores": str(scores_file), "result": str(result_file)},
     }
     job_file.write_text(json.dumps(job), encoding="utf-8")

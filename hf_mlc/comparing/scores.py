@@ -36,6 +36,7 @@ class RunScores:
         train_counts (`np.ndarray` of shape `(L,)`): training documents of each label.
         groups (`np.ndarray` of shape `(N,)`, *optional*): which documents belong together, as those of one user do, by a number that
             they share; what is drawn anew for an interval is then a group.
+        label_weights (`np.ndarray` of shape `(L,)`, *optional*): inverse propensities, of `psp@k`.
     """
 
     label_ids_NK: np.ndarray
@@ -44,6 +45,7 @@ class RunScores:
     true: np.ndarray
     train_counts: np.ndarray
     groups: np.ndarray | None = None
+    label_weights: np.ndarray | None = None
 
     @property
     def num_documents(self) -> int:

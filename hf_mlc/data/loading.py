@@ -20,6 +20,7 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 | a history: a time, a label or an amount that is none, an event without labels, amounts of some events only | error: file, row, field |
 | events out of order; several at one time; a label twice in an event | sorted; merged; merged, amounts added; the first two counted |
 | a history without events | kept and counted; its user has no target |
+| of a text of sparse rows, a first line that lies, a label or feature out of range, features out of order | error: file, row |
 | table rows of another width than the first, a feature that is not there, an infinite number | error: file, row, field |
 | empty text | kept and counted; the model gets no evidence |
 | empty label set | kept and counted; a row of zeros |
@@ -54,6 +55,7 @@ from hf_mlc.data.reading import (
     column_names_of,
     format_of,
     read_raw_rows,
+    shape_of,
     stem_of,
 )
 from hf_mlc.data.rows import Columns, checked_row
@@ -153,7 +155,7 @@ def iterate_rows(
     """The checked rows of one local file, one at a time: `{"id": str, "text": str, "labels": list}` ([`checked_row`]).
 
     Args:
-        file (`str` or `Path`): JSON Lines, CSV or Parquet, plain or gzipped.
+        file (`str` or `Path`): JSON Lines, CSV, Parquet or a text of sparse rows, plain or gzipped.
         columns ([`Columns`], *optional*): which columns hold what; with `Columns(labels=None)` the rows come without the
             key `labels` (texts to predict on).
         label_type (`type`, *optional*): `str` or `int`, where it is known.
@@ -217,6 +219,7 @@ def _files_of(path: Path, splits: Sequence[str] | Mapping[str, str] | None) -> d
             raise UserError("one file, several splits asked for", file=path, field="splits", accepted="one split")
         return {next(iter(splits)): [path]}
     found = sorted(file for file in path.iterdir() if file.is_file() and format_of(file) is not None)
+    found = [file for file in found if ".txt" not in file.suffixes or _says_rows(file)]
     files_of: dict[str, list[Path]] = {}
     for split in SPLITS:
         pattern = _SPLIT_NAME[split] + r"(?![A-Za-z])"
@@ -242,6 +245,14 @@ def _files_of(path: Path, splits: Sequence[str] | Mapping[str, str] | None) -> d
                 accepted=f"one, or {split}_file or splits={{{split!r}: NAME}} to choose one",
             )
     return files_of
+
+
+def _says_rows(file: Path) -> bool:
+    """A .txt may be anything; it is rows if its first line says so."""
+    try:
+        return shape_of(file) is not None
+    except UserError:
+        return False
 
 
 def _are_shards(files: list[Path]) -> bool:
@@ -292,6 +303,17 @@ def file_of(split: datasets.Dataset, name: str) -> str:
     return split.info.description or name
 
 
+def training_file(dataset_name: str | Path | None = None, train_file: str | Path | None = None) -> Path | None:
+    """The first file of training rows, where they are files on this machine.
+
+    Args:
+        dataset_name, train_file: as [`load_splits`] takes them.
+    """
+    if dataset_name is None:
+        return None if train_file is None else Path(train_file)
+    return _files_of(Path(dataset_name), ["train"])["train"][0] if _is_local(dataset_name) else None
+
+
 def formed_columns(
     dataset_name: str | Path | None = None,
     *,
@@ -310,7 +332,7 @@ def formed_columns(
         `UserError`: no such data set, no training split; the first rows can't be read.
     """
     if dataset_name is None or _is_local(dataset_name):
-        file = Path(train_file) if dataset_name is None else _files_of(Path(dataset_name), ["train"])["train"][0]
+        file = training_file(dataset_name, train_file)
         check_file(file)
         return _formed_of_file(file, columns)
     raw = load_from_hub(str(dataset_name), config_name, revision=revision)

@@ -1,7 +1,8 @@
-"""Raw rows out of JSON Lines, CSV and Parquet files, plain or gzipped, one at a time.
+"""Raw rows out of JSON Lines, CSV, Parquet files and texts of sparse rows, plain or gzipped, one at a time.
 
 Each row comes with its number, counted from 1, so that whatever is wrong with it can be reported as FILE, row N: the
-line in JSON Lines (blank lines are skipped, and counted), the record without the header in CSV, the row in Parquet.
+line in JSON Lines (blank lines are skipped, and counted), the record without the header in CSV, the row in Parquet and in
+texts of sparse rows ([`hf_mlc.data.sparse_text`]).
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_mlc.data.rows import Columns
+from hf_mlc.data.sparse_text import Shape, shape_in, sparse_text_rows
 from hf_mlc.errors import UserError
 
 
-FORMATS = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+FORMATS = {
+    **{".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"},
+    **{".txt": "sparse", ".svm": "sparse", ".libsvm": "sparse", ".svmlight": "sparse"},
+}
 _ACCEPTED = ", ".join(FORMATS) + ", each plain or with .gz"
 _BOM = b"\xef\xbb\xbf"
 # rows of a Parquet file that are Python objects at one time
@@ -34,7 +39,7 @@ _PARQUET_BATCH = 256
 
 
 def format_of(file: str | Path) -> str | None:
-    """`"jsonl"`, `"csv"` or `"parquet"` by the file's name; None for any other."""
+    """`"jsonl"`, `"csv"`, `"parquet"` or `"sparse"` by the file's name; None for any other."""
     suffixes = [suffix.lower() for suffix in Path(file).suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
@@ -72,8 +77,8 @@ def read_raw_rows(file: str | Path, columns: Columns) -> Iterator[tuple[int, dic
     """
     check_file(file)
     path = Path(file)
-    reader = {"jsonl": _jsonl_rows, "csv": _csv_rows, "parquet": _parquet_rows}[format_of(path)]
-    yield from reader(path, columns)
+    readers = {"jsonl": _jsonl_rows, "csv": _csv_rows, "parquet": _parquet_rows, "sparse": _sparse_rows}
+    yield from readers[format_of(path)](path, columns)
 
 
 def column_names_of(file: str | Path) -> list[str]:
@@ -87,7 +92,16 @@ def column_names_of(file: str | Path) -> list[str]:
             return [name.strip() for name in next(_records(path), [])]
         except csv.Error as failure:
             raise UserError(f"not CSV ({failure})", file=path, row=1, accepted="quotes that are closed") from None
+    if format_of(path) == "sparse":
+        return ["features", "labels"]
     return next((list(row) for _, row in _jsonl_rows(path, Columns())), [])
+
+
+def shape_of(file: str | Path) -> Shape | None:
+    """What the first line of a text of sparse rows says of them; `None` where it says nothing, and of other files."""
+    if format_of(file) != "sparse":
+        return None
+    return next((shape_in(line) for _, line in numbered_lines(Path(file))), None)
 
 
 def class_names_of(file: str | Path, column: str | None) -> tuple[str, ...] | None:
@@ -108,7 +122,7 @@ def class_names_of_features(features: datasets.Features, column: str) -> tuple[s
 
 
 def _jsonl_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         if line.strip():
             yield number, json_row(line, file=path, row=number)
 
@@ -160,7 +174,7 @@ def _records(path: Path) -> Iterator[list[str]]:
     """The records of a CSV, its header first."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # Python's default, 128 KiB, is shorter than a long note
     delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
-    return csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    return csv.reader((line for _, line in numbered_lines(path)), delimiter=delimiter, strict=True)
 
 
 def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -177,10 +191,15 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str,
                 yield number, row
 
 
+def _sparse_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    headed = ".txt" in [suffix.lower() for suffix in path.suffixes]
+    return sparse_text_rows(numbered_lines(path), file=path, headed=headed)
+
+
 # -- bytes
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The numbered lines, decoded; line ends are kept, since a quoted CSV field may hold them."""
     number = 0
     with _opened(path) as stream:

@@ -16,6 +16,7 @@ import datasets
 import numpy as np
 from transformers.utils import logging
 
+from hf_mlc.data.columns import ColumnRows
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 
@@ -154,10 +155,11 @@ def add_validation_split(
         raise UserError(f"a fraction of {fraction}", field="fraction", accepted="more than 0 and less than 1")
     train = dataset["train"]
     if labels is None:
-        labels = LabelSpace.from_label_lists(train["labels"], file=file)
+        labels = LabelSpace.from_label_lists(ColumnRows(train, "labels"), file=file)
     ids = labels
     if isinstance(labels, LabelSpace):
-        ids = [labels.encode(row, file=file, row=number) for number, row in enumerate(train["labels"], start=1)]
+        lists = enumerate(ColumnRows(train, "labels"), start=1)
+        ids = [labels.encode(row, file=file, row=number) for number, row in lists]
     kept, moved = iterative_stratified_split(ids, [1 - fraction, fraction], seed=seed)
     if not len(kept) or not len(moved):
         raise UserError(

@@ -105,7 +105,11 @@ def _target_of(feature: Mapping[str, Any], num_labels: int) -> tuple[np.ndarray,
             return values, True
     if values.dtype.kind not in "iu":
         raise UserError(f"label ids of type {values.dtype}", field=key, accepted="integers")
-    ids = np.unique(values[values != IGNORED]).astype(np.int64)
+    ids = values.astype(np.int64, copy=False)
+    if (
+        ids[0] < 0 or (ids[1:] <= ids[:-1]).any()
+    ):  # encoded rows are sorted already, and looking is cheaper than sorting
+        ids = np.unique(ids[ids != IGNORED])
     outside = ids[(ids < 0) | (ids >= num_labels)]
     if len(outside):
         raise UserError(f"label id {outside[0]}", field=key, accepted=f"0 to {num_labels - 1}")

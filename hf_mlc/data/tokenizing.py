@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from hf_mlc.data.bags import WORDS, Pieces, counted_tokens, pieces_of, words_by_documents
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.encoding import encode_labels, note_unknown_labels
 from hf_mlc.errors import UserError
@@ -35,6 +36,8 @@ def train_tokenizer(
     lowercase: bool = True,
     max_length: int = 512,
     add_special_tokens_around: bool = False,
+    by_documents: bool = False,
+    max_share: float = 1.0,
 ) -> PreTrainedTokenizerFast:
     r"""Trains a tokenizer on the texts of the TRAINING split.
 
@@ -50,6 +53,9 @@ def train_tokenizer(
         lowercase (`bool`, *optional*, defaults to `True`): whether case is ignored.
         max_length (`int`, *optional*, defaults to 512): the tokenizer's `model_max_length`.
         add_special_tokens_around (`bool`, *optional*, defaults to `False`): `[CLS]` before and `[SEP]` after each text.
+        by_documents (`bool`, *optional*, defaults to `False`): of words: `min_frequency` is of texts with the word, and so is the
+            choice of those that make up the vocabulary.
+        max_share (`float`, *optional*, defaults to 1.0): with `by_documents`, the largest share of the texts with a word.
 
     Returns:
         `PreTrainedTokenizerFast`: with `[PAD]` = 0, `[UNK]` = 1, `[CLS]` = 2, `[SEP]` = 3, `[MASK]` = 4.
@@ -63,7 +69,7 @@ def train_tokenizer(
     common = {"vocab_size": vocab_size, "min_frequency": min_frequency, "special_tokens": special}
     if kind == "word":
         backend = Tokenizer(models.WordLevel(unk_token=SPECIAL_TOKENS["unk"]))
-        backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), behavior="removed", invert=True)
+        backend.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True)
         trainer = trainers.WordLevelTrainer(**common, show_progress=False)
         smallest = len(special)
     elif kind == "bpe":
@@ -81,7 +87,15 @@ def train_tokenizer(
         raise UserError(f"a tokenizer of the kind {kind!r}", field="kind", accepted="'word' or 'bpe'")
     steps = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
     backend.normalizer = normalizers.Sequence(steps)
-    backend.train_from_iterator(texts, trainer=trainer)
+    if kind == "word" and by_documents:
+        words = words_by_documents(
+            texts, backend, most=vocab_size - len(special), min_documents=min_frequency, max_share=max_share
+        )
+        vocabulary = {word: number for number, word in enumerate([*special, *words])}
+        backend.model = models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS["unk"])
+        backend.add_special_tokens(special)
+    else:
+        backend.train_from_iterator(texts, trainer=trainer)
     if kind == "word" and backend.get_vocab_size() == smallest:
         raise UserError(
             f"no word occurs {min_frequency} times in the training texts",
@@ -110,6 +124,7 @@ def tokenize_splits(
     label_space: LabelSpace,
     *,
     max_length: int,
+    counted: bool = False,
     num_proc: int | None = None,
     strict: bool = False,
     report: DataReport | None = None,
@@ -121,6 +136,9 @@ def tokenize_splits(
         tokenizer (`PreTrainedTokenizerBase`): any tokenizer of transformers.
         label_space ([`~hf_mlc.labels.LabelSpace`]): turns labels into ids.
         max_length (`int`): longer texts are cut, and counted.
+        counted (`bool`, *optional*, defaults to `False`): whether a text becomes a bag of its tokens, for models that read
+            no more than that: `input_ids` holds each token once, in ascending order, without special ones and the
+            unknown one, and `token_counts` how often it stands in the text.
         num_proc (`int`, *optional*): processes that tokenise.
         strict (`bool`, *optional*, defaults to `False`): whether a label that is not in the label space is an error in
             validation and test too, instead of being counted and skipped. In training it always is.
@@ -128,18 +146,21 @@ def tokenize_splits(
 
     Returns:
         `datasets.DatasetDict`: with `id`, `input_ids`, `label_ids` (int64, sorted, each once), `length` (tokens, for
-        length grouping), and what else the tokenizer gives except `attention_mask`, which the collator makes.
+        length grouping), and what else the tokenizer gives except `attention_mask`, which the collator makes; or
+        `token_counts`, float32, with `counted`.
 
     Raises:
         `UserError`: naming split and row of a label that is not in the label space.
     """
     tokenizer_state = _state_of(tokenizer)
     labels_state = Hasher.hash(json.dumps(label_space.to_dict()))
+    pieces = pieces_of(tokenizer) if counted else None
     tokenized = datasets.DatasetDict()
     for name, split in dataset.items():
         strict_here = strict or name == "train"
         # the hash that `datasets` would take itself changes when a fast tokenizer is used for the first time
         key = (split._fingerprint, tokenizer_state, labels_state, max_length, strict_here, _TOKENS_VERSION)
+        key += ("counted",) if counted else ()
         done = split.map(
             _tokenized_batch,
             batched=True,
@@ -150,6 +171,8 @@ def tokenize_splits(
                 "tokenizer": tokenizer,
                 "label_space": label_space,
                 "max_length": max_length,
+                "counted": counted,
+                "pieces": pieces,
                 "strict": strict_here,
                 "split": name,
             },
@@ -174,22 +197,36 @@ def _tokenized_batch(
     tokenizer: PreTrainedTokenizerBase,
     label_space: LabelSpace,
     max_length: int,
+    counted: bool,
+    pieces: Pieces | None,
     strict: bool,
     split: str,
 ) -> dict[str, list[Any]]:
-    encoded = tokenizer(batch["text"], truncation=True, max_length=max_length, return_attention_mask=False)
-    columns = dict(encoded)
-    columns["length"] = [len(ids) for ids in encoded["input_ids"]]
-    if tokenizer.is_fast:  # what was cut off hangs on the encoding
-        columns["_cut"] = [bool(encoding.overflowing) for encoding in encoded.encodings]
+    if pieces is not None:
+        whole = [list(pieces.of_text(text)) for text in batch["text"]]
+        columns, cut = {"input_ids": [ids[:max_length] for ids in whole]}, [len(ids) > max_length for ids in whole]
     else:
-        whole = tokenizer(batch["text"], truncation=False, verbose=False)["input_ids"]
-        columns["_cut"] = [len(ids) > max_length for ids in whole]
+        columns, cut = _sequences(batch["text"], tokenizer, max_length)
+    if counted:
+        columns = counted_tokens(columns["input_ids"], tokenizer.all_special_ids)
+    columns["length"] = [len(ids) for ids in columns["input_ids"]]
+    columns["_cut"] = cut
     rows = (index + 1 for index in indices)
     columns["label_ids"], columns["_unknown"] = encode_labels(
         batch["labels"], label_space, split=split, strict=strict, rows=rows
     )
     return columns
+
+
+def _sequences(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[dict[str, list[Any]], list[bool]]:
+    """What the tokenizer gives, and of which texts something was cut off."""
+    encoded = tokenizer(texts, truncation=True, max_length=max_length, return_attention_mask=False)
+    if tokenizer.is_fast:  # what was cut off hangs on the encoding
+        return dict(encoded), [bool(encoding.overflowing) for encoding in encoded.encodings]
+    whole = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+    return dict(encoded), [len(ids) > max_length for ids in whole]
 
 
 def _state_of(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -15,6 +15,7 @@ from hf_mlc.files import folder_written_whole
 
 
 SPLIT_FILES = {split: f"{split}.jsonl.gz" for split in ("train", "validation", "test")}
+SPARSE_FILES = {split: f"{split}.txt.gz" for split in SPLIT_FILES}  # of sparse rows
 LABELS_FILE = "labels.json"
 FEATURES_FILE = "features.json"  # of tables
 REPORT_FILE = "report.json"
@@ -135,7 +136,7 @@ def _gzipped(path: Path) -> Iterator[gzip.GzipFile]:
 def _first_foreign(path: Path, names: set[str]) -> str | None:
     if not path.is_dir():
         return "no folder but a file"
-    ours = {*SPLIT_FILES.values(), LABELS_FILE, FEATURES_FILE}
+    ours = {*SPLIT_FILES.values(), *SPARSE_FILES.values(), LABELS_FILE, FEATURES_FILE}
     for inside in sorted(path.iterdir()):
         if inside.name == REPORT_FILE:
             continue

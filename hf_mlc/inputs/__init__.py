@@ -25,13 +25,14 @@ from pathlib import Path
 from hf_mlc.inputs.event import EventInput
 from hf_mlc.inputs.image import ImageInput
 from hf_mlc.inputs.kind import InputKind
+from hf_mlc.inputs.sparse import SparseInput
 from hf_mlc.inputs.table import TableInput
 from hf_mlc.inputs.text import TextInput
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 
 
-TEXTS, IMAGES, TABLES, EVENTS = TextInput(), ImageInput(), TableInput(), EventInput()
-INPUT_KINDS: dict[str, InputKind] = {kind.name: kind for kind in (TEXTS, IMAGES, TABLES, EVENTS)}
+TEXTS, IMAGES, TABLES, EVENTS, SPARSE = TextInput(), ImageInput(), TableInput(), EventInput(), SparseInput()
+INPUT_KINDS: dict[str, InputKind] = {kind.name: kind for kind in (TEXTS, IMAGES, TABLES, EVENTS, SPARSE)}
 
 
 def input_kind_of(config: MultiLabelConfig) -> InputKind:
@@ -52,4 +53,4 @@ def items_in(place: str | Path) -> tuple[InputKind, list[Path]] | None:
     return None
 
 
-__all__ = ["EVENTS", "IMAGES", "INPUT_KINDS", "TABLES", "TEXTS", "InputKind", "input_kind_of", "items_in"]
+__all__ = ["EVENTS", "IMAGES", "INPUT_KINDS", "SPARSE", "TABLES", "TEXTS", "InputKind", "input_kind_of", "items_in"]

@@ -40,7 +40,7 @@ for answer in classifier(text):
 
 
 class TextInput(InputKind):
-    """Strings. Settings: of `encode` `max_length` and `num_proc`, of `collator` `pad_to_multiple_of`, of `batch`
+    """Strings. Settings: of `encode` `max_length`, `counted` and `num_proc`, of `collator` `pad_to_multiple_of`, of `batch`
     `with_offsets`, all as of the functions that do it.
     """
 

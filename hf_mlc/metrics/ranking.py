@@ -13,6 +13,10 @@ import numpy as np
 import torch
 
 
+# A and B of `inverse_propensities` where a data set has none of its own
+PROPENSITY = (0.55, 1.5)
+
+
 def top_k(
     scores_BS: torch.Tensor, k: int, *, candidate_ids_BS: torch.Tensor | None = None, mask_BS=None
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,7 +81,7 @@ def ndcg_at_k(hits: np.ndarray, num_true: np.ndarray, k: int) -> np.ndarray:
 
 
 def inverse_propensities(
-    train_counts: np.ndarray, num_train_documents: int, *, a: float = 0.55, b: float = 1.5
+    train_counts: np.ndarray, num_train_documents: int, *, a: float = PROPENSITY[0], b: float = PROPENSITY[1]
 ) -> np.ndarray:
     """w_l = 1 + C (n_l + B)^-A with C = (ln N - 1)(B + 1)^A, shape (L,): the inverse of the probability that a true
     label was noted down (Jain, Prabhu and Varma, 2016, "Extreme Multi-label Loss Functions", section 4).

@@ -12,6 +12,7 @@ from hashlib import blake2b
 import numpy as np
 
 from hf_mlc.metrics.batch import Batch
+from hf_mlc.metrics.counting import count_ids
 
 
 BLOCK_CELLS = 2**19  # small batches are joined into blocks of up to this many cells
@@ -93,7 +94,7 @@ class RowStore:
 
     def add(self, rows: Rows, true_ids_M: np.ndarray) -> None:
         """Takes rows and the labels of their M true pairs."""
-        self.num_true_L += np.bincount(true_ids_M, minlength=self.num_labels)
+        count_ids(self.num_true_L, true_ids_M)
         self.blocks.append(rows)
         # equals are joined with equals: each cell is copied a few times at most, however small the batches
         while len(self.blocks) > 1 and _can_join(*self.blocks[-2:]):

@@ -13,6 +13,7 @@ import torch
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import counting, ranking
 from hf_mlc.metrics.batch import read_batch
+from hf_mlc.metrics.bucket_ranking import BucketRanking
 from hf_mlc.metrics.buckets import BUCKETS
 from hf_mlc.metrics.score_store import ScoreStore
 from hf_mlc.modeling.decision import apply_thresholds
@@ -76,7 +77,7 @@ class MultiLabelMetrics:
         ks: Sequence[int] = (1, 3, 5),
         thresholds: float | Sequence[float] = 0.5,
         min_labels: int = 0,
-        propensity: tuple[float, float] = (0.55, 1.5),
+        propensity: tuple[float, float] = ranking.PROPENSITY,
         score_budget_mb: float = 512,
         num_bins: int = 2048,
     ):
@@ -103,6 +104,7 @@ class MultiLabelMetrics:
         self.num_documents = self.num_documents_without_labels = self.num_known_cells = 0
         self.tp_L, self.predicted_L, self.support_L = np.zeros((3, num_labels), np.int64)
         self.hits_KL = np.zeros((len(self.ks), num_labels), np.int64)
+        self.bucket_ranking = None if self.train_counts is None else BucketRanking(self.train_counts, self.ks)
         self.sums: dict[str, float] = {}
         self.scores: ScoreStore | None = None
         self.no_curves_because: str | None = None
@@ -154,9 +156,9 @@ class MultiLabelMetrics:
         self.num_documents += len(batch)
         self.num_documents_without_labels += int((num_true_B == 0).sum())
         self.num_known_cells += batch.num_known_cells
-        self.support_L += np.bincount(batch.true_ids_M, minlength=self.num_labels)
-        self.predicted_L += self._count_labels(chosen_BS, batch.candidate_ids_BS)
-        self.tp_L += self._count_labels(hit_BS, batch.candidate_ids_BS)
+        counting.count_ids(self.support_L, batch.true_ids_M)
+        self._count_labels(self.predicted_L, chosen_BS, batch.candidate_ids_BS)
+        self._count_labels(self.tp_L, hit_BS, batch.candidate_ids_BS)
 
         tp_B, predicted_B = hit_BS.sum(dim=1).cpu().numpy(), chosen_BS.sum(dim=1).cpu().numpy()
         self._add("f1_samples", counting.f1_per_document(tp_B, predicted_B, num_true_B))
@@ -175,20 +177,24 @@ class MultiLabelMetrics:
         )
         hits_BK = (true_BS.gather(1, columns_BK.clamp(min=0)) & (columns_BK >= 0)).cpu().numpy()
         ids_BK = ids_BK.cpu().numpy()
+        if self.bucket_ranking is not None:
+            self.bucket_ranking.add(hits_BK, ids_BK, batch.true_rows_M, batch.true_ids_M)
         for row, k in enumerate(self.ks):
             self._add(f"p@{k}", ranking.precision_at_k(hits_BK, k))
             self._add(f"r@{k}", ranking.recall_at_k(hits_BK, num_true_B, k))
             self._add(f"ndcg@{k}", ranking.ndcg_at_k(hits_BK, num_true_B, k))
-            self.hits_KL[row] += np.bincount(ids_BK[:, :k][hits_BK[:, :k]], minlength=self.num_labels)
+            counting.count_ids(self.hits_KL[row], ids_BK[:, :k][hits_BK[:, :k]])
             if self.weights_L is not None:
                 self._add(f"psp_gain@{k}", ranking.psp_gain(hits_BK, ids_BK, self.weights_L, k))
                 best_B = ranking.psp_best(batch.true_rows_M, batch.true_ids_M, self.weights_L, len(batch), k)
                 self._add(f"psp_best@{k}", best_B)
 
-    def _count_labels(self, flags_BS, candidate_ids_BS) -> np.ndarray:
+    @staticmethod
+    def _count_labels(counts_L: np.ndarray, flags_BS: torch.Tensor, candidate_ids_BS: torch.Tensor | None) -> None:
         if candidate_ids_BS is None:
-            return flags_BS.sum(dim=0).cpu().numpy()
-        return np.bincount(candidate_ids_BS[flags_BS].cpu().numpy(), minlength=self.num_labels)
+            counts_L += flags_BS.sum(dim=0).cpu().numpy()
+        else:
+            counting.count_ids(counts_L, candidate_ids_BS[flags_BS].cpu().numpy())
 
     def _add(self, name: str, values_B: np.ndarray) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + float(np.nansum(values_B))
@@ -206,6 +212,8 @@ class MultiLabelMetrics:
         the bucket's labels alone: `f1_micro@1-5`, `f1_macro@1-5`, `f1_macro_present@1-5`, `precision_micro@1-5`,
         `recall_micro@1-5`, `auc_macro@1-5`, `ap_macro@1-5`, and `r@k@1-5`: true pairs of the bucket's labels found
         among the first k of all labels / true pairs of the bucket's labels (pooled, not a mean over documents).
+        `ndcg@k@1-5`: see [`hf_mlc.metrics.bucket_ranking`]. `p@k@1-5`, `psp@k@1-5`: what the bucket's labels contribute to
+        `p@k` and `psp@k`; over the buckets they add up to these.
 
         Raises:
             `UserError`: no document was seen.
@@ -262,6 +270,11 @@ class MultiLabelMetrics:
         if support.any():
             for row, k in enumerate(self.ks):
                 result[f"r@{k}@{bucket}"] = self.hits_KL[row, inside_L].sum() / support.sum()
+                result[f"p@{k}@{bucket}"] = self.hits_KL[row, inside_L].sum() / (k * self.num_documents)
+                if self.weights_L is not None:
+                    gain = self.hits_KL[row, inside_L] @ self.weights_L[inside_L] / k
+                    result[f"psp@{k}@{bucket}"] = gain / self.sums[f"psp_best@{k}"]
+            result |= self.bucket_ranking.values(bucket)
         return result
 
     def facts(self) -> dict[str, object]:
@@ -349,6 +362,8 @@ class MultiLabelMetrics:
             (self.hits_KL, other.hits_KL),
         ):
             mine += theirs
+        if self.bucket_ranking is not None:
+            self.bucket_ranking.merge(other.bucket_ranking)
         for name, value in other.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.no_curves_because = self.no_curves_because or other.no_curves_because

@@ -5,7 +5,7 @@ Shape legend: B rows of a block, P columns of `input_features`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import datasets
@@ -21,24 +21,6 @@ from hf_mlc.tabular.fitting import CELLS, of_user
 
 # part of the cache key: raise it when the same rows come out differently
 _ROWS_VERSION = 2
-
-
-class FeatureRows:
-    """The column `features` of a split, row after row, as often as one asks; read in batches, never all at once.
-
-    Args:
-        split (`datasets.Dataset`): as `load_splits` gives it.
-    """
-
-    def __init__(self, split: datasets.Dataset):
-        self.split = split.with_format(None).select_columns("features")
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self.split.iter(batch_size=1000):
-            yield from batch["features"]
 
 
 def named_row(error: UserError, ids: Sequence[str] | datasets.Column, file: str) -> UserError:

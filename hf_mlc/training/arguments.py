@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from hf_mlc.cycles.arguments import LightDxmlArguments
 from hf_mlc.errors import UserError
 from hf_mlc.thresholds import METRICS
 
@@ -19,11 +20,13 @@ THRESHOLD_KINDS = ("auto", "global", "per_label", "none")
 
 
 @dataclass
-class MultiLabelTrainingArguments(TrainingArguments):
+class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
     """`transformers.TrainingArguments` with other defaults where many labels ask for it, and a few arguments more.
 
     Other defaults: evaluation and saving every epoch, the best checkpoint by `tuned_<threshold_metric>` (what one
     threshold could reach on the validation rows) kept and loaded at the end, rows of like length batched together, metrics accumulated batch by batch.
+
+    Those of LightDXML's cycles are [`~hf_mlc.cycles.arguments.LightDxmlArguments`].
 
     The checkpoint may be chosen by another tuned metric than the thresholds are, `metric_for_best_model="tuned_f1_micro"`
     beside `threshold_metric="subset_accuracy"`, or by any other metric of the validation split.
@@ -116,6 +119,7 @@ class MultiLabelTrainingArguments(TrainingArguments):
             )
         if self.unfreeze_epochs is not None and (not self.unfreeze_epochs or min(self.unfreeze_epochs) < 0):
             raise UserError(f"found {self.unfreeze_epochs}", field="unfreeze_epochs", accepted="numbers of epochs")
+        self.check_cycles()
         if self.metric_for_best_model is None and self.load_best_model_at_end:
             self.metric_for_best_model = f"tuned_{self.threshold_metric}"
         if (self.bf16 or self.bf16_full_eval) and not torch.accelerator.is_available():

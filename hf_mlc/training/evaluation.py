@@ -51,6 +51,7 @@ class StreamingEvaluation:
             ks=ks,
             thresholds=thresholds,
             min_labels=min_labels,
+            propensity=label_space.propensity,
             score_budget_mb=score_budget_mb,
         )
         self.target_name, self.tuned_metrics = target_name, tuple(dict.fromkeys(tuned_metrics))

@@ -86,6 +86,8 @@ def refit(
     args.early_stopping_patience, args.push_to_hub, args.resume_from_checkpoint = None, False, None
     model.config.thresholds = trainer.model.config.thresholds
     model.config.min_labels = trainer.model.config.min_labels
+    if hasattr(model.config, "beta"):  # of LightDXML's scores, chosen on validation rows as thresholds are
+        model.config.beta = trainer.model.config.beta
     if trainer.search_choice is not None:
         model.config.end_bias = trainer.model.config.end_bias
         model.config.rescoring_weight = trainer.model.config.rescoring_weight

@@ -27,6 +27,8 @@ def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
         "model_type": trainer.model.config.model_type,
         "seed": args.seed,
         "parameters": num_parameters(trainer.model),
+        # of psp@k
+        "propensity": dict(zip("AB", trainer.label_space.propensity, strict=True)),
         "training": {
             "seconds": end.get("train_runtime"),
             "epochs": state.epoch,
@@ -42,6 +44,7 @@ def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
         "versions": versions(),
         "search": search.to_dict() if search else None,
         "thresholds": choice.to_dict() if choice else None,
+        **trainer.own_facts(),
         "validation": _newest(state.log_history, "eval_"),
         "test": _newest(state.log_history, "test_"),
         "history": [row for row in state.log_history if any(name.startswith("eval_") for name in row)],

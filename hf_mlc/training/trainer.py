@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import EarlyStoppingCallback, ProgressCallback
@@ -195,6 +196,10 @@ class MultiLabelTrainer(PushingTrainer):
         if self.args.end_biases:
             self.search_choice = tune_search(self, dataset, end_biases=self.args.end_biases)
         return self.search_choice
+
+    def own_facts(self) -> dict[str, Any]:
+        """What results.json says of an architecture's own way of training; nothing here."""
+        return {}
 
     def iterate_predictions(self, dataset):
         """Yields `(logits, targets)` on the CPU, batch by batch over the whole data set, the same on every process."""

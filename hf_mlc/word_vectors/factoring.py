@@ -24,7 +24,8 @@ def truncated_svd(
     """
     rank = min(rank, *table_NM.shape)
     width = min(rank + oversampling, *table_NM.shape)
-    projection_MK = np.random.default_rng(seed).standard_normal((table_NM.shape[1], width))
+    table_dtype = np.float32 if table_NM.dtype == np.float32 else np.float64
+    projection_MK = np.random.default_rng(seed).standard_normal((table_NM.shape[1], width), table_dtype)
     basis_NK, _ = np.linalg.qr(table_NM @ projection_MK)
     for _ in range(iterations):
         other_MK, _ = np.linalg.qr(table_NM.T @ basis_NK)

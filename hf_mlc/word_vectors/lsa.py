@@ -16,6 +16,7 @@ from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.tfidf_path import TfidfPath
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.word_vectors.factoring import truncated_svd
+from hf_mlc.word_vectors.idf import inverse_document_frequencies
 
 
 def path_of(model: MultiLabelPreTrainedModel) -> TfidfPath | None:
@@ -83,7 +84,7 @@ def tfidf_table(documents: Iterable[list[int]], vocab_size: int) -> tuple[sparse
     row_C, column_C, count_C = (
         np.concatenate(part) if part else np.zeros(0, np.int64) for part in (rows, columns, counts)
     )
-    idf_V = 1 + np.log((1 + number) / (1 + np.bincount(column_C, minlength=vocab_size)))
+    idf_V = inverse_document_frequencies(np.bincount(column_C, minlength=vocab_size), number)
     weight_C = (1 + np.log(count_C)) * idf_V[column_C]
     square_N = np.bincount(row_C, weights=weight_C**2, minlength=number)
     weight_C = weight_C / np.sqrt(square_N[row_C])

@@ -62,8 +62,10 @@ class WordVectorStep:
         """The configuration's fields that were given, and the width that a file of vectors decides."""
         if self.width is None:
             return given
-        encoder = given.get("encoder") or architecture_of(self.model_type).config().encoder
+        config_class = architecture_of(self.model_type).config
+        encoder = given.get("encoder") or config_class().encoder
         name = "embedding_size" if encoder in WITH_OWN_WIDTH else "hidden_size"
+        name = config_class.attribute_map.get(name, name)
         if given.get(name) not in (None, self.width):
             raise UserError(
                 f"a word has {self.width} numbers, and {name} is {given[name]}",

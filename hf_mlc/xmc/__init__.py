@@ -1,6 +1,7 @@
-"""Texts of the extreme-classification repository, and of those who prepared them before, as data sets."""
+"""Data sets of the extreme-classification repository: its texts, its sparse features, and a generated set of their kind."""
 
+from hf_mlc.xmc.power_law import PowerLawSet
 from hf_mlc.xmc.preparing import prepare_xmc
 
 
-__all__ = ["prepare_xmc"]
+__all__ = ["PowerLawSet", "prepare_xmc"]

@@ -93,6 +93,12 @@ def read_label_names(file: Path) -> tuple[list[str], dict[str, Any]]:
     return unique, {"label_names_encoding": encoding, "repeated_label_names": len(repeated)}
 
 
+def label_names_beside(file: Path) -> tuple[Path, list[str]] | None:
+    """The file of label names in the folder of a file of rows, and the names; `None` where there is none."""
+    found = _first(file.parent, *LABEL_FILES)
+    return None if found is None else (found, read_label_names(found)[0])
+
+
 def read_json_documents(file: Path, names: list[str]) -> Iterator[dict[str, Any]]:
     """Rows of `trn.json` or `tst.json`."""
     for number, raw in enumerate(_raw_lines(file), start=1):

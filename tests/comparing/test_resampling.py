@@ -12,15 +12,17 @@ from hf_mlc.comparing.resampling import ResampledMetrics
 from hf_mlc.comparing.scores import KEPT, RunScores, ScoreCollector
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.metrics.ranking import inverse_propensities
 
 
 N, L = 37, 23
 NAMES = [
     "f1_micro", "f1_macro", "f1_macro_present", "precision_micro", "recall_micro", "ap_macro", "f1_macro@1-5",
     "f1_micro@6-20", "ap_macro@1-5", "ap_macro@6-20", "p@1", "p@3", "r@5", "ndcg@5",
-    "r@10", "ndcg@10", "auc_micro", "auc_macro", "auc_weighted", "ap_micro",
+    "r@10", "ndcg@10", "psp@1", "psp@5", "ndcg@5@1-5", "ndcg@3@6-20", "p@3@1-5", "psp@5@1-5", "r@5@6-20", "auc_micro", "auc_macro", "auc_weighted", "ap_micro",
     "subset_accuracy", "f1_samples", "hamming_loss",
 ]  # fmt: skip
+TRAIN_DOCUMENTS = 50
 RULE = {"thresholds": 0.6, "min_labels": 1}
 
 
@@ -38,12 +40,14 @@ def collected(scores_NL, truth_NL, counts, num_labels: int = L) -> RunScores:
     order = np.random.default_rng(1).permutation(len(scores_NL))
     for part in np.array_split(order, 3):
         collector.add(part.tolist(), torch.from_numpy(scores_NL[part]))
-    return collector.done([np.flatnonzero(row) for row in truth_NL], counts)
+    found = collector.done([np.flatnonzero(row) for row in truth_NL], counts)
+    found.label_weights = inverse_propensities(counts, TRAIN_DOCUMENTS)
+    return found
 
 
 def measured(scores_NL, truth_NL, counts) -> dict[str, float]:
     metrics = MultiLabelMetrics(
-        scores_NL.shape[1], train_counts=counts, num_train_documents=50, ks=(1, 3, 5, 10), **RULE
+        scores_NL.shape[1], train_counts=counts, num_train_documents=TRAIN_DOCUMENTS, ks=(1, 3, 5, 10), **RULE
     )
     metrics.update(scores_NL, truth_NL)
     return metrics.compute()
@@ -60,6 +64,15 @@ def test_weights_of_one_give_the_metric_and_other_weights_that_of_repeated_docum
     for value, weights_N in zip(found[1:], weights_RN, strict=True):
         drawn = np.repeat(np.arange(N), weights_N.astype(int))
         assert value == pytest.approx(measured(scores_NL[drawn], truth_NL[drawn], counts)[name], abs=1e-6)
+
+
+def test_without_the_weights_of_labels_there_is_no_psp(case):
+    scores = collected(*case)
+    scores.label_weights = None  # of an earlier version
+    resampled = ResampledMetrics(scores)
+    assert not resampled.has("psp@5") and resampled.has("p@5") and resampled.has("ndcg@5@1-5")
+    run = {0: resampled}
+    assert Bootstrap(N, [0]).interval("psp@5", run, run) is None
 
 
 def test_of_many_labels_the_best_are_kept_and_ranking_and_counts_stay_exact(case, monkeypatch):

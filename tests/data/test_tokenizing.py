@@ -133,6 +133,24 @@ def test_long_texts_are_cut_and_counted_with_special_tokens_included():
     assert report.splits["train"].cut_texts == 1  # 3 + 2 tokens fit exactly
 
 
+def test_counted_texts_hold_each_word_once_with_its_number_and_no_unknown_word():
+    data = splits(train=[("the cat, the cat the zebra", ["a"]), ("zebra", []), ("", ["b"]), ("mat cat", ["b"])])
+    tokenizer = word_tokenizer(add_special_tokens_around=True)
+    done = tokenize_splits(data, tokenizer, SPACE, max_length=2**30, counted=True)["train"]
+    assert sorted(done.column_names) == ["id", "input_ids", "label_ids", "length", "token_counts"]
+    cat, comma, mat, the = tokenizer.convert_tokens_to_ids(["cat", ",", "mat", "the"])
+    assert tokenizer.unk_token_id == tokenizer.convert_tokens_to_ids("zebra")
+    bags = [
+        dict(zip(ids, counts, strict=True))
+        for ids, counts in zip(done["input_ids"], done["token_counts"], strict=True)
+    ]
+    assert bags == [{the: 3, cat: 2, comma: 1}, {}, {}, {mat: 1, cat: 1}]
+    assert all(list(ids) == sorted(ids) for ids in done["input_ids"]) and list(done["length"]) == [3, 0, 0, 2]
+    assert done.features["token_counts"].feature.dtype == "float32"
+    # kept apart from the same rows as sequences
+    assert "token_counts" not in tokenize_splits(data, tokenizer, SPACE, max_length=2**30)["train"].column_names
+
+
 def test_unknown_labels_are_skipped_and_counted_except_in_training():
     data = splits(train=[("cat", ["a"])], test=[("cat", ["b", "x", "y"]), ("mat", ["x"])])
     report = DataReport({"train": SplitCounts(), "test": SplitCounts()})

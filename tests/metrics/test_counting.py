@@ -85,3 +85,13 @@ def test_nothing_true_and_nothing_predicted_counts_zero_and_f1_of_present_labels
     assert counting.f1_micro(nothing, nothing, nothing) == 0.0
     assert counting.f1_macro_caml(nothing, nothing, nothing) == 0.0
     assert counting.f1_macro_present(nothing, nothing, nothing) is None
+
+
+@pytest.mark.parametrize("num_labels", [4, 1000])  # a pass over all labels, and over the ids alone
+def test_labels_are_counted_as_often_as_they_stand_there(num_labels):
+    counts_L = np.zeros(num_labels, np.int64)
+    counts_L[1] = 5
+    counting.count_ids(counts_L, np.array([3, 1, 3, 3]))
+    assert counts_L[:4].tolist() == [0, 6, 0, 3] and counts_L.sum() == 9
+    counting.count_ids(counts_L, np.zeros(0, np.int64))
+    assert counts_L.sum() == 9

@@ -169,6 +169,27 @@ def test_buckets_follow_training_counts_and_leave_out_empty_ones():
     assert not [name for name in result if name.endswith(("@0", "@6-20", "@21-50"))]
 
 
+def test_buckets_of_rankings_by_hand():
+    # labels 0 and 1 have 3 training documents, 2 and 3 have 100; ranked 2, 0, 1, 3 and 1, 3, 0, 2
+    scores = np.array([[0.8, 0.4, 0.9, 0.1], [0.3, 0.9, 0.1, 0.5]])
+    truth = np.array([[1, 1, 1, 0], [0, 0, 1, 1]])
+    found = _measure(scores, truth, train_counts=[3, 3, 100, 100], num_train_documents=200, ks=(1, 3)).compute()
+    second, third, best_of_two = 1 / np.log2(3), 1 / np.log2(4), 1 + 1 / np.log2(3)
+    # only the first document has labels of 1-5: hits at ranks 2 and 3 of all labels
+    assert found["ndcg@3@1-5"] == pytest.approx((second + third) / best_of_two) and found["ndcg@1@1-5"] == 0.0
+    # the first document's only label of >50 is first; of the second's two, one is second
+    assert found["ndcg@3@>50"] == pytest.approx((1 + second / best_of_two) / 2) and found["ndcg@1@>50"] == 1 / 2
+    assert found["p@3@1-5"] == pytest.approx(2 / 6) and found["p@3@>50"] == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize("name", ["p@1", "p@3", "psp@1", "psp@5"])
+def test_what_buckets_contribute_adds_up(name, data):
+    counts = np.array([0, 2, 9, 30, 80, 4, 0, 11, 5, 6, 20, 21, 50, 51])
+    found = _measure(*data, train_counts=counts, num_train_documents=100).compute()
+    parts = [found[f"{name}@{bucket}"] for bucket in ("0", "1-5", "6-20", "21-50", ">50")]
+    assert sum(parts) == pytest.approx(found[name]) and all(part > 0 for part in parts)
+
+
 def test_psp_is_the_ratio_of_sums():
     from hf_mlc.metrics.ranking import inverse_propensities
 

@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from hf_mlc.modeling.losses import (
     asymmetric,
     binary_cross_entropy,
+    columns_of_targets,
     focal,
     reduce_cells,
+    summed_cross_entropy,
     targets_from_ids,
     targets_of_candidates,
 )
@@ -179,3 +181,25 @@ def test_the_configuration_chooses_the_loss(settings, cells):
     model = tester.model_class(tester.get_config(num_labels=2, **settings))
     found = model.compute_loss(torch.full((1, 2), LOG_3), labels=torch.tensor([[1, 0]]))
     assert found.item() == pytest.approx(sum(cells) / 2, rel=1e-5)
+
+
+def test_a_list_of_the_whole_batch_has_the_targets_of_lists_that_are_alike():
+    ids = torch.tensor([[4, 1, -100], [-100, -100, -100], [9, 3, 4]])
+    shared = torch.tensor([3, 9, -1, 1, 0, 4])
+    expected = targets_of_candidates(ids, shared.expand(3, -1))
+    assert expected.tolist() == [[0, 0, 0, 1, 0, 1], [0] * 6, [1, 1, 0, 0, 0, 1]]
+    assert torch.equal(targets_of_candidates(ids, shared), expected)
+    # 6 is one behind the last column
+    assert columns_of_targets(ids, shared).tolist() == [[5, 3, 6], [6, 6, 6], [1, 0, 5]]
+
+
+def test_the_sum_of_all_cells_needs_no_target_a_cell():
+    logits = torch.tensor([[LOG_3, -LOG_3, 50.0], [-60.0, 0.0, LOG_3]], requires_grad=True)
+    # the first row's positives are columns 0 and 2, one of them given twice; the second has none
+    columns = torch.tensor([[0, 2, 0], [3, 3, 3]])
+    targets = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    expected = binary_cross_entropy(logits, targets).sum()
+    found = summed_cross_entropy(logits, columns)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(total, logits)[0] for total in (found, expected)]
+    torch.testing.assert_close(*gradients)

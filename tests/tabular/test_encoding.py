@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from hf_mlc.data import check_splits, load_splits
+from hf_mlc.data.columns import ColumnRows
 from hf_mlc.data.rows import Columns
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.tabular.collating import TableCollator
-from hf_mlc.tabular.encoding import FeatureRows, encode_tables, is_mostly_zeros
+from hf_mlc.tabular.encoding import encode_tables, is_mostly_zeros
 from hf_mlc.tabular.fitting import fit_table
 
 
@@ -39,7 +40,7 @@ TEST = [({"a": 2.0, "b": "z"}, ["m", "unknown"])]
 def prepared(train=TRAIN, **more):
     splits = splits_of(train=train, **more)
     space = LabelSpace.from_label_lists(splits["train"]["labels"])
-    return splits, space, fit_table(FeatureRows(splits["train"]))
+    return splits, space, fit_table(ColumnRows(splits["train"], "features"))
 
 
 def test_rows_become_columns_and_label_ids_and_what_is_unseen_is_counted():
@@ -67,7 +68,7 @@ def test_a_bad_row_is_named_by_its_split_and_number():
 def test_the_collator_gives_the_same_of_dense_sparse_and_raw_rows():
     rows = [({str(i): float(i % 7 + 1), str(i + 60): 1.0}, ["l"]) for i in range(120)]
     splits = splits_of(train=[({"indices": [*map(int, x)], "values": [*x.values()]}, y) for x, y in rows])
-    space, extractor = LabelSpace(["l", "m"]), fit_table(FeatureRows(splits["train"]))
+    space, extractor = LabelSpace(["l", "m"]), fit_table(ColumnRows(splits["train"], "features"))
     assert is_mostly_zeros(extractor)
     encoded = encode_tables(splits, extractor, space)["train"]
     assert set(encoded.features["input_features"]) == {"indices", "values"}
@@ -108,7 +109,7 @@ def test_mulan_sets_go_through_as_they_lie(real_data, name):
     num_train, num_test, width = MULAN[name]
     splits = load_splits(real_data("mulan") / name, columns=Columns(features="features"))
     assert (len(splits["train"]), len(splits["test"])) == (num_train, num_test)
-    extractor = fit_table(FeatureRows(splits["train"]))
+    extractor = fit_table(ColumnRows(splits["train"], "features"))
     assert extractor.input_size == width
     space = LabelSpace.from_label_lists(splits["train"]["labels"])
     encoded = encode_tables(splits, extractor, space)

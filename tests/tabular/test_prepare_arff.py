@@ -9,8 +9,8 @@ import pytest
 
 from hf_mlc.cli import main
 from hf_mlc.data import load_splits
+from hf_mlc.data.columns import ColumnRows
 from hf_mlc.data.rows import Columns
-from hf_mlc.tabular.encoding import FeatureRows
 from hf_mlc.tabular.feature_files import read_feature_file
 from hf_mlc.tabular.fitting import fit_table
 
@@ -78,7 +78,7 @@ def test_a_dense_file_becomes_rows_of_lists(files, capsys):
     assert declared.types == ["num", ["none", "public", "self employed"], ["0", "1"]]
     assert "my table: 3 features, dense rows" in capsys.readouterr().err
     train = load_splits(data, columns=Columns(features="features"))["train"]
-    extractor = fit_table(FeatureRows(train), names=declared.names, types=declared.types)
+    extractor = fit_table(ColumnRows(train, "features"), names=declared.names, types=declared.types)
     assert extractor.kinds == ["numeric", "category", "numeric"]
     assert extractor.means == [40.5, 0] and extractor.missing == ["age", "work"]
 
@@ -95,7 +95,7 @@ def test_a_sparse_file_becomes_rows_by_position_and_says_what_weka_leaves_unsaid
     declared = read_feature_file(data / "features.json")
     assert declared.types == ["num", "num", "num", ["s", "m", "l"]]
     train = load_splits(data, columns=Columns(features="features"))["train"]
-    extractor = fit_table(FeatureRows(train), names=declared.names, types=declared.types)
+    extractor = fit_table(ColumnRows(train, "features"), names=declared.names, types=declared.types)
     assert extractor.kinds == ["numeric", "numeric", "numeric", "category"]
     assert extractor.categories == {"size": ["l", "s"]}
     assert extractor.encode([{"0": 0, "3": "s"}]).tolist() == [[0, 0, 0, 0, 0, 1]]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from hf_mlc.comparing.data import Rows
+from hf_mlc.comparing.latency import Timing
 from hf_mlc.errors import UserError
 
 
@@ -33,6 +34,7 @@ class Job:
         rows ([`~hf_mlc.comparing.data.Rows`]): the rows.
         seed (`int`): of everything drawn in the run.
         environments (`str`): folder of the virtual environments of outside systems.
+        batch_sizes (`list[int]`, *optional*): numbers of rows at a time, at which answering is timed besides.
     """
 
     runner: str
@@ -40,6 +42,7 @@ class Job:
     rows: Rows
     seed: int
     environments: str
+    batch_sizes: Sequence[int] = ()
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Fitted:
             into `encoder`, `head` and `relation`.
         optimizer_cpu_seconds (`float`, *optional*): of a network, the process seconds of its optimiser's steps alone, of every training
             that fitting it took; what else fitting does (reading, encoding, thresholds, saving) is not in it.
+        timed (*optional*): given items and how many come at a time, how long their best labels take.
     """
 
     score: Callable[[Sequence[str]], Scored]
@@ -74,6 +78,7 @@ class Fitted:
     spared: dict[str, float] | None = None
     parameter_parts: dict[str, int] | None = None
     optimizer_cpu_seconds: float | None = None
+    timed: Callable[[Sequence[Any], int], Timing] | None = None
 
 
 # what is given the data set's recipe
@@ -111,6 +116,7 @@ RUNNERS = {
     "table-method": "table_methods",
     "xr-linear": "xr_linear",
     "napkinxc": "napkinxc",
+    "omikuji": "omikuji",
     "bigru-lwan": "bigru_lwan",
     "next-frequency": "next_frequency",
     "tifu-knn": "tifu_knn",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 import yaml
 
@@ -16,9 +19,13 @@ from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.commands.train import main as train
 from hf_mlc.comparing.arms import Fitted, Job, Scored
 from hf_mlc.comparing.event_rows import LONGEST_SEQUENCE
+from hf_mlc.comparing.latency import TOP_K, Timing
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import RESULTS_FILE
-from hf_mlc.inference import LoadedModel, load_model, scored_batches
+from hf_mlc.inference import LoadedModel, encoded_batches, load_model, scored_batches
+from hf_mlc.inputs import SPARSE
+from hf_mlc.modeling.answers import choose_labels
+from hf_mlc.tabular.feature_files import read_feature_file
 
 
 TEXTS_AT_ONCE = 1024  # sorted by length together, as `evaluate` does
@@ -44,7 +51,9 @@ def fit(job: Job, folder: Path) -> Fitted:
         settings |= {"events_column": "events", "event_targets": "column"}
         if settings.get("causal"):  # predicts every set of a training sequence, and so has each once
             settings |= {"train_file": job.rows.train_sequences, "max_history": LONGEST_SEQUENCE}
-    if job.rows.meta_file is not None:
+    if job.rows.meta_file is not None and settings.get("encoder") == SPARSE.name:
+        settings = {"num_features": len(read_feature_file(job.rows.meta_file).names)} | settings
+    elif job.rows.meta_file is not None:
         settings = {"feature_file": job.rows.meta_file} | settings
     recipe = folder.with_name(f"{folder.name}.yaml")
     recipe.write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -57,6 +66,7 @@ def fit(job: Job, folder: Path) -> Fitted:
     trainings = [results["training"], *([results["refit"]] if results["refit"] else [])]
     return Fitted(
         score=scoring(loaded, settings),
+        timed=functools.partial(timed, loaded),
         thresholds=loaded.model.config.thresholds,
         min_labels=loaded.model.config.min_labels,
         parameters=results["parameters"],
@@ -114,6 +124,21 @@ def scoring(loaded: LoadedModel, settings: Mapping[str, Any]) -> Callable[[Seque
                 yield places, batch.scores_BS, batch.candidate_ids_BS, batch.chosen_BS
 
     return score
+
+
+def timed(loaded: LoadedModel, items: Sequence[Any], batch_size: int) -> Timing:
+    """How long the best labels of the items take, so many at a time; one batch is answered before the clock starts."""
+    prepared = answered = 0.0
+    for first in (None, *range(0, len(items), batch_size)):
+        part, start = items[first or 0 : (first or 0) + batch_size], time.perf_counter()
+        batches = [batch for _, batch in encoded_batches(loaded, part, batch_size)]
+        middle = time.perf_counter()
+        with torch.inference_mode():
+            for batch in batches:
+                choose_labels(loaded.model, batch, top_k=min(TOP_K, loaded.model.config.num_labels))
+        if first is not None:
+            prepared, answered = prepared + middle - start, answered + time.perf_counter() - middle
+    return Timing(prepared, answered)
 
 
 def bytes_of_model(folder: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import torch
 
 from hf_mlc.comparing.arms import Fitted, Job, Scored
 from hf_mlc.comparing.environments import python_of
+from hf_mlc.comparing.latency import TOP_K, Timing
 from hf_mlc.comparing.tuning import chosen_rule, chosen_shortlist_rule
+from hf_mlc.data.contents import content_in
 from hf_mlc.errors import UserError
 
 
@@ -95,16 +97,19 @@ def fit_outside(
     settings: dict[str, Any],
     extra_bytes: int = 0,
     fit_inputs: dict[str, Any],
+    seconds_of_preparing: Callable[[Sequence[Any], int], float] | None = None,
 ) -> Fitted:
     """Fits by a program, tunes the threshold on validation rows.
 
     Args:
         job ([`Job`]): of the run.
         program ([`Program`]): what fits and predicts.
-        inputs_of: given texts and a name, writes them for the program; returns what it is told of them.
+        inputs_of: given texts, or features, and a name, writes them for the program; returns what it is told of them.
         settings (`dict`): of the program; `threshold_kind` and `threshold_metric`, as of `train`, are taken out of them.
         extra_bytes (`int`, *optional*, defaults to 0): of what prediction needs besides the program's model.
         fit_inputs (`dict`): what `fit` is told besides.
+        seconds_of_preparing (*optional*): given items and how many come at a time, the seconds that `inputs_of` takes without its
+            files; only for a program that knows the verb `time`.
     """
     settings = dict(settings)
     kind, metric = settings.pop("threshold_kind", "auto"), settings.pop("threshold_metric", "f1_micro")
@@ -114,20 +119,25 @@ def fit_outside(
     validation = job.rows.read("validation")
     seconds = 0.0
 
-    def predicted(texts: Sequence[str], name: str) -> TopLabels:
+    def predicted(items: Sequence[Any], name: str) -> TopLabels:
         nonlocal seconds
         output = program.folder / f"{name}.scores.npz"
-        seconds = program.run("predict", **common, **inputs_of(texts, name), output=str(output))["seconds"]
+        seconds = program.run("predict", **common, **inputs_of(items, name), output=str(output))["seconds"]
         return TopLabels(output, len(space))
 
-    found = predicted(validation["text"][:], "validation")
+    def timed(items: Sequence[Any], batch_size: int) -> Timing:
+        asked = {**common, "top_k": min(TOP_K, len(space)), "batch_size": batch_size}
+        prepared = seconds_of_preparing(items, batch_size)
+        return Timing(prepared, program.run("time", **asked, **inputs_of(items, "timed"))["seconds"])
+
+    found = predicted(validation[content_in(validation.column_names).column][:], "validation")
     true_ids = [space.encode_known(labels)[0] for labels in validation["labels"]]
     if found.dense_NL is not None:
         rule = chosen_rule(found.dense_NL, true_ids, space, kind=kind, metric=metric, seed=job.seed)
     else:
         rule = chosen_shortlist_rule(found.batches(), true_ids, space, metric=metric, seed=job.seed)
     return Fitted(
-        score=lambda texts: predicted(texts, "measured").batches(),
+        score=lambda items: predicted(items, "measured").batches(),
         thresholds=rule.thresholds,
         min_labels=rule.min_labels,
         parameters=answer["parameters"],
@@ -135,4 +145,5 @@ def fit_outside(
         facts={**answer.get("facts", {}), "settings": settings},
         versions=answer["versions"],
         predict_seconds=lambda: seconds,
+        timed=None if seconds_of_preparing is None else timed,
     )

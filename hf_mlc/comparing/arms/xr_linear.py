@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hf_mlc.comparing.arms import Fitted, Job
-from hf_mlc.comparing.arms.tfidf_features import fit_on_tfidf
+from hf_mlc.comparing.arms.sparse_features import fit_on_features
 
 
 def fit(job: Job, folder: Path) -> Fitted:
-    """Settings: those of `tfidf_features`, and these of libpecos."""
-    return fit_on_tfidf(
+    """Settings: those of `sparse_features`, and these of libpecos."""
+    return fit_on_features(
         job, folder, "run_xr_linear.py", {"threshold": 0.1, "beam_size": 20, "nr_splits": 16, "Cp": 1.0}
     )

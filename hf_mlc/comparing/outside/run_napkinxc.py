@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse
+from batch_timing import seconds_of
 from napkinxc.models import PLT
 
 
@@ -27,11 +28,22 @@ def fit(request: dict) -> dict:
     return {"parameters": weights // 8, "bytes": size}
 
 
-def predict(request: dict) -> dict:
-    features = scipy.sparse.load_npz(request["features"]).astype(np.float32).tocsr()
-    model = PLT(str(Path(request["folder"], "model")), threads=THREADS)
+def opened(request: dict) -> tuple[PLT, scipy.sparse.csr_matrix]:
+    """The model that `fit` left, and the rows of the request."""
+    # the files do not say how many trees there are
+    model = PLT(str(Path(request["folder"], "model")), threads=THREADS, **request["settings"])
     model.load()
+    return model, scipy.sparse.load_npz(request["features"]).astype(np.float32).tocsr()
+
+
+def time_batches(request: dict) -> dict:
+    model, features = opened(request)
     top_k = request["top_k"]
+    return {"seconds": seconds_of(lambda rows: model.predict(rows, top_k=top_k), features, request["batch_size"])}
+
+
+def predict(request: dict) -> dict:
+    (model, features), top_k = opened(request), request["top_k"]
     start = time.perf_counter()
     found = model.predict_proba(features, top_k=top_k)
     seconds = time.perf_counter() - start
@@ -45,6 +57,6 @@ def predict(request: dict) -> dict:
 
 if __name__ == "__main__":
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    answer = {"fit": fit, "predict": predict}[request["verb"]](request)
+    answer = {"fit": fit, "predict": predict, "time": time_batches}[request["verb"]](request)
     answer["versions"] = {name: importlib.metadata.version(name) for name in ("napkinxc", "numpy", "scipy")}
     Path(request["folder"], "answer.json").write_text(json.dumps(answer), encoding="utf-8")

@@ -58,6 +58,10 @@ class TableForm:
     of_numbers: bool = True
 
 
+class CheckedSparseRow(dict):
+    """`{"indices", "values"}` whose reader has checked that positions are ascending whole numbers and values finite ones."""
+
+
 class FeaturesContent(Content):
     """A row of a table, as [`~hf_mlc.modeling.processing_table.TableFeatureExtractor`] takes it."""
 
@@ -133,6 +137,8 @@ class FeaturesContent(Content):
 
     def stored(self, item: Any, columns: Columns) -> Any:
         table = columns.table
+        if isinstance(item, CheckedSparseRow) and table.layout == "indices" and table.of_numbers:
+            return dict(item)
         store = _as_number if table.of_numbers else _as_string
         try:
             if table.layout == "list":
@@ -155,6 +161,9 @@ class FeaturesContent(Content):
         keys = sparse_keys(value)
         if keys:
             entries = sorted(zip(value[keys], value["values"], strict=True), key=lambda entry: entry[0])
+            numbers = value["values"]
+            if set(map(type, numbers)) <= {float} and math.isfinite(sum(numbers)):  # as most are, of a million rows
+                return dict(entries)
             return {key: _as_printed(entry) for key, entry in entries}
         return {name: _as_printed(value[name]) for name in sorted(value)}
 
@@ -172,6 +181,9 @@ class _IsString(Exception):
 
 
 def _checked_value(value: Any, field: str, form: RowForm, *, row: int) -> Any:
+    if isinstance(value, CheckedSparseRow):
+        return value
+
     def error(problem: str, accepted: str = _ACCEPTED) -> UserError:
         return UserError(problem, file=form.file, row=row, field=field, accepted=accepted)
 
@@ -240,7 +252,7 @@ def _check_form(item: Any, columns: Columns, form: RowForm, *, row: int) -> None
         raise error(f"{found} where the rows before it are {before}", "one form in all rows")
     if table.layout == "list" and len(item) != table.width:
         raise error(f"{len(item)} values where the rows before it have {table.width}", f"{table.width} values")
-    if table.layout == "indices":
+    if table.layout == "indices" and not isinstance(item, CheckedSparseRow):
         for key in item["indices"] if sparse_keys(item) == "indices" else item:
             if not is_index(key) or int(key) >= 2**31:
                 raise error(f"{key!r} where the rows before it hold positions", "whole numbers as keys")

@@ -1,0 +1,146 @@
+"""The card of a model with shortlists: what these hold, what each phase took, the choice of beta, the tables' sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safetensors import safe_open
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from hf_mlc.cards.facts import CardFacts
+from hf_mlc.cards.markdown import code, table
+from hf_mlc.cards.metric_names import metric_name
+
+
+LAST = "last"  # the cycle after the last epoch, which makes the index and nothing else
+# by their names in results.json
+PHASES = {
+    "encode": "documents encoded",
+    "labels": "label embeddings",
+    "shortlists": "shortlists",
+    "classifier": "classifier",
+}
+# of a tensor's name, its first part; what isn't among them is the encoder's
+TABLES = {
+    "classifier": "classifier: a row for each label",
+    "classifier_bias": "classifier: a row for each label",
+    "index_vectors": "index: a vector for each label",
+    "trained_labels": "index: a vector for each label",
+    "proxy": "what label embeddings were made by; prediction has no use for it",
+}
+_ENCODER = "encoder"
+_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+def scored_labels(config: Any) -> str:
+    """Which labels the scores are of that a model itself gives."""
+    if getattr(config, "scoring", None) == "shortlist":
+        return "the labels that `candidate_ids` of its output names"
+    return "all labels"
+
+
+def cycles_section(facts: CardFacts) -> dict[str, str | None] | None:
+    """The section's parts as Markdown, by the template's names for them; `None` for a model without shortlists."""
+    if not hasattr(facts.config, "shortlist_size"):
+        return None
+    return {
+        "recall": _recall(facts),
+        "costs": _cost_table(facts.results.get("cycles", [])),
+        "processor_time": _processor_time(facts),
+        "beta": _beta(facts),
+        "betas": _beta_table(facts.results.get("beta", {}).get("tried", [])),
+        "sizes": _size_table(facts),
+    }
+
+
+def _recall(facts: CardFacts) -> str:
+    config = facts.config
+    if config.scoring == "all":
+        return "Every label is scored; shortlists were made for training alone."
+    text = (
+        f"A document is scored against the {config.shortlist_size:,} labels nearest to it, and can be given no other."
+    )
+    found = _recall_of(facts.results["cycles"][-1], "validation") if facts.results.get("cycles") else None
+    if found is None:
+        return f"{text} <!-- recall of the shortlists: unknown -->"
+    held = f"The lists hold {found:.1%} of the labels of validation documents, and no ranking can find more"
+    return f"{text} {held}{_of_first(facts)}."
+
+
+def _of_first(facts: CardFacts) -> str:
+    """Whose lists they are, where the model was trained twice."""
+    if not facts.results.get("refit"):
+        return ""
+    return " (those of the first training, before the validation rows were trained on)"
+
+
+def _recall_of(cycle: dict[str, Any], phase: str) -> float | None:
+    """The one recall that a phase of a cycle has: `shortlists` of training rows, `validation` of the others."""
+    found = [value for name, value in cycle.get(phase, {}).items() if name.startswith("recall@")]
+    return found[0] if found else None
+
+
+def _cost_table(cycles: list[dict[str, Any]]) -> str | None:
+    """A row a cycle: its epochs, what its lists hold, seconds of each phase."""
+    if not cycles:
+        return None
+    head = ["cycle", "epochs", "recall, training", "recall, validation", *(f"{phase}, s" for phase in PHASES.values())]
+    rows = []
+    for number, cycle in enumerate(cycles, start=1):
+        recalls = (_recall_of(cycle, "shortlists"), _recall_of(cycle, "validation"))
+        rows.append(
+            [
+                "after the last epoch" if cycle["cycle"] == LAST else str(number),
+                str(cycle.get("classifier", {}).get("epochs", "–")),
+                *("–" if recall is None else f"{recall:.3f}" for recall in recalls),
+                *(f"{cycle[phase]['seconds']:.1f}" if phase in cycle else "–" for phase in PHASES),
+            ]
+        )
+    return table(head, rows, numbers=range(1, len(head)))
+
+
+def _processor_time(facts: CardFacts) -> str | None:
+    cycles = facts.results.get("cycles")
+    if not cycles:
+        return None
+    sums = {
+        name: sum(cycle[phase]["cpu_seconds"] for cycle in cycles if phase in cycle) for phase, name in PHASES.items()
+    }
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in sums.items())
+    return f"Processor time of all cycles together{_of_first(facts)}: {parts}."
+
+
+def _beta(facts: CardFacts) -> str:
+    text = f"Of a label's score {facts.config.beta:g} is the classifier's (`beta`), the rest its nearness in the index"
+    chosen = facts.results.get("beta")
+    if not chosen:
+        return text + "; not tuned."
+    return f"{text}; chosen for {code(chosen['metric'])} on {chosen['num_documents']:,} validation documents."
+
+
+def _beta_table(tried: list[dict[str, float]]) -> str | None:
+    """What the rankings came to on validation rows by each beta that was tried."""
+    if not tried:
+        return None
+    names = [name for name in tried[0] if name != "beta" and metric_name(name).k is not None]
+    names = [name for family in ("p", "psp", "ndcg") for name in names if name.partition("@")[0] == family]
+    rows = [[f"{one['beta']:g}", *(f"{one[name]:.{metric_name(name).digits()}f}" for name in names)] for one in tried]
+    return table(["beta", *map(code, names)], rows, numbers=range(1 + len(names)))
+
+
+def _size_table(facts: CardFacts) -> str | None:
+    """What of the saved weights is which table's, in bytes; `None` where they lie in no file here."""
+    file = facts.model_folder / SAFE_WEIGHTS_NAME
+    if not file.is_file():
+        return None
+    sizes: dict[str, int] = {}
+    with safe_open(file, framework="pt") as content:
+        for name in content.keys():  # noqa: SIM118  # it is no dict
+            part, tensor = TABLES.get(name.partition(".")[0], _ENCODER), content.get_slice(name)
+            size = _BYTES[tensor.get_dtype()]
+            for length in tensor.get_shape():
+                size *= length
+            sizes[part] = sizes.get(part, 0) + size
+    order = [_ENCODER, *dict.fromkeys(TABLES.values())]
+    rows = [[part, f"{sizes[part]:,}"] for part in order if part in sizes]
+    return table(["part", "bytes"], [*rows, ["all", f"{sum(sizes.values()):,}"]], numbers=[1])

@@ -1,0 +1,141 @@
+"""LightDXML's claim: as accurate as label trees or better, most of all on rare labels, at their cost, without a re-ranker.
+
+The trees are other people's, on word features or on the rows as they are. An ablation of ours takes over all settings and
+differs in what its own name. What decides the claim stands in `ALL_AT_ONCE`: every bar passed by one model in one run.
+"""
+
+from __future__ import annotations
+
+from hf_mlc.comparing.all_at_once import AllAtOnce, Cost
+from hf_mlc.comparing.claim import Arm, Claim, ClaimData, Statement
+from hf_mlc.comparing.generated import Generated
+
+
+END_POINTS = ("p@1", "p@3", "p@5", "psp@1", "psp@3", "psp@5")
+BUCKETS = ("1-5", "6-20", "21-50", ">50")
+SHOWN = (
+    "ndcg@1", "ndcg@3", "ndcg@5", "f1_micro",
+    *(f"ndcg@5@{bucket}" for bucket in BUCKETS),
+    *(f"p@5@{bucket}" for bucket in BUCKETS),
+    *(f"psp@5@{bucket}" for bucket in BUCKETS),
+)  # fmt: skip
+TREES = ("xr-linear", "napkinxc")
+
+OURS = (
+    Arm("lightdxml", "cycles of proxy, shortlists and classifier; beta by validation rows"),
+    Arm("lightdxml-centroids", "labels in the index by their centroids, no proxy trained", settings={"proxy": "none"}),
+    Arm("lightdxml-two-layer", "the proxy as two layers, the authors' form", settings={"proxy": "two_layer"}),
+    Arm("lightdxml-one-cycle", "shortlists made once, before training", settings={"cycle_epochs": 1000}),
+    Arm("lightdxml-random-negatives", "random labels in the shortlists' place", settings={"negatives": "random"}),
+    Arm("lightdxml-s100", "shortlists of 100 labels", settings={"shortlist_size": 100}),
+    # what `lightdxml` is where the recipe has 200, too
+    Arm("lightdxml-s200", "shortlists of 200 labels", settings={"shortlist_size": 200}, by_default=False),
+    Arm("lightdxml-s400", "shortlists of 400 labels", settings={"shortlist_size": 400}),
+    Arm("lightdxml-exact", "every label scored, no shortlist", settings={"scoring": "all"}),
+    Arm("lightdxml-document-lists", "a list for each document, not one a batch", settings={"shared_shortlist": False}),
+)
+OUTSIDE = (
+    Arm("xr-linear", "libpecos XR-Linear: PIFA, 16-way tree, beam 20", runner="xr-linear"),
+    Arm("napkinxc", "napkinXC, probabilistic label tree", runner="napkinxc"),
+    # squared hinge, C 1, three trees of leaves of 100 labels, weights below .1 dropped: Parabel's own settings
+    Arm("parabel", "Parabel-like: napkinXC, three trees of linear SVMs", runner="napkinxc", settings={"loss": "l2", "liblinear_c": 1, "ensemble": 3}),
+    Arm("omikuji", "Omikuji, three Parabel-like trees", runner="omikuji"),
+    # three layers of trees collapsed are a tree of up to 8 branches a node
+    Arm("omikuji-bonsai", "Omikuji, shallow Bonsai-like trees", runner="omikuji", settings={"cluster_k": 100, "cluster_balanced": False, "max_depth": 3}, by_default=False),
+)  # fmt: skip
+
+# rows of sparse numbers; nothing here is tuned on their test rows
+_ROWS = {
+    "model_type": "lightdxml",
+    "encoder": "features",
+    "targets": "label_ids",
+    "per_device_train_batch_size": 64,
+    "per_device_eval_batch_size": 256,
+    "num_train_epochs": 20,
+    "metric_for_best_model": "p@5",
+    "threshold_kind": "global",
+    "threshold_metric": "f1_micro",
+}
+_GENERATED = {**_ROWS, "per_device_train_batch_size": 256, "num_train_epochs": 5, "cycle_epochs": 5, "embed_dim": 64}
+
+EURLEX57K = ClaimData(
+    name="eurlex57k",
+    folder="eurlex57k",
+    end_points=END_POINTS,
+    shown=SHOWN,
+    text_column=("title", "text"),
+    recipe="model_cards/lightdxml-eurlex57k/recipe.yaml",
+)
+TABLES = tuple(
+    ClaimData(
+        name=name,
+        folder=f"mulan/{name}",
+        end_points=END_POINTS,
+        shown=SHOWN,
+        features_column="features",
+        meta_file="meta.json",
+        settings=_ROWS,
+    )
+    for name in ("delicious", "bibtex")
+)
+POWER_LAW = (
+    ClaimData(
+        name="powerlaw-100k",
+        folder="powerlaw-100k",
+        end_points=END_POINTS,
+        shown=SHOWN,
+        features_column="features",
+        generated=Generated(num_labels=100_000, num_train=100_000),
+        settings=_GENERATED,
+        arms=("lightdxml", "lightdxml-centroids", *TREES, "omikuji"),
+    ),
+    ClaimData(
+        name="powerlaw-1m",
+        folder="powerlaw-1m",
+        end_points=END_POINTS,
+        shown=SHOWN,
+        features_column="features",
+        generated=Generated(num_labels=1_000_000, num_train=1_000_000),
+        settings={**_GENERATED, "index": "hnsw"},
+        arms=("lightdxml", *TREES),
+    ),
+)
+
+ALL_AT_ONCE = AllAtOnce(
+    about="all at once: above both trees, trained and answering at their cost, no larger than napkinXC",
+    ours=tuple(arm.name for arm in OURS),
+    others=TREES,
+    metrics=END_POINTS,
+    costs=(
+        Cost("train CPU s", lambda line: line["train_cpu_seconds"]),
+        Cost("ms/doc at 1", lambda line: line["latency"]["1"]["ms"], below=True),
+        Cost("ms/doc at 256", lambda line: line["latency"]["256"]["ms"], below=True),
+        Cost("MB", lambda line: line["model_bytes"] / 1e6, others=("napkinxc",)),
+    ),
+    datasets=("eurlex57k", "powerlaw-100k"),
+)
+
+CLAIM = Claim(
+    name="lightdxml",
+    datasets=(EURLEX57K, *TABLES, *POWER_LAW),
+    arms=(*OURS, *OUTSIDE),
+    differences=(
+        *(("lightdxml", arm.name) for arm in OUTSIDE),
+        *(("lightdxml", arm.name) for arm in OURS[1:]),
+        ("lightdxml-centroids", "xr-linear"),
+        ("lightdxml-centroids", "napkinxc"),
+    ),
+    own_data=ClaimData(
+        name="", folder="", end_points=END_POINTS, shown=SHOWN, recipe="model_cards/lightdxml-eurlex57k/recipe.yaml",
+        settings={"text_column": ["text"]},
+    ),
+    must_be_ahead={"lightdxml": TREES},
+    statements=(
+        Statement("is above centroids: its proxy pays", ("lightdxml",), ("lightdxml-centroids",), END_POINTS),
+        Statement("is above one cycle: making shortlists anew pays", ("lightdxml",), ("lightdxml-one-cycle",), END_POINTS),
+        Statement("is above random negatives: shortlists pay", ("lightdxml",), ("lightdxml-random-negatives",), END_POINTS),
+    ),
+    all_at_once=ALL_AT_ONCE,
+    trials_by="p@5",
+    batch_sizes=(1, 256),
+)  # fmt: skip

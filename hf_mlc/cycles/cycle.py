@@ -1,0 +1,260 @@
+"""Phases 1 and 2 of a cycle, and what is made after the last epoch: encode, centroids, label embeddings, shortlists.
+
+Shape legend: N training rows, L labels, D width, S shortlist.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hf_mlc.cycles.centroids import label_centroids, label_counts
+from hf_mlc.cycles.encoding import TARGETS, batches_of_rows, encode_rows
+from hf_mlc.cycles.folder import LAST, CycleFolder, array_written_together, key_of, rng_of
+from hf_mlc.cycles.proxy import label_embeddings, train_proxy
+from hf_mlc.cycles.rows import NumberedRows, RaggedColumn, is_ragged, label_table
+from hf_mlc.cycles.shortlists import Recall, fill_shortlists
+from hf_mlc.files import written_whole
+from hf_mlc.run_facts import Stopwatch
+
+
+if TYPE_CHECKING:
+    from hf_mlc.cycles.trainer import LightDxmlTrainer
+
+
+VECTORS_FILE, INDEX_FILE, SHORTLISTS_FILE = "vectors.npy", "label_vectors.npy", "shortlists.npy"
+PROXY_PHASE = 1  # which of a cycle's random numbers are those of its pairs' order
+# of the configuration, what index and lists are made by
+OF_LABELS = (
+    *("proxy", "proxy_hidden", "proxy_epochs", "proxy_learning_rate", "proxy_batch_size"),
+    *("index", "hnsw_m", "hnsw_ef_construction", "hnsw_ef"),
+)
+# of the weights, what no document's vector hangs on
+NOT_OF_DOCUMENTS = ("classifier", "index_vectors", "trained_labels")
+
+
+class CycleMaker:
+    """Makes the cycles of one training: what they have in common, and the files between them.
+
+    Several processes share the work: each encodes some of the rows and seeks the labels near them; the first one makes the label
+    embeddings. They need one disk.
+
+    Args:
+        trainer ([`~hf_mlc.cycles.trainer.LightDxmlTrainer`]): model, rows, arguments, processes.
+    """
+
+    def __init__(self, trainer: LightDxmlTrainer):
+        self.trainer = trainer
+        self.model, self.args, self.config = trainer.model, trainer.args, trainer.model.config
+        self.rows = self._inputs_of(trainer.train_dataset)
+        self.labels_NL = label_table(trainer.train_dataset, self.config.num_labels)
+        self.trained_L = label_counts(self.labels_NL) > 0
+        self.num_near = min(self.config.shortlist_size, max(1, int(self.trained_L.sum())))
+
+    # -- what is asked for
+
+    def make(self, cycle: int | str) -> dict[str, Any]:
+        """Fills the model's index and, but after the last epoch, writes the shortlists of the training rows.
+
+        Phases that this folder's run has made of the same weights before are not made again.
+
+        Args:
+            cycle (`int` or `str`): from 0, or `"last"`.
+
+        Returns:
+            Facts: seconds of each phase, recalls of the lists.
+        """
+        # a run that goes on from a checkpoint takes up its random state after this: nothing here may have a part in it
+        with torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else []):
+            return self._make(cycle)
+
+    def _make(self, cycle: int | str) -> dict[str, Any]:
+        folder = CycleFolder(self.args.output_dir, cycle)
+        if self._is_main:
+            folder.begin(self._key(cycle))
+        self._wait()
+        phases = {"encode": self._encode, "labels": self._make_index, "shortlists": self._make_shortlists}
+        if cycle == LAST:
+            del phases["shortlists"]
+        facts: dict[str, Any] = {"cycle": cycle}
+        for name, phase in phases.items():
+            found = folder.facts(name)
+            self._wait()  # the first process must not end the phase before all have looked
+            if found is None:
+                stopwatch = Stopwatch()
+                found = phase(folder, cycle)
+                found = {**stopwatch.read(), **found}
+                if self._is_main:
+                    folder.end(name, found)
+                self._wait()
+            elif name == "labels":
+                self._read_index(folder)
+            facts[name] = found
+        stopwatch = Stopwatch()
+        facts["validation"] = {f"recall@{self.num_near}": self.validation_recall(), **stopwatch.read()}
+        return facts
+
+    def shortlists(self, cycle: int) -> np.ndarray | None:
+        """The shortlists of a cycle, int32 `(N, S)`, as a memory map; `None` where they are gone or of other rows."""
+        folder = CycleFolder(self.args.output_dir, cycle)
+        if folder.facts("shortlists") is None or not folder.file(SHORTLISTS_FILE).exists():
+            return None
+        shortlists_NS = np.load(folder.file(SHORTLISTS_FILE), mmap_mode="r")
+        return shortlists_NS if shortlists_NS.shape == (len(self.rows), self.num_near) else None
+
+    def delete(self, cycle: int | str) -> None:
+        """Deletes the files of a cycle, unless they are to be kept."""
+        if self._is_main and not self.args.keep_cycle_files:
+            CycleFolder(self.args.output_dir, cycle).delete()
+
+    # -- phases
+
+    def _encode(self, folder: CycleFolder, cycle: int | str) -> dict[str, Any]:
+        shape = len(self.rows), self.config.embed_dim
+        batches = self._share(self._lengths(self.trainer.train_dataset), shape[0])
+        with self._array(folder.file(VECTORS_FILE), shape, self.args.cycle_dtype) as vectors_ND:
+            for rows, vectors_BD in self._encoded(self.rows, batches, "Encoding documents"):
+                vectors_ND[rows] = vectors_BD.cpu().numpy()
+        return {"documents": shape[0]}
+
+    def _make_index(self, folder: CycleFolder, cycle: int | str) -> dict[str, Any]:
+        """Label embeddings of the documents' vectors, into the model and its file; made by the first process."""
+        facts: dict[str, Any] = {}
+        if self._is_main:
+            vectors_ND = np.load(folder.file(VECTORS_FILE), mmap_mode="r")
+            centroids_LD = label_centroids(self.labels_NL, vectors_ND)
+            proxy, config = self.model.proxy, self.config
+            if config.proxy != "none":
+                losses = train_proxy(
+                    proxy,
+                    centroids_LD,
+                    vectors_ND,
+                    self.labels_NL,
+                    epochs=config.proxy_epochs,
+                    learning_rate=config.proxy_learning_rate,
+                    batch_size=config.proxy_batch_size,
+                    rng=rng_of(self.args.seed, cycle, PROXY_PHASE),
+                    device=self.args.device,
+                    progress=self._progress,
+                )
+                facts["proxy_loss"] = losses
+            embeddings_LD = label_embeddings(proxy, centroids_LD, device=self.args.device)
+            with written_whole(folder.file(INDEX_FILE), binary=True) as stream:
+                np.save(stream, embeddings_LD.numpy())
+            with written_whole(folder.file("proxy.npz"), binary=True) as stream:
+                np.savez(stream, **{name: value.cpu().numpy() for name, value in proxy.state_dict().items()})
+        self._wait()
+        self._read_index(folder)
+        return facts
+
+    def _make_shortlists(self, folder: CycleFolder, cycle: int | str) -> dict[str, Any]:
+        vectors_ND = np.load(folder.file(VECTORS_FILE), mmap_mode="r")
+        num_rows, batch_size = len(self.rows), self.args.cycle_batch_size
+        blocks = [np.arange(start, min(start + batch_size, num_rows)) for start in range(0, num_rows, batch_size)]
+        with self._array(folder.file(SHORTLISTS_FILE), (num_rows, self.num_near), "int32") as shortlists_NS:
+            recall = fill_shortlists(
+                self.model,
+                vectors_ND,
+                self.labels_NL,
+                shortlists_NS,
+                blocks[self._rank :: self._num_ranks],
+                device=self.args.device,
+                progress=self._progress,
+            )
+        if self._is_main and not self.args.keep_cycle_files:
+            folder.file(VECTORS_FILE).unlink()
+        return {f"recall@{self.num_near}": self._summed(recall).value}
+
+    def validation_recall(self) -> float | None:
+        """The share of the validation rows' labels that their shortlists hold, by the index as it is; `None` without such rows."""
+        dataset = self.trainer.eval_dataset
+        if dataset is None or isinstance(dataset, dict) or not len(dataset):
+            return None
+        rows, labels_NL = (
+            self._inputs_of(dataset),
+            label_table(dataset, self.config.num_labels),
+        )
+        recall = Recall()
+        for numbers, vectors_BD in self._encoded(
+            rows, self._share(self._lengths(dataset), len(rows)), "Recall on validation rows"
+        ):
+            recall.count(self.model.shortlist(vectors_BD, self.num_near)[0].cpu().numpy(), numbers, labels_NL)
+        return self._summed(recall).value
+
+    # -- parts of them
+
+    def _read_index(self, folder: CycleFolder) -> None:
+        """What the file of label embeddings holds becomes the model's index, and the proxy what made them."""
+        vectors_LD = torch.from_numpy(np.load(folder.file(INDEX_FILE)))
+        self.model.set_index(vectors_LD)
+        self.model.trained_labels.copy_(torch.from_numpy(self.trained_L))
+        with np.load(folder.file("proxy.npz")) as content:
+            self.model.proxy.load_state_dict({name: torch.from_numpy(content[name]) for name in content.files})
+
+    def _encoded(self, rows: NumberedRows, batches: list[np.ndarray], description: str):
+        return encode_rows(
+            self.model,
+            rows,
+            self.trainer.data_collator,
+            batches,
+            device=self.args.device,
+            progress=self._progress,
+            description=description,
+        )
+
+    def _inputs_of(self, dataset: Any) -> NumberedRows:
+        """Rows as they are encoded: without their targets."""
+        return NumberedRows(dataset, [name for name in self.trainer.read_columns if name not in TARGETS])
+
+    def _lengths(self, dataset: Any) -> np.ndarray | None:
+        return RaggedColumn(dataset, "input_ids").lengths() if is_ragged(dataset, "input_ids") else None
+
+    def _share(self, lengths_N: np.ndarray | None, num_rows: int) -> list[np.ndarray]:
+        return batches_of_rows(
+            lengths_N, num_rows, self.args.cycle_batch_size, rank=self._rank, num_ranks=self._num_ranks
+        )
+
+    def _key(self, cycle: int | str) -> str:
+        settings = {
+            "cycle": cycle,
+            "seed": self.args.seed,
+            "rows": len(self.rows),
+            "near": self.num_near,
+            "dtype": self.args.cycle_dtype,
+            **{name: getattr(self.config, name) for name in OF_LABELS},
+        }
+        weights = {
+            name: value for name, value in self.model.state_dict().items() if not name.startswith(NOT_OF_DOCUMENTS)
+        }
+        return key_of(settings, weights, self.labels_NL.indptr, self.labels_NL.indices)
+
+    def _summed(self, recall: Recall) -> Recall:
+        """The recall on the rows of all processes."""
+        if self._num_ranks == 1:
+            return recall
+        counts = torch.tensor([recall.found, recall.pairs], device=self.args.device)
+        return Recall(*self.trainer.accelerator.reduce(counts, reduction="sum").tolist())
+
+    def _array(self, file, shape: tuple[int, ...], dtype: str):
+        return array_written_together(file, shape, dtype, is_main=self._is_main, wait=self._wait)
+
+    def _wait(self) -> None:
+        self.trainer.accelerator.wait_for_everyone()
+
+    @property
+    def _rank(self) -> int:
+        return self.args.process_index
+
+    @property
+    def _num_ranks(self) -> int:
+        return self.args.world_size
+
+    @property
+    def _is_main(self) -> bool:
+        return self.args.process_index == 0
+
+    @property
+    def _progress(self) -> bool:
+        return self._is_main and not self.args.disable_tqdm

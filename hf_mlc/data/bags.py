@@ -1,0 +1,133 @@
+"""Texts as bags of words: each word once, with its number, as the word tokenizer cuts them.
+
+A text of a thousand words says few things for the first time. Each piece between two blanks is therefore cut into words once,
+by the tokenizer's own rules, and remembered: several times faster than tokenising every text, with the same answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
+
+
+# the words of the word tokenizer, and single punctuation marks
+WORDS = r"\w+|[^\w\s]"
+# what stands between two blanks: no word of the word tokenizer reaches over one
+_PIECE = re.compile(r"[^ \t\n\r\f\v]+")
+# pieces that are remembered at one time, 100 bytes each and more
+_MOST_PIECES = 1_000_000
+
+
+class Pieces(dict):
+    """What becomes of each piece of text, found out when it is first asked for.
+
+    Args:
+        cut (callable): gives a piece's words, or their ids.
+    """
+
+    def __init__(self, cut: Callable[[str], list[Any]]):
+        super().__init__()
+        self.cut = cut
+
+    def __missing__(self, piece: str) -> list[Any]:
+        if len(self) >= _MOST_PIECES:
+            self.clear()
+        found = self[piece] = self.cut(piece)
+        return found
+
+    def of_text(self, text: str) -> Iterable[Any]:
+        """All that a text's pieces become, one after the other."""
+        return chain.from_iterable(map(self.__getitem__, _PIECE.findall(text)))
+
+
+def pieces_of(tokenizer: PreTrainedTokenizerBase) -> Pieces | None:
+    """Token ids by pieces, where a text's tokens are those of its pieces: of the word tokenizer of `train_tokenizer`.
+
+    `None` for any other tokenizer, which may look over blanks or put tokens around a text.
+    """
+    if not tokenizer.is_fast:
+        return None
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    steps = {step["type"] for step in (backend["normalizer"] or {}).get("normalizers", ())}
+    cutting = backend["pre_tokenizer"] or {}
+    is_ours = (
+        backend["model"]["type"] == "WordLevel"
+        and not (backend["post_processor"] or {}).get("special_tokens")
+        and steps <= {"NFC", "Lowercase"}
+        and cutting.get("pattern") == {"Regex": WORDS}
+        and (cutting["behavior"], cutting["invert"]) == ("Removed", True)
+    )
+    return Pieces(_WordIds(tokenizer)) if is_ours else None
+
+
+class _WordIds:
+    """The ids of a piece's words. Cutting and looking up by themselves, since a tokenizer's call takes six times as long."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self.tokenizer, self.vocabulary, self.unknown = tokenizer, tokenizer.get_vocab(), tokenizer.unk_token_id
+        self.added = tuple(tokenizer.added_tokens_encoder)
+
+    def __call__(self, piece: str) -> list[int]:
+        if any(token in piece for token in self.added):  # which are found before anything is cut
+            return self.tokenizer(piece, truncation=False, verbose=False)["input_ids"]
+        words = _words_of(self.tokenizer.backend_tokenizer, piece)
+        return [self.vocabulary.get(word, self.unknown) for word in words]
+
+
+def _words_of(backend: Tokenizer, piece: str) -> list[str]:
+    return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(piece))]
+
+
+def counted_tokens(rows: Sequence[Sequence[int]], left_out: Sequence[int]) -> dict[str, list[np.ndarray]]:
+    """Each row's different tokens, ascending, and how often each stands in it.
+
+    Args:
+        rows (`list[list[int]]`): token ids.
+        left_out (`list[int]`): tokens that are none of a text.
+
+    Returns:
+        `dict`: `input_ids`, int32, and `token_counts`, float32, of each row.
+    """
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    ids_N = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
+    row_N = np.repeat(np.arange(len(rows)), lengths)
+    kept_N = ~np.isin(ids_N, left_out)
+    width = int(ids_N.max(initial=0)) + 1
+    # a number for every pair of a row and a token: one sort of all rows together
+    pairs, times = np.unique(row_N[kept_N] * width + ids_N[kept_N], return_counts=True)
+    ends = np.searchsorted(pairs, np.arange(1, len(rows)) * width)
+    return {
+        "input_ids": np.split((pairs % width).astype(np.int32), ends),
+        "token_counts": np.split(times.astype(np.float32), ends),
+    }
+
+
+def words_by_documents(
+    texts: Iterable[str], backend: Tokenizer, *, most: int, min_documents: int, max_share: float
+) -> list[str]:
+    """The words that most texts have, those of most texts first.
+
+    Args:
+        texts (iterable of `str`): the training texts; read once, not kept.
+        backend (`Tokenizer`): whose normalisation and cutting make the words.
+        most (`int`): so many words.
+        min_documents (`int`): fewest texts with a word.
+        max_share (`float`): the largest share of the texts with a word.
+    """
+    pieces = Pieces(partial(_words_of, backend))
+    documents: Counter[str] = Counter()
+    number = 0
+    for text in texts:
+        documents.update(set(pieces.of_text(text)))
+        number += 1
+    kept = [(-times, word) for word, times in documents.items() if min_documents <= times <= max_share * number]
+    return [word for _, word in sorted(kept)[:most]]

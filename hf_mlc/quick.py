@@ -1,0 +1,94 @@
+"""Texts and their labels in, a model out, and labels of further texts: `train` and `predict` for those who have lists, not files."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from hf_mlc.errors import UserError
+from hf_mlc.inference import LoadedModel, load_model, predict_texts
+
+
+def fit(
+    texts: Iterable[str],
+    label_lists: Iterable[Sequence[str | int]],
+    *,
+    output_dir: str | Path | None = None,
+    model_type: str = "lightdxml",
+    **arguments: Any,
+) -> LoadedModel:
+    """Trains a model on texts and their labels as `hf-mlc train` does: a tenth of the rows is set aside to choose the checkpoint
+    and thresholds by.
+
+    Args:
+        texts (iterable of `str`): the training texts; written to a file as they come, not kept.
+        label_lists (iterable of lists): the labels of each, names or numbers, possibly none.
+        output_dir (`str` or `Path`, *optional*): the folder that the model is saved in; if not given, it is in memory alone.
+        model_type (`str`, *optional*, defaults to `"lightdxml"`): the architecture.
+        arguments: any other argument of `train`, by its name: `num_train_epochs=5`, `embed_dim=100`.
+
+    Returns:
+        [`~hf_mlc.inference.LoadedModel`], for [`predict`].
+
+    Raises:
+        `UserError`: not as many label lists as texts, a row that is none, and all that `train` refuses.
+    """
+    from hf_mlc.commands.train import main as train  # the commands stand on the package
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hf-mlc-")))
+        rows, recipe = folder / "texts.jsonl", folder / "recipe.json"
+        _write_rows(rows, texts, label_lists)
+        output = folder / "model" if output_dir is None else Path(output_dir)
+        asked = {"report_to": "none", **arguments, "model_type": model_type}
+        asked |= {"train_file": str(rows), "output_dir": str(output)}
+        recipe.write_text(json.dumps(asked), encoding="utf-8")  # of which YAML, a recipe's form, is an extension
+        train(["--config", str(recipe)])
+        return load_model(str(output))
+
+
+def predict(
+    model: LoadedModel | str | Path,
+    texts: Sequence[str],
+    k: int | None = None,
+    *,
+    threshold: float | None = None,
+    batch_size: int = 32,
+) -> list[list[tuple[str, float]]]:
+    """The labels of each text, best first, with their scores.
+
+    Args:
+        model ([`~hf_mlc.inference.LoadedModel`] or `str`): from [`fit`], or a folder or Hub id.
+        texts (`list[str]`): the texts.
+        k (`int`, *optional*): the k best; without it and a threshold, as many as the model's tuned thresholds choose.
+        threshold (`float`, *optional*): every label from this score on.
+        batch_size (`int`, *optional*, defaults to 32): texts a forward pass.
+    """
+    loaded = model if isinstance(model, LoadedModel) else load_model(str(model))
+    answers = predict_texts(loaded, list(texts), top_k=k, threshold=threshold, batch_size=batch_size)
+    return [[(entry["label"], entry["score"]) for entry in answer] for answer in answers]
+
+
+def _write_rows(file: Path, texts: Iterable[str], label_lists: Iterable[Sequence[str | int]]) -> None:
+    texts, label_lists = iter(texts), iter(label_lists)
+    missing = object()
+    with file.open("w", encoding="utf-8") as stream:
+        number = 0
+        while True:
+            text, labels = next(texts, missing), next(label_lists, missing)
+            if text is missing and labels is missing:
+                return
+            if text is missing or labels is missing:
+                more = "label lists than texts" if text is missing else "texts than label lists"
+                raise UserError(f"more {more}, which are {number:,}", field="label_lists", accepted="one list a text")
+            number += 1
+            if not isinstance(text, str):
+                raise UserError(f"found {type(text).__name__}", row=number, field="texts", accepted="a string")
+            if isinstance(labels, str):
+                raise UserError("found one string", row=number, field="label_lists", accepted="a list of labels")
+            values = [label if isinstance(label, str) else int(label) for label in labels]
+            stream.write(json.dumps({"text": text, "labels": values}) + "\n")

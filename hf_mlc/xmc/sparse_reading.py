@@ -1,0 +1,135 @@
+"""The layouts in which the repository's sparse features are handed about, as one: rows of features and label numbers.
+
+One file a split: `train.txt`, `test.txt`, or with the data set's name before (`eurlex_train.txt`), each with a first line
+`N V L` ([`hf_mlc.data.sparse_text`]).
+
+Features and labels apart, as of its sets with label features (LF-...): `trn_X_Xf.txt`, `tst_X_Xf.txt`, a first line `N V` and then a
+line of `feature:value` a row, and beside them `trn_X_Y.txt`, `tst_X_Y.txt`, a first line `N L` and `label:1` for each label of a
+row.
+
+All of them plain or `.gz`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from hf_mlc.data.contents.features import CheckedSparseRow
+from hf_mlc.data.reading import numbered_lines, read_raw_rows, shape_of
+from hf_mlc.data.rows import Columns
+from hf_mlc.data.sparse_text import Shape, SparseLine
+from hf_mlc.errors import UserError
+
+
+_ONE_FILE = re.compile(r"(?:.*[^A-Za-z])?(train|test)\.txt(?:\.gz)?", re.IGNORECASE)
+_PAIRS = {"train": "trn", "test": "tst"}
+SparseRow = tuple[CheckedSparseRow, list[int]]
+
+
+@dataclass(frozen=True)
+class SparseSplit:
+    """The files of a split and what their first lines say: one file, or one of features and one of labels."""
+
+    files: tuple[Path, ...]
+    shape: Shape
+
+    def rows(self) -> Iterator[SparseRow]:
+        """Each row's features and the numbers of its labels."""
+        if len(self.files) == 1:
+            for _, row in read_raw_rows(self.files[0], Columns()):
+                yield row["features"], row["labels"]
+            return
+        yield from _joined(*self.files)
+
+
+def find_sparse_splits(folder: Path) -> dict[str, SparseSplit]:
+    """The splits that are in a folder, nothing where it has neither layout.
+
+    Raises:
+        `UserError`: one split without the other, files of a split that don't go together, splits of different features or labels.
+    """
+    splits = (_in_pairs(folder) or _in_one_file(folder)) if folder.is_dir() else {}
+    if not splits:
+        return {}
+    for split in ("train", "test"):
+        if split not in splits:
+            accepted = "train.txt and test.txt, or {trn,tst}_X_Xf.txt and {trn,tst}_X_Y.txt"
+            raise UserError(f"no sparse rows of {split}", file=folder, field="xmc_dir", accepted=accepted)
+    train, test = splits["train"], splits["test"]
+    for what in ("features", "labels"):
+        of_train, of_test = getattr(train.shape, what), getattr(test.shape, what)
+        if of_train != of_test:
+            accepted = f"{of_train:,}, as {train.files[0].name} says"
+            raise UserError(f"the first line says {of_test:,} {what}", file=test.files[0], row=1, accepted=accepted)
+    return splits
+
+
+def _in_one_file(folder: Path) -> dict[str, SparseSplit]:
+    found: dict[str, SparseSplit] = {}
+    for file in sorted(folder.iterdir()):
+        match = _ONE_FILE.fullmatch(file.name)
+        shape = shape_of(file) if match and file.is_file() else None
+        if shape is None:
+            continue
+        split = match[1].lower()
+        if split in found:
+            accepted = "one file a split"
+            raise UserError(f"{found[split].files[0].name} is there too", file=file, accepted=accepted)
+        found[split] = SparseSplit((file,), shape)
+    return found
+
+
+def _in_pairs(folder: Path) -> Mapping[str, SparseSplit]:
+    found = {}
+    for split, stem in _PAIRS.items():
+        files = [
+            next((path for end in ("", ".gz") if (path := folder / f"{stem}_X_{what}.txt{end}").is_file()), None)
+            for what in ("Xf", "Y")
+        ]
+        if not any(files):
+            continue
+        if not all(files):
+            there, missing = (files[0], "Y") if files[0] else (files[1], "Xf")
+            raise UserError("is there alone", file=there, accepted=f"{stem}_X_{missing}.txt beside it")
+        (rows, features), (rows_of_labels, labels) = map(_matrix_shape, files)
+        if rows != rows_of_labels:
+            problem = f"the first line says {rows_of_labels:,} rows"
+            raise UserError(problem, file=files[1], row=1, accepted=f"{rows:,}, as {files[0].name} says")
+        found[split] = SparseSplit(tuple(files), Shape(rows, features, labels))
+    return found
+
+
+def _matrix_shape(file: Path) -> tuple[int, int]:
+    line = next((line for _, line in numbered_lines(file)), "")
+    words = line.split()
+    if len(words) != 2 or not all(word.isascii() and word.isdigit() for word in words):
+        problem = f"the first line is {line.strip()[:40]!r}"
+        raise UserError(problem, file=file, row=1, accepted="two numbers, of rows and of columns")
+    return int(words[0]), int(words[1])
+
+
+def _joined(of_features: Path, of_labels: Path) -> Iterator[SparseRow]:
+    for features, labels in zip_longest(_matrix_rows(of_features), _matrix_rows(of_labels)):
+        # both have as many rows as their first lines, which agree, or an error was raised
+        yield features, [label for label, value in zip(*labels.values(), strict=True) if value > 0]
+
+
+def _matrix_rows(file: Path) -> Iterator[CheckedSparseRow]:
+    num_rows, num_columns = _matrix_shape(file)
+    number = 0
+    for line_number, raw in numbered_lines(file):
+        line = raw.rstrip("\r\n")
+        if line_number == 1 or (number >= num_rows and not line.strip()):
+            continue
+        number += 1
+        if number > num_rows:
+            raise UserError(f"the first line says {num_rows:,} rows, and more follow", file=file, row=number)
+        # a space before the first word: it is no label
+        yield SparseLine(f" {line}", file, number, of_features=num_columns).features()
+    if number < num_rows:
+        problem = f"the first line says {num_rows:,} rows, there are {number:,}"
+        raise UserError(problem, file=file, accepted="a whole file")

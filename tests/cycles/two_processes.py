@@ -1,0 +1,43 @@
+"""Trains in each of the ways in which processes share a step; run by torchrun, and in one process by the test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.cycles.conftest import trainer_of
+
+
+# without dropout: each process draws its own
+QUIET = {"embedding_dropout": 0.0, "residual_dropout": 0.0}
+CASES = {
+    "shared": {},
+    "sparse": {"sparse_gradients": True},
+    "documents": {"shared_shortlist": False},
+}
+
+
+def train_all(folder: Path, *, batch_size: int) -> None:
+    """Trains each case in a folder of its own, with `batch_size` rows a process and step, and saves the model there.
+
+    Args:
+        folder (`Path`): holds a folder of each case afterwards.
+        batch_size (`int`): 8 of one process, 4 of two.
+    """
+    for case, fields in CASES.items():
+        trainer = trainer_of(
+            folder / case,
+            fields={**QUIET, **fields},
+            per_device_train_batch_size=batch_size,
+            ddp_backend="gloo",
+            random_negatives=2,
+            max_grad_norm=1.0,
+            keep_cycle_files=True,
+        )
+        trainer.train()
+        trainer.tune_beta()
+        trainer.save_model()
+
+
+if __name__ == "__main__":
+    train_all(Path(sys.argv[1]), batch_size=4)

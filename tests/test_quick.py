@@ -1,0 +1,49 @@
+"""Lists in, a model out, labels of further texts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hf_mlc.errors import UserError
+from hf_mlc.quick import fit, predict
+
+
+WORDS = ("wheat", "corn", "oil", "gold", "tin", "rice", "rye", "silk")
+PAIRS = [(one, other) for one in WORDS for other in WORDS if one < other] * 3
+SMALL = {"embed_dim": 16, "num_train_epochs": 8, "per_device_train_batch_size": 8, "learning_rate": 0.05,
+         "embedding_dropout": 0.1, "residual_dropout": 0.1, "disable_tqdm": True, "use_cpu": True}  # fmt: skip
+
+
+def test_what_was_learned_from_lists_is_answered_and_kept_in_a_folder(tmp_path):
+    texts = (f"so much {one} and {other}" for one, other in PAIRS)  # read once
+    model = fit(texts, [list(pair) for pair in PAIRS], output_dir=tmp_path / "model", **SMALL)
+    asked = ["oil, tin", "rye with corn"]
+    answers = predict(model, asked, k=2)
+    assert [{label for label, _ in answer} for answer in answers] == [{"oil", "tin"}, {"rye", "corn"}]
+    assert all(1 >= answer[0][1] >= answer[1][1] >= 0 for answer in answers)
+    assert predict(tmp_path / "model", asked, k=2) == answers
+    by_rule = predict(model, asked)
+    assert by_rule == [[pair for pair in answer if pair in by_rule[place]] for place, answer in enumerate(by_rule)]
+    assert all(score >= 0.1 for answer in predict(model, asked, threshold=0.1) for _, score in answer)
+
+
+def test_numbers_are_labels_too_and_nothing_need_be_kept():
+    numbers = {word: np.int64(place) for place, word in enumerate(WORDS)}
+    lists = [[numbers[one], numbers[other]] for one, other in PAIRS]
+    model = fit([f"{one} {other}" for one, other in PAIRS], lists, **{**SMALL, "max_steps": 1})
+    assert {label for label, _ in predict(model, ["oil"], k=8)[0]} <= {str(number) for number in range(8)}
+
+
+@pytest.mark.parametrize(
+    ("texts", "lists", "message"),
+    [
+        (["a", "b"], [["x"]], "more texts than label lists, which are 1"),
+        (["a"], [["x"], ["y"]], "more label lists than texts, which are 1"),
+        (["a", 3], [["x"], ["y"]], "row 2, field 'texts': found int"),
+        (["a"], ["xy"], "row 1, field 'label_lists': found one string; accepted: a list of labels"),
+    ],
+)
+def test_rows_that_do_not_fit_are_an_error(texts, lists, message):
+    with pytest.raises(UserError, match=message):
+        fit(texts, lists)
