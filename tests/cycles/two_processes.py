@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,10 +30,11 @@ def train_all(folder: Path, *, batch_size: int) -> None:
             folder / case,
             fields={**QUIET, **fields},
             per_device_train_batch_size=batch_size,
-            ddp_backend="gloo",
+            ddp_backend="gloo" if "LOCAL_RANK" in os.environ else None,
             random_negatives=2,
             max_grad_norm=1.0,
             keep_cycle_files=True,
+            load_best_model_at_end=False,  # the best may be the first, which says little
         )
         trainer.train()
         trainer.tune_beta()
