@@ -21,6 +21,8 @@ INSTALL = [
     "transformers>=5.17",
 ]
 EXTRAS = {
+    # LightDXML's graph of labels; without it the nearest labels are found by comparing with all of them
+    "ann": ["hnswlib>=0.8"],
     # the linear baselines: `make demo` and `make test` need it; a user who only trains our models does not. Other systems
     # that `compare` runs get virtual environments of their own (hf_mlc/comparing/environments.py)
     "compare": ["lightgbm>=4.0", "scikit-learn>=1.5"],

@@ -29,14 +29,14 @@ import torch
 from transformers import set_seed
 
 from hf_mlc.auto import architecture_of
-from hf_mlc.cycles.costs import CycleSize, label_bytes
-from hf_mlc.cycles.folder import read_costs
+from hf_mlc.cycles.folder import read_cycle_facts
 from hf_mlc.label_storage import store_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.configuration_lightdxml import LightDxmlConfig
 from hf_mlc.modeling.processing_sparse import SparseFeatureExtractor
 from hf_mlc.run_facts import versions
+from hf_mlc.scale.costs import CycleSize, label_bytes
 from hf_mlc.sparse.collating import SparseCollator
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.xmc.power_law import PowerLawSet
@@ -100,8 +100,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, object]:
         generated = PowerLawSet(
             num_labels, num_features=arguments.features, nonzeros=arguments.nonzeros, seed=arguments.seed
         )
-        train = generated.encoded(documents, cache_dir=folder)
-        test = generated.encoded(TEST_DOCUMENTS, split="test", cache_dir=folder)
+        train = generated.encoded(documents, folder)
+        test = generated.encoded(TEST_DOCUMENTS, folder, split="test")
         laps("write the documents")
 
         counts = np.zeros(num_labels, np.int64)
@@ -170,7 +170,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, object]:
         )
         trainer.train()
         laps("train")
-        cycles = read_costs(folder)
+        cycles = read_cycle_facts(folder)
         peak_of_training = watch.own
         model.eval()
         del trainer

@@ -393,6 +393,8 @@ def encoded_batches(
         batch_size (`int`): items a forward pass, at most.
         settings: of the kind of input's `batch`; of texts `with_offsets`.
     """
+    if getattr(loaded.model, "reads_token_counts", False):
+        settings.setdefault("counted", True)
     order = loaded.kind.order(items)
     columns = getattr(
         loaded.model, "scored_columns", loaded.model.config.num_labels

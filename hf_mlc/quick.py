@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ def fit(
         [`~hf_mlc.inference.LoadedModel`], for [`predict`].
 
     Raises:
-        `UserError`: not as many label lists as texts, a row that is none, and all that `train` refuses.
+        `UserError`: one string instead of several, not as many label lists as texts, a row that is none, a label that is neither
+            a string nor a whole number, and all that `train` refuses.
     """
     from hf_mlc.commands.train import main as train  # the commands stand on the package
 
+    _check_several(texts)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hf-mlc-")))
         rows, recipe = folder / "texts.jsonl", folder / "recipe.json"
@@ -46,7 +49,8 @@ def fit(
         output = folder / "model" if output_dir is None else Path(output_dir)
         asked = {"report_to": "none", **arguments, "model_type": model_type}
         asked |= {"train_file": str(rows), "output_dir": str(output)}
-        recipe.write_text(json.dumps(asked), encoding="utf-8")  # of which YAML, a recipe's form, is an extension
+        # YAML, a recipe's form, is an extension of JSON; paths become strings
+        recipe.write_text(json.dumps(asked, default=str), encoding="utf-8")
         train(["--config", str(recipe)])
         return load_model(str(output))
 
@@ -67,10 +71,35 @@ def predict(
         k (`int`, *optional*): the k best; without it and a threshold, as many as the model's tuned thresholds choose.
         threshold (`float`, *optional*): every label from this score on.
         batch_size (`int`, *optional*, defaults to 32): texts a forward pass.
+
+    Raises:
+        `UserError`: one string instead of several, a text that is no string, and what keeps a model from being loaded.
     """
+    _check_several(texts)
+    texts = [_checked_text(text, row) for row, text in enumerate(texts, start=1)]
     loaded = model if isinstance(model, LoadedModel) else load_model(str(model))
-    answers = predict_texts(loaded, list(texts), top_k=k, threshold=threshold, batch_size=batch_size)
+    answers = predict_texts(loaded, texts, top_k=k, threshold=threshold, batch_size=batch_size)
     return [[(entry["label"], entry["score"]) for entry in answer] for answer in answers]
+
+
+def _check_several(texts: Any) -> None:
+    if isinstance(texts, (str, bytes)):
+        raise UserError("found one string", field="texts", accepted="a list of texts")
+
+
+def _checked_text(text: Any, row: int) -> str:
+    if not isinstance(text, str):
+        raise UserError(f"found {type(text).__name__}", row=row, field="texts", accepted="a string")
+    return text
+
+
+def _checked_label(label: Any, row: int) -> str | int:
+    if isinstance(label, Integral) and not isinstance(label, bool):
+        return int(label)
+    if not isinstance(label, str):
+        accepted = "labels that are strings or whole numbers"
+        raise UserError(f"found {label!r:.40}", row=row, field="label_lists", accepted=accepted)
+    return label
 
 
 def _write_rows(file: Path, texts: Iterable[str], label_lists: Iterable[Sequence[str | int]]) -> None:
@@ -86,9 +115,8 @@ def _write_rows(file: Path, texts: Iterable[str], label_lists: Iterable[Sequence
                 more = "label lists than texts" if text is missing else "texts than label lists"
                 raise UserError(f"more {more}, which are {number:,}", field="label_lists", accepted="one list a text")
             number += 1
-            if not isinstance(text, str):
-                raise UserError(f"found {type(text).__name__}", row=number, field="texts", accepted="a string")
-            if isinstance(labels, str):
-                raise UserError("found one string", row=number, field="label_lists", accepted="a list of labels")
-            values = [label if isinstance(label, str) else int(label) for label in labels]
-            stream.write(json.dumps({"text": text, "labels": values}) + "\n")
+            if isinstance(labels, (str, bytes, Mapping)) or not isinstance(labels, Iterable):
+                found = "one string" if isinstance(labels, str) else type(labels).__name__
+                raise UserError(f"found {found}", row=number, field="label_lists", accepted="a list of labels")
+            values = [_checked_label(label, number) for label in labels]
+            stream.write(json.dumps({"text": _checked_text(text, number), "labels": values}) + "\n")

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 
+from hf_mlc.modeling.label_tables import StoredTable
 from hf_mlc.version import __version__
 
 
@@ -30,8 +31,10 @@ def versions() -> dict[str, str]:
 
 
 def num_parameters(model: nn.Module) -> int:
-    """Numbers in a model's parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Numbers in a model's parameters, also in those that a compressed model holds as tables of few bytes a number."""
+    index = getattr(model, "index_vectors", None)  # no parameter in full precision either
+    tables = (part for part in model.modules() if isinstance(part, StoredTable) and part is not index)
+    return sum(parameter.numel() for parameter in model.parameters()) + sum(part.values.numel() for part in tables)
 
 
 def weights_fingerprint(name_or_path: str, *, revision: str | None = None) -> str | None:

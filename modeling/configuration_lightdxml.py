@@ -53,7 +53,8 @@ class LightDxmlConfig(MultiLabelConfig):
         label_bias (`bool`, *optional*, defaults to `True`): a bias for each label of the classifier.
         shortlist_size (`int`, *optional*, defaults to 200): labels S that are scored of each document.
         max_positives (`int`, *optional*, defaults to 20):
-            labels of a document that stand in its list in training, drawn where there are more; `None` is all of them.
+            labels of a document that stand in its list in training, drawn where there are more; `None` is all of them. A list of the
+            document's own holds one label less than `shortlist_size` at most, so that a negative is left.
         shared_shortlist (`bool`, *optional*, defaults to `True`):
             The documents of a training batch are scored against the union of their lists, one matrix product, instead of each
             against its own.
@@ -66,8 +67,7 @@ class LightDxmlConfig(MultiLabelConfig):
         proxy_learning_rate (`float`, *optional*, defaults to 0.003): there.
         proxy_batch_size (`int`, *optional*, defaults to 256): pairs in a batch there.
         beta (`float`, *optional*, defaults to 0.75):
-            how much of a score is the classifier's, the rest being the index's; tuned on validation rows.
-        score_mix (`str`, *optional*, defaults to `"normalised"`): how the two are mixed, `score_mix.py`.
+            how much of a score is the classifier's, the rest being the index's (`score_mix.py`); tuned on validation rows.
         scoring (`str`, *optional*, defaults to `"shortlist"`):
             Labels that a document is scored against: its `"shortlist"`, or `"all"`. A label that was hard to tell from no document in
             training has a row that nothing has taught to be silent, and may float to the top of `"all"`.
@@ -84,7 +84,9 @@ class LightDxmlConfig(MultiLabelConfig):
         table_dtype (`str`, *optional*, defaults to `"float32"`):
             What the tables of labels are stored in: `"float32"`, or for prediction alone `"float16"` or `"int8"`
             ([`LightDxmlForMultiLabelClassification.compress`]).
-        block_size (`int`, *optional*, defaults to 16384): labels compared at once where all are.
+        block_size (`int`, *optional*, defaults to 16384):
+            Labels compared at once where all are. Of tables in float32, of which nothing is copied, more at once where documents are
+            few, 2**20 scores together.
         sparse_gradients (`str` or `bool`, *optional*, defaults to `"auto"`):
             Whether the tables of tokens and labels get gradients of the rows that a batch looked up alone; `"auto"`: each of more
             than 100,000 rows.
@@ -129,7 +131,6 @@ class LightDxmlConfig(MultiLabelConfig):
     proxy_learning_rate: float | int = 0.003
     proxy_batch_size: int = 256
     beta: float | int = 0.75
-    score_mix: Literal["normalised"] = "normalised"
     scoring: Literal["shortlist", "all"] = "shortlist"
     index: Literal["exact", "hnsw"] = "exact"
     hnsw_m: int = 100

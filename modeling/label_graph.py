@@ -26,7 +26,7 @@ _CHECKED_VECTORS = 64  # of a graph that was read
 def has_hnswlib() -> bool:
     """Whether a graph can be made; says once what is missing where it can't."""
     if hnswlib is None:
-        logger.warning_once("hnswlib is not installed: the index compares with all labels; `pip install hnswlib`")
+        logger.warning_once("hnswlib is not installed: the index compares with all labels; `pip install hf_mlc[ann]`")
     return hnswlib is not None
 
 
@@ -60,19 +60,24 @@ class LabelGraph:
                 )
 
     def _read(self, file: Path, vectors_LD: torch.Tensor):
-        """The graph of a file, or `None` where it is another's: of other labels or other vectors."""
+        """The graph of a file, or `None` where it is another's: of other labels, other vectors or other settings."""
+        config = self.config
         graph = hnswlib.Index(space="cosine", dim=vectors_LD.shape[1])
         try:
             graph.load_index(str(file))
             checked = self.ids_N[:: max(1, len(self.ids_N) // _CHECKED_VECTORS)]
-            fits = graph.element_count == len(self.ids_N)
+            settings = (
+                config.hnsw_m,
+                max(config.hnsw_m, config.hnsw_ef_construction),
+            )  # hnswlib's, no fewer than neighbours
+            fits = graph.element_count == len(self.ids_N) and (graph.M, graph.ef_construction) == settings
             fits = fits and torch.allclose(
                 torch.as_tensor(graph.get_items(checked.numpy())), vectors_LD[checked], atol=1e-5
             )
         except RuntimeError:  # cut short, of another width, or a label isn't there
             fits = False
         if not fits:
-            logger.warning(f"{file} is no graph of this model's labels and is made anew")
+            logger.warning(f"{file} is no graph of this model's labels and settings and is made anew")
         return graph if fits else None
 
     def save(self, file: Path) -> None:

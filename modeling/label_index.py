@@ -13,9 +13,15 @@ from .label_tables import StoredTable, read_rows
 MIN_BLOCK_SCORES = 2**20
 
 
-def blocks(num_labels: int, block_size: int, num_rows: int):
-    """Slices of the labels, `block_size` at a time or more where there are few rows."""
-    size = max(block_size, MIN_BLOCK_SCORES // max(1, num_rows))
+def blocks(table_LD: torch.Tensor | StoredTable, block_size: int, num_rows: int):
+    """Slices of the labels of a table, `block_size` at a time.
+
+    Of a plain float32 table they are longer where there are few documents: only scores are held then. Of any other the rows of a
+    block are made float32, and are never more than `block_size`.
+    """
+    num_labels, size = table_LD.shape[0], block_size
+    if isinstance(table_LD, torch.Tensor) and table_LD.dtype == torch.float32:
+        size = max(size, MIN_BLOCK_SCORES // max(1, num_rows))
     for start in range(0, num_labels, size):
         yield slice(start, min(start + size, num_labels))
 
@@ -55,14 +61,15 @@ def nearest_labels(
         vectors_LD (`torch.Tensor` of shape `(L, D)` or `StoredTable`): unit rows; zero rows are alike to everything.
         size (`int`): S.
         is_trained_L (`torch.BoolTensor` of shape `(L,)`, *optional*): labels that may be found; all of them.
-        block_size (`int`, *optional*, defaults to 16384): labels compared at once.
+        block_size (`int`, *optional*, defaults to 16384):
+            labels compared at once; of a float32 table more where there are few documents, 2**20 scores together.
 
     Returns:
         `(ids, cosines)` of shape `(B, min(S, L))`, best first; where fewer labels may be found, padded with -1 and 0.
     """
     queries_BD = F.normalize(queries_BD.float(), dim=1)
     best = RunningTop(size)
-    for block in blocks(vectors_LD.shape[0], block_size, len(queries_BD)):
+    for block in blocks(vectors_LD, block_size, len(queries_BD)):
         cosines_Bn = queries_BD @ read_rows(vectors_LD, block).float().T
         if is_trained_L is not None:
             cosines_Bn.masked_fill_(~is_trained_L[block], float("-inf"))

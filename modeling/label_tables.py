@@ -9,6 +9,10 @@ from torch.nn import functional as F
 from transformers import initialization as init
 
 
+# a table of at most so many numbers is kept at hand in float32 once it is read (128 MB): what takes little room anyway answers at once
+MOST_KEPT = 2**25
+
+
 class StoredTable(nn.Module):
     """Vectors in half precision, or as whole numbers of -127 to 127 times a number of their row; for reading alone.
 
@@ -25,6 +29,7 @@ class StoredTable(nn.Module):
         self.register_buffer("values", torch.zeros(num_rows, width, dtype=torch.int8 if self.is_int8 else torch.int16))
         if self.is_int8:
             self.register_buffer("scales", torch.zeros(num_rows, 1))
+        self._known: tuple[tuple, torch.Tensor | None] = ((), None)
 
     def reset_parameters(self) -> None:
         init.zeros_(self.values)
@@ -66,9 +71,22 @@ class StoredTable(nn.Module):
 
     def read(self, rows: slice | torch.LongTensor) -> torch.FloatTensor:
         """The vectors of these rows, float32 `(n, D)`, or of the shape of the ids with D behind."""
+        if self.values.numel() > MOST_KEPT or torch.compiler.is_compiling():
+            return self._read(rows)
+        stored = (self.values, *((self.scales,) if self.is_int8 else ()))
+        state = tuple((one.data_ptr(), 0 if one.is_inference() else one._version, one.device) for one in stored)
+        if state != self._known[0]:
+            self._known = state, self._read(slice(None))
+        return self._known[1][rows] if isinstance(rows, slice) else F.embedding(rows, self._known[1])
+
+    def _read(self, rows: slice | torch.LongTensor) -> torch.FloatTensor:
         if self.is_int8:
             return self.values[rows].float() * self.scales[rows].float()
         return self.values[rows].view(torch.float16).float()
+
+    def __getstate__(self) -> dict:
+        """Without the numbers that are at hand: a copy finds its own."""
+        return {**self.__dict__, "_known": ((), None)}
 
 
 def read_rows(table: nn.Embedding | torch.Tensor | StoredTable, rows: slice | torch.LongTensor) -> torch.Tensor:

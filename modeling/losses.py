@@ -135,6 +135,8 @@ def columns_of_targets(target_ids_BP: torch.Tensor, candidate_ids_S: torch.Tenso
         target_ids_BP (`torch.LongTensor` of shape `(B, P)`): label ids, padded with negative numbers.
         candidate_ids_S (`torch.LongTensor` of shape `(S,)`): the columns' labels, each once.
     """
+    if not len(candidate_ids_S):
+        return torch.zeros_like(target_ids_BP)
     sorted_ids_S, order_S = candidate_ids_S.sort()
     places_BP = torch.searchsorted(sorted_ids_S, target_ids_BP.contiguous()).clamp(max=len(candidate_ids_S) - 1)
     found_BP = (sorted_ids_S[places_BP] == target_ids_BP) & (target_ids_BP >= 0)
@@ -149,6 +151,8 @@ def summed_cross_entropy(logits_BS: torch.Tensor, columns_BP: torch.LongTensor) 
         columns_BP (`torch.LongTensor` of shape `(B, P)`): of the positives, from `columns_of_targets`; a column given twice
             counts once.
     """
+    if not logits_BS.shape[1]:
+        return logits_BS.sum()
     columns_BP = columns_BP.sort(dim=1).values
     again_BP = F.pad(columns_BP[:, 1:] == columns_BP[:, :-1], (1, 0), value=False)
     there_BP = ~again_BP & (columns_BP < logits_BS.shape[1])

@@ -12,24 +12,22 @@ Shape legend: B documents, F places of the longest, D width, L labels, S labels 
 padded label ids, K labels of an answer.
 """
 
-import copy
-from pathlib import Path
-
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import initialization as init
 
 from .configuration_lightdxml import LightDxmlConfig
-from .label_graph import GRAPH_FILE, LabelGraph, has_hnswlib
-from .label_index import RunningTop, blocks, nearest_labels
+from .label_evidence import LabelEvidence
+from .label_index import RunningTop, blocks
 from .label_proxy import LabelProxy
 from .label_sampling import ids_of_labels
+from .label_search import LabelSearch
 from .label_tables import StoredTable, read_rows
 from .losses import columns_of_targets, summed_cross_entropy
 from .multi_label import MultiLabelOutput
 from .score_mix import mixed_logits, mixed_probabilities
 from .table_encoder import EncodedDocument
+from .table_storage import TableStorage
 from .text_model import TextPreTrainedModel
 from .text_pooling import SELF_INITIALISED, PooledTextEncoder
 from .tfidf_bag import ResidualBlock, TfidfBag, TokenVectors
@@ -40,7 +38,7 @@ NOT_SCORED = -1e4
 # many documents with lists of their own are scored against all labels, as one matrix product, where there are no more labels than so
 # many lists would hold: a row that is looked up costs as much as so many that are multiplied
 _LABELS_PER_LISTED = 32
-_TARGETS = ("labels", "label_ids", "candidate_ids", "num_items_in_batch")
+TARGETS = ("labels", "label_ids", "candidate_ids", "num_items_in_batch")
 
 
 class LightDxmlPreTrainedModel(TextPreTrainedModel):
@@ -65,7 +63,7 @@ class LightDxmlPreTrainedModel(TextPreTrainedModel):
             super()._init_weights(module)
 
 
-class LightDxmlForMultiLabelClassification(LightDxmlPreTrainedModel):
+class LightDxmlForMultiLabelClassification(LabelSearch, LabelEvidence, TableStorage, LightDxmlPreTrainedModel):
     """An encoder, a classifier scored on shortlists, and the index that makes them; what `AutoModel` returns for "lightdxml".
 
     Buffers:
@@ -94,8 +92,7 @@ class LightDxmlForMultiLabelClassification(LightDxmlPreTrainedModel):
         self.register_buffer("trained_labels", torch.ones(num_labels, dtype=torch.bool))
         # written by a cycle, on every process alike: DistributedDataParallel needn't send it along with each batch
         self._ddp_params_and_buffers_to_ignore = ["index_vectors", "trained_labels"]
-        self._known_index: tuple[tuple, bool] = ((), False)
-        self._known_graph: tuple[tuple, LabelGraph | None] = ((), None)
+        self._begin_search()
         self.post_init()
 
     # -- parts that others ask for ------------------------------------------------------------------------------------
@@ -103,6 +100,11 @@ class LightDxmlForMultiLabelClassification(LightDxmlPreTrainedModel):
     @property
     def reads_token_ids(self) -> bool:
         return self.config.encoder != "transformer"
+
+    @property
+    def reads_token_counts(self) -> bool:
+        """Whether a text may be given as a bag, each token once with its count."""
+        return self.config.encoder == "tfidf"
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Module:
         """As `PreTrainedModel.resize_token_embeddings`; the new tokens count for nothing until their idf is known."""
@@ -112,44 +114,10 @@ class LightDxmlForMultiLabelClassification(LightDxmlPreTrainedModel):
         return embeddings
 
     @property
-    def has_index(self) -> bool:
-        """Whether a cycle has filled the index."""
-        if not torch.compiler.is_compiling():
-            state = self._index_state()
-            if state != self._known_index[0]:  # looking through all vectors takes time: once for each state of them
-                self._known_index = state, bool(self._index_values().any())
-        return self._known_index[1]
-
-    @property
     def scored_columns(self) -> int:
         """How many columns the logits of a document have in evaluation: a shortlist's, or all labels."""
         lists = self.has_index and self.config.scoring == "shortlist"
         return min(self.config.shortlist_size, self.config.num_labels) if lists else self.config.num_labels
-
-    def _index_values(self) -> torch.Tensor:
-        return self.index_vectors.values if isinstance(self.index_vectors, StoredTable) else self.index_vectors
-
-    def _index_state(self) -> tuple:
-        """Another tuple whenever the vectors of the index have changed."""
-        return _state_of(self._index_values())
-
-    def label_graph(self) -> LabelGraph | None:
-        """The graph of the index's vectors as they are now, made where there is none yet; `None` without hnswlib."""
-        settings = self.config
-        state = (*self._index_state(), *_state_of(self.trained_labels), settings.hnsw_m, settings.hnsw_ef_construction)
-        if state != self._known_graph[0]:
-            file = Path(settings.loaded_from["path_or_repo_id"], GRAPH_FILE) if settings.hnsw_cache else None
-            graph, self._known_graph = None, ((), None)  # the one before goes first: of many labels two take much room
-            if has_hnswlib():
-                vectors_LD = read_rows(self.index_vectors, slice(None)).detach().float().cpu()
-                graph = LabelGraph(vectors_LD, self.trained_labels.cpu(), settings, file=file)
-            self._known_graph = state, graph
-        return self._known_graph[1]
-
-    @torch.no_grad()
-    def set_index(self, vectors_LD: torch.Tensor) -> None:
-        """Fills the index: one vector a label, of any length; a label of the vector 0 is near to nothing."""
-        self.index_vectors.copy_(F.normalize(vectors_LD.float(), dim=1))
 
     @torch.no_grad()
     def set_training_statistics(self, counts_L: torch.Tensor, num_documents: int) -> None:
@@ -181,7 +149,7 @@ class LightDxmlForMultiLabelClassification(LightDxmlPreTrainedModel):
         Args:
             inputs (`torch.Tensor`): what `forward` takes; targets and lists among them are ignored.
         """
-        return self._encode(**{name: value for name, value in inputs.items() if name not in _TARGETS})[0]
+        return self._encode(**{name: value for name, value in inputs.items() if name not in TARGETS})[0]
 
     def _encode(self, **inputs) -> tuple[torch.Tensor, EncodedDocument]:
         unread = ("token_type_ids",) if self.reads_token_ids else ("token_counts", "token_weights")
@@ -190,33 +158,6 @@ class LightDxmlForMultiLabelClassification(LightDxmlPreTrainedModel):
         encoded = self.encoder.encode(**{name: value for name, value in inputs.items() if name not in unread})
         vector_BD = encoded.vector
         return (vector_BD if self.residual is None else self.residual(vector_BD)), encoded
-
-    @torch.no_grad()
-    def shortlist(
-        self, documents_BD: torch.Tensor, size: int | None = None
-    ) -> tuple[torch.LongTensor, torch.FloatTensor]:
-        """The labels nearest to documents in the index.
-
-        Args:
-            documents_BD (`torch.Tensor` of shape `(B, D)`): from `encode`.
-            size (`int`, *optional*): S; `config.shortlist_size`.
-
-        Returns:
-            `(ids, cosines)` of shape `(B, min(S, L))`, best first; padded with -1 and 0 where fewer labels were trained.
-        """
-        size = min(self.config.shortlist_size if size is None else size, self.config.num_labels)
-        if self.config.index == "hnsw":
-            graph = self.label_graph()
-            found = None if graph is None else graph.nearest(documents_BD, size)
-            if found is not None:
-                return found[0].to(documents_BD.device), found[1].to(documents_BD.device)
-        return nearest_labels(
-            documents_BD,
-            self.index_vectors,
-            size,
-            is_trained_L=self.trained_labels,
-            block_size=self.config.block_size,
-        )
 
     def score(self, documents_BD: torch.Tensor, candidate_ids: torch.LongTensor | slice) -> torch.Tensor:
         """Logits of the classifier.
@@ -352,7 +293,7 @@ class LightDxmlForMultiLabelClassification(LightDxmlPreTrainedModel):
             elif config.scoring == "shortlist":
                 candidate_ids, cosines_BS = self.shortlist(documents_BD)
             else:
-                cosines_BS = F.normalize(documents_BD.float(), dim=1) @ read_rows(self.index_vectors, slice(None)).T
+                cosines_BS = self.similarities(documents_BD)
         logits_BS = self.score(documents_BD, slice(None) if candidate_ids is None else candidate_ids)
         loss = self.compute_loss(
             logits_BS,
@@ -396,140 +337,44 @@ class LightDxmlForMultiLabelClassification(LightDxmlPreTrainedModel):
     def predict_topk(self, batch: dict[str, torch.Tensor], k: int = 5) -> tuple[torch.LongTensor, torch.FloatTensor]:
         """As [`MultiLabelPreTrainedModel.predict_topk`]; where all labels are scored, `config.block_size` at a time.
 
-        Where fewer than k labels are in a shortlist, answers are as long as that.
+        Where fewer than k labels are in a shortlist, answers are as long as that. Where fewer were trained, -1 with a score of 0 pads.
         """
         if batch.get("candidate_ids") is not None or (self.has_index and self.config.scoring == "shortlist"):
             return super().predict_topk(batch, k)
         documents_BD = self.encode(**batch)
-        best = RunningTop(k)
-        tops = self._tops(documents_BD) if self.has_index else None
-        for block, logits_Bn, cosines_Bn in self._blocks(documents_BD):
+        best, places = RunningTop(k), self._places(documents_BD)
+        # the highest scores of all come first: two passes over the labels, but for those that are one block
+        kept = [*self._blocks(documents_BD, places)] if len(places) == 1 else None
+        tops = self._tops(kept or self._blocks(documents_BD, places)) if self.has_index else None
+        for block, logits_Bn, cosines_Bn in kept or self._blocks(documents_BD, places):
             values_Bn = logits_Bn.double()
             if tops is not None:
                 values_Bn = mixed_probabilities(
                     logits_Bn, cosines_Bn, self.config.beta, top_logit_B1=tops[0], top_cosine_B1=tops[1]
                 )
             best.add(values_Bn.masked_fill(~self.trained_labels[block], float("-inf")), block.start)
+        ids_BK = best.ids_BS.masked_fill(best.values_BS == float("-inf"), -1)
         scores_BK = best.values_BS if tops is not None else best.values_BS.sigmoid()
-        return best.ids_BS, scores_BK.clamp(min=0.0).float()
+        return ids_BK, scores_BK.clamp(min=0.0).float()
 
-    def _blocks(self, documents_BD: torch.Tensor):
+    def _places(self, documents_BD: torch.Tensor) -> list[slice]:
+        return [*blocks(self.index_vectors, self.config.block_size, len(documents_BD))]
+
+    def _blocks(self, documents_BD: torch.Tensor, places: list[slice]):
         """All labels block by block: the block, the classifier's logits and the index's cosines, float32 `(B, n)`."""
-        queries_BD = F.normalize(documents_BD.float(), dim=1)
-        for block in blocks(self.config.num_labels, self.config.block_size, len(documents_BD)):
+        for block in places:
             logits_Bn = self.score(documents_BD, block).float()
-            cosines_Bn = queries_BD @ read_rows(self.index_vectors, block).float().T if self.has_index else None
+            cosines_Bn = self.similarities(documents_BD, block) if self.has_index else None
             yield block, logits_Bn, cosines_Bn
 
-    def _tops(self, documents_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The highest logit and cosine of each document among the trained labels, `(B, 1)` each."""
+    def _tops(self, scored) -> tuple[torch.Tensor, torch.Tensor]:
+        """The highest logit and cosine of each document among the trained labels, `(B, 1)` each, from `_blocks`."""
         tops = None
-        for block, *scores in self._blocks(documents_BD):
+        for block, *scores in scored:
             hidden = ~self.trained_labels[block]
             found = [values.masked_fill(hidden, float("-inf")).amax(dim=1, keepdim=True) for values in scores]
             tops = found if tops is None else [torch.maximum(*pair) for pair in zip(tops, found, strict=True)]
         return tops[0], tops[1]
-
-    # -- explanations ---------------------------------------------------------------------------------------------------
-
-    def label_logits(self, chosen_ids_S: torch.LongTensor, **inputs) -> torch.FloatTensor:
-        """As [`MultiLabelPreTrainedModel.label_logits`]: the classifier's, whether the labels are in a shortlist or not."""
-        return self.score(self.encode(**inputs), chosen_ids_S)
-
-    @property
-    def has_token_weights(self) -> bool:
-        """Whether a place of the input is a word of a text."""
-        return self.config.encoder != "features"
-
-    def token_weights(self, chosen_ids_S: torch.LongTensor, **inputs: torch.Tensor) -> torch.FloatTensor:
-        """How much each token weighs for each of the chosen labels, `(B, S, T)`: rows sum to 1, or are 0 where no token speaks for it.
-
-        Of the bag of tokens, what a token adds to the classifier's logit as long as the same units of the encoder are active; tokens
-        that speak against a label weigh 0. Of a transformer, the token's share in the document's vector.
-
-        Raises:
-            `NotImplementedError`: of rows of features.
-        """
-        if not self.has_token_weights:
-            return super().token_weights(chosen_ids_S, **inputs)
-        if self.config.encoder == "transformer":
-            with torch.no_grad():
-                return self.encoder.token_weights(**inputs)[:, None].expand(-1, len(chosen_ids_S), -1)
-        # callers answer in inference mode, whose tensors nothing can be derived from: of them copies
-        with torch.inference_mode(False), torch.enable_grad():
-            chosen_ids_S = chosen_ids_S.clone()
-            inputs = {name: values.clone() for name, values in inputs.items()}
-            vectors_BTD = read_rows(self.get_input_embeddings(), inputs["input_ids"]).detach().requires_grad_(True)
-            logits_BS = self.label_logits(chosen_ids_S, **{**inputs, "inputs_embeds": vectors_BTD})
-            added = [torch.autograd.grad(column.sum(), vectors_BTD, retain_graph=True)[0] for column in logits_BS.T]
-        weights_BST = torch.stack([(gradient * vectors_BTD.detach()).sum(dim=2) for gradient in added], dim=1)
-        weights_BST = weights_BST.clamp(min=0)
-        return weights_BST / weights_BST.sum(dim=2, keepdim=True).clamp(min=1e-12)
-
-    # -- storage --------------------------------------------------------------------------------------------------------
-
-    # a compressed model may be all buffers, of which transformers looks at none for these two
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return next((values.dtype for values in self.parameters() if values.is_floating_point()), torch.float32)
-
-    @property
-    def device(self) -> torch.device:
-        return self.trained_labels.device
-
-    @torch.no_grad()
-    def compress(self, dtype: str = "float16") -> "LightDxmlForMultiLabelClassification":
-        """This model with smaller tables, to be downloaded and to predict, not to be trained.
-
-        Args:
-            dtype (`str`, *optional*, defaults to `"float16"`):
-                of the tables of labels: `"float16"`, or `"int8"` with one scale a label. Vectors of tokens become float16.
-
-        Raises:
-            `ValueError`: another dtype, a model that is compressed already, or numbers that it hasn't got.
-        """
-        if dtype not in ("float16", "int8"):
-            raise ValueError(f"`dtype` must be 'float16' or 'int8', found {dtype!r}")
-        if self.config.table_dtype != "float32":
-            raise ValueError(f"the tables are compressed already, `table_dtype` is {self.config.table_dtype!r}")
-        config = copy.deepcopy(self.config)
-        config.table_dtype = dtype
-        smaller = type(self)(config)
-        tables = {"classifier": self.classifier.weight, "index_vectors": self.index_vectors}
-        for name, vectors_LD in tables.items():
-            setattr(smaller, name, StoredTable.of(vectors_LD, dtype))
-        if config.encoder != "transformer":
-            words = self.get_input_embeddings().weight
-            smaller.encoder.embeddings.word_embeddings = StoredTable.of(words, "float16")
-        kept = smaller.state_dict()
-        missing = smaller.load_state_dict(
-            {name: values for name, values in self.state_dict().items() if name in kept}, strict=False
-        ).missing_keys
-        assert all(name.endswith((".values", ".scales")) for name in missing), missing
-        return smaller.to(self.device).eval()
-
-    def table_bytes(self) -> dict[str, int]:
-        """Bytes of what is stored, by what it is: `encoder`, `classifier`, `index`, `proxy`, which predicts nothing."""
-        sizes = dict.fromkeys(("encoder", "classifier", "index", "proxy"), 0)
-        of_others = {"classifier": "classifier", "classifier_bias": "classifier", "index_vectors": "index"}
-        of_others |= {"trained_labels": "index", "proxy": "proxy"}
-        for name, values in self.state_dict().items():
-            sizes[of_others.get(name.partition(".")[0], "encoder")] += values.numel() * values.element_size()
-        return sizes
-
-    def save_pretrained(self, save_directory, *args, **kwargs):
-        """As [`MultiLabelPreTrainedModel.save_pretrained`]; with `config.hnsw_cache`, the index's graph as well."""
-        super().save_pretrained(save_directory, *args, **kwargs)
-        if self.config.index == "hnsw" and self.config.hnsw_cache and self.has_index:
-            graph = self.label_graph()
-            if graph is not None and kwargs.get("is_main_process", True):
-                graph.save(Path(save_directory, GRAPH_FILE))
-
-
-def _state_of(values: torch.Tensor) -> tuple:
-    """What changes whenever these values do; what was made in inference mode doesn't count its changes."""
-    return values.data_ptr(), 0 if values.is_inference() else values._version, values.shape
 
 
 __all__ = ["NOT_SCORED", "LightDxmlForMultiLabelClassification", "LightDxmlPreTrainedModel"]

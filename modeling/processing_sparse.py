@@ -19,6 +19,8 @@ from .processing_table import TableRowError, is_index, listed_rows, number_of, s
 
 
 _LARGEST = float(np.finfo(np.float32).max)
+# ids are positions plus 1, in 32 bits
+_LARGEST_POSITION = 2**31 - 2
 
 
 class SparseRows(NamedTuple):
@@ -51,7 +53,7 @@ class SparseFeatureExtractor(FeatureExtractionMixin):
             every call, and is not saved.
 
     Raises:
-        `ValueError`: a negative number of features, names that stand there twice, another number of names.
+        `ValueError`: a number of features that is no whole one or negative, names that stand there twice, another number of names.
 
     Example:
         >>> extractor = SparseFeatureExtractor(num_features=10)
@@ -74,10 +76,10 @@ class SparseFeatureExtractor(FeatureExtractionMixin):
         super().__init__(**kwargs)
         self.feature_names = None if feature_names is None else list(feature_names)
         counted = 0 if feature_names is None else len(self.feature_names)
-        self.num_features = counted if num_features is None else num_features
+        if num_features is not None and (isinstance(num_features, str) or not is_index(num_features)):
+            raise ValueError(f"`num_features` must be a whole number, 0 or more, found {num_features!r}")
+        self.num_features = counted if num_features is None else int(num_features)
         self.scale_rows = scale_rows
-        if self.num_features < 0:
-            raise ValueError(f"`num_features` must be 0 or more, found {self.num_features}")
         if self.feature_names is not None and counted != self.num_features:
             raise ValueError(f"`feature_names` has {counted} entries for {self.num_features} features")
         self._position_of = {name: position for position, name in enumerate(self.feature_names or ())}
@@ -271,12 +273,12 @@ def _scaled(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 def _of_indices(keys: Sequence[Any], number: int) -> np.ndarray:
     array = np.asarray(keys) if len(keys) else np.zeros(0, np.int64)
-    if array.dtype.kind not in "iu" or array.ndim != 1 or array.min(initial=0) < 0:
-        wrong = next((key for key in keys if not is_index(key) or int(key) >= 2**31), None)
+    bounded = array.dtype.kind in "iu" and array.min(initial=0) >= 0 and array.max(initial=0) <= _LARGEST_POSITION
+    if not bounded or array.ndim != 1:
+        wrong = next((key for key in keys if not is_index(key) or int(key) > _LARGEST_POSITION), None)
         if wrong is not None:
-            raise TableRowError(
-                f"a position is {shown(_plain(wrong))}", row=number, accepted="whole numbers from 0 on"
-            )
+            accepted = f"whole numbers from 0 on, up to {_LARGEST_POSITION}"
+            raise TableRowError(f"a position is {shown(_plain(wrong))}", row=number, accepted=accepted)
         array = np.array([int(key) for key in keys])
     return array.astype(np.int64)
 

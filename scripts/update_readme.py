@@ -1,13 +1,13 @@
 """`python scripts/update_readme.py`: writes what runs left in model_cards/ into README.md, docs/explanations.md and docs/scale.md.
 
-See hf_mlc/readme.py, hf_mlc/explaining/tables.py and hf_mlc/cycles/scale_tables.py.
+See hf_mlc/readme.py, hf_mlc/explaining/tables.py and hf_mlc/scale/tables.py.
 """
 
 from pathlib import Path
 
-from hf_mlc.cycles.scale_tables import scale_tables
 from hf_mlc.explaining.tables import explanation_tables
 from hf_mlc.readme import results_table, with_results
+from hf_mlc.scale.tables import scale_tables
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -28,10 +30,13 @@ def test_what_was_learned_from_lists_is_answered_and_kept_in_a_folder(tmp_path):
     assert all(score >= 0.1 for answer in predict(model, asked, threshold=0.1) for _, score in answer)
 
 
-def test_numbers_are_labels_too_and_nothing_need_be_kept():
+def test_numbers_are_labels_too_and_nothing_need_be_kept(tmp_path):
     numbers = {word: np.int64(place) for place, word in enumerate(WORDS)}
     lists = [[numbers[one], numbers[other]] for one, other in PAIRS]
-    model = fit([f"{one} {other}" for one, other in PAIRS], lists, **{**SMALL, "max_steps": 1})
+    file = tmp_path / "labels.json"  # a path is an argument as any other
+    file.write_text(json.dumps([str(number) for number in range(8)]), encoding="utf-8")
+    arguments = {**SMALL, "max_steps": 1, "label_file": file}
+    model = fit([f"{one} {other}" for one, other in PAIRS], lists, **arguments)
     assert {label for label, _ in predict(model, ["oil"], k=8)[0]} <= {str(number) for number in range(8)}
 
 
@@ -42,8 +47,21 @@ def test_numbers_are_labels_too_and_nothing_need_be_kept():
         (["a"], [["x"], ["y"]], "more label lists than texts, which are 1"),
         (["a", 3], [["x"], ["y"]], "row 2, field 'texts': found int"),
         (["a"], ["xy"], "row 1, field 'label_lists': found one string; accepted: a list of labels"),
+        (["a"], [None], "row 1, field 'label_lists': found NoneType; accepted: a list of labels"),
+        (["a"], [{"x": 1.0}], "row 1, field 'label_lists': found dict; accepted: a list of labels"),
+        (["a", "b"], [["x"], [None]], "row 2, field 'label_lists': found None; accepted: labels that are strings or whole numbers"),
+        (["a"], [[2.7, 1]], "row 1, field 'label_lists': found 2.7"),
+        (["a"], [[2, True]], "row 1, field 'label_lists': found True"),
+        ("ab", [["x"], ["y"]], "field 'texts': found one string; accepted: a list of texts"),
     ],
-)
+)  # fmt: skip
 def test_rows_that_do_not_fit_are_an_error(texts, lists, message):
     with pytest.raises(UserError, match=message):
         fit(texts, lists)
+
+
+def test_one_string_instead_of_texts_is_an_error():
+    with pytest.raises(UserError, match="field 'texts': found one string; accepted: a list of texts"):
+        predict("no model is loaded for it", "oil and tin")
+    with pytest.raises(UserError, match="row 2, field 'texts': found NoneType; accepted: a string"):
+        predict("no model is loaded for it", ["oil", None])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from hf_mlc.cards.facts import CardFacts
@@ -29,7 +30,6 @@ TABLES = {
     "proxy": "what label embeddings were made by; prediction has no use for it",
 }
 _ENCODER = "encoder"
-_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 def scored_labels(config: Any) -> str:
@@ -45,7 +45,7 @@ def cycles_section(facts: CardFacts) -> dict[str, str | None] | None:
         return None
     return {
         "recall": _recall(facts),
-        "costs": _cost_table(facts.results.get("cycles", [])),
+        "costs": _cost_table(facts),
         "processor_time": _processor_time(facts),
         "beta": _beta(facts),
         "betas": _beta_table(facts.results.get("beta", {}).get("tried", [])),
@@ -54,13 +54,10 @@ def cycles_section(facts: CardFacts) -> dict[str, str | None] | None:
 
 
 def _recall(facts: CardFacts) -> str:
-    config = facts.config
-    if config.scoring == "all":
+    if facts.config.scoring == "all":
         return "Every label is scored; shortlists were made for training alone."
-    text = (
-        f"A document is scored against the {config.shortlist_size:,} labels nearest to it, and can be given no other."
-    )
-    found = _recall_of(facts.results["cycles"][-1], "validation") if facts.results.get("cycles") else None
+    text = f"A document is scored against the {_list_size(facts):,} labels nearest to it, and can be given no other."
+    found = _recall_of(facts, facts.results["cycles"][-1], "validation") if facts.results.get("cycles") else None
     if found is None:
         return f"{text} <!-- recall of the shortlists: unknown -->"
     held = f"The lists hold {found:.1%} of the labels of validation documents, and no ranking can find more"
@@ -74,20 +71,27 @@ def _of_first(facts: CardFacts) -> str:
     return " (those of the first training, before the validation rows were trained on)"
 
 
-def _recall_of(cycle: dict[str, Any], phase: str) -> float | None:
-    """The one recall that a phase of a cycle has: `shortlists` of training rows, `validation` of the others."""
-    found = [value for name, value in cycle.get(phase, {}).items() if name.startswith("recall@")]
-    return found[0] if found else None
+def _list_size(facts: CardFacts) -> int:
+    """How many labels a list has: no more than there are with training rows."""
+    counts = facts.label_space.counts
+    trained = len(facts.label_space) if counts is None else max(1, int((counts > 0).sum()))
+    return min(facts.config.shortlist_size, trained)
 
 
-def _cost_table(cycles: list[dict[str, Any]]) -> str | None:
+def _recall_of(facts: CardFacts, cycle: dict[str, Any], phase: str) -> float | None:
+    """That of the lists in a phase of a cycle: `shortlists` of training rows, `validation` of the others."""
+    return cycle.get(phase, {}).get(f"recall@{_list_size(facts)}")
+
+
+def _cost_table(facts: CardFacts) -> str | None:
     """A row a cycle: its epochs, what its lists hold, seconds of each phase."""
+    cycles = facts.results.get("cycles")
     if not cycles:
         return None
     head = ["cycle", "epochs", "recall, training", "recall, validation", *(f"{phase}, s" for phase in PHASES.values())]
     rows = []
     for number, cycle in enumerate(cycles, start=1):
-        recalls = (_recall_of(cycle, "shortlists"), _recall_of(cycle, "validation"))
+        recalls = tuple(_recall_of(facts, cycle, phase) for phase in ("shortlists", "validation"))
         rows.append(
             [
                 "after the last epoch" if cycle["cycle"] == LAST else str(number),
@@ -134,13 +138,17 @@ def _size_table(facts: CardFacts) -> str | None:
     if not file.is_file():
         return None
     sizes: dict[str, int] = {}
-    with safe_open(file, framework="pt") as content:
-        for name in content.keys():  # noqa: SIM118  # it is no dict
-            part, tensor = TABLES.get(name.partition(".")[0], _ENCODER), content.get_slice(name)
-            size = _BYTES[tensor.get_dtype()]
-            for length in tensor.get_shape():
-                size *= length
-            sizes[part] = sizes.get(part, 0) + size
+    for name, size in _tensor_bytes(file).items():
+        part = TABLES.get(name.partition(".")[0], _ENCODER)
+        sizes[part] = sizes.get(part, 0) + size
     order = [_ENCODER, *dict.fromkeys(TABLES.values())]
     rows = [[part, f"{sizes[part]:,}"] for part in order if part in sizes]
     return table(["part", "bytes"], [*rows, ["all", f"{sum(sizes.values()):,}"]], numbers=[1])
+
+
+def _tensor_bytes(file: Path) -> dict[str, int]:
+    """Bytes of each tensor, as the file's header says: a length of eight bytes, and so much JSON."""
+    with file.open("rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    places = {name: tensor["data_offsets"] for name, tensor in header.items() if name != "__metadata__"}
+    return {name: end - start for name, (start, end) in places.items()}

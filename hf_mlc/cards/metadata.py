@@ -1,4 +1,4 @@
-"""The card's metadata: what the Hub filters by, and `model-index` with every measured metric."""
+"""The card's metadata: what the Hub filters by, and `model-index` with the measured metrics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.metric_names import HUB_METRICS, metric_name
+from hf_mlc.cards.tables import BUCKET_METRICS
 from hf_mlc.inputs import input_kind_of
 
 
@@ -49,7 +50,8 @@ def card_data(facts: CardFacts) -> ModelCardData:
 def eval_results(facts: CardFacts, *, task: str) -> list[EvalResult]:
     """One entry a test metric: its name, value, split, and the decision rule it was measured at.
 
-    Metrics of another split stay out: thresholds were tuned on validation rows, and training rows were learned.
+    By training documents of a label only what the card's table shows. Metrics of another split stay out: thresholds were tuned
+    on validation rows, and training rows were learned.
     """
     if facts.evaluation.get("split") != "test":
         return []
@@ -61,6 +63,8 @@ def eval_results(facts: CardFacts, *, task: str) -> list[EvalResult]:
     results = []
     for name, value in facts.metrics.items():
         parts = metric_name(name)
+        if parts.bucket is not None and name.removesuffix(f"@{parts.bucket}") not in BUCKET_METRICS:
+            continue
         arguments: dict[str, Any] = {}
         if parts.average is not None:
             arguments["average"] = parts.average

@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
         if "train" not in splits:
             raise UserError("no training rows", field="dataset_name", accepted="a data set with a training split")
         splits = step.arranged(splits, "train", "validation")
-        label_names = step.label_names()
+        label_names = step.label_names() if base is None else None
         splits, label_space, lines = label_space_and_validation(
             splits,
             data_args,
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
             label_lists=step.label_lists,
             target_lists=step.target_lists,
         )
-    report = check_splits(splits, label_space)
+    report = check_splits(splits, label_space, noun=step.kind.noun)
     identity = {"arguments": comparable(given), "data": facts_of_data(splits, label_space, data_args)}
     checkpoint = checkpoint_to_resume(output, args, identity)
 
@@ -125,7 +125,8 @@ def main(arguments: list[str]) -> None:
 
     model = make_model(label_space, "train")
     tell(f"{type(model).__name__}: {num_parameters(model):,} parameters, {len(label_space)} labels")
-    unread = without_effect(given, model.config if base is None else None) + without_cycles(given, model_type)
+    unread = without_effect(given, model.config if base is None else None)
+    unread += without_cycles(given, model.config, is_new=base is None)
     if unread:
         tell(f"without effect here: {', '.join(unread)}")
     rows = TrainingRows(splits["train"], encoded["train"])
@@ -147,7 +148,7 @@ def main(arguments: list[str]) -> None:
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     cost = {**training.read(), "resumed": checkpoint is not None}
     beginning.end()
-    compress_tables(trainer, table_dtype)
+    compress_tables(trainer, table_dtype, tell=tell)
     search = trainer.tune_search()
     if search is not None:
         weight = "" if search.rescoring_weight is None else f", rescoring weight {search.rescoring_weight:g}"
@@ -171,7 +172,7 @@ def main(arguments: list[str]) -> None:
         beginning.begin(model, step, processor, rows, counted=both)
         trainer, refit_facts = refit(trainer, model, label_space, [encoded["train"], encoded["validation"]])
         beginning.end()
-        compress_tables(trainer, table_dtype)
+        compress_tables(trainer, table_dtype, tell=tell)
     trainer.save_model(_internal_call=True)  # by itself it would push, and the results are yet to come
 
     # the one look at the test split, after every choice was made
@@ -181,7 +182,8 @@ def main(arguments: list[str]) -> None:
         with args.main_process_first(desc="reading the test split"):
             test_split = load_rows(data_args, hub_args, step.columns(processor), only=step.split_read("test"))
             test_split = step.arranged(test_split, "test")
-            encoded_test = step.encoded(test_split, processor, label_space, check_splits(test_split))
+            test_report = check_splits(test_split, noun=step.kind.noun)
+            encoded_test = step.encoded(test_split, processor, label_space, test_report)
         trainer.evaluate_test(encoded_test["test"])
         for key, facts in facts_of_splits(test_split).items():
             data_facts[key] = {**data_facts[key], **facts}

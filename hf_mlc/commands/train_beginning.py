@@ -69,6 +69,7 @@ class Beginning:
                 "model_name_or_path": model_args.model_name_or_path,
                 "text_encoder": text_args.text_encoder,
                 "language_model_epochs": self.preparation.stage is not None,
+                "token_start": args.token_start != "random",
             },
             args=args,
         )
@@ -117,7 +118,9 @@ class Beginning:
         if not is_resumed:
             self.tfidf = fill_for_training(model, step.token_ids(counted.encoded), self.args)
             step.begin(model, processor, *counted)
-            self.token_start = start_for_training(model, counted.encoded, self.args)
+            self.token_start = start_for_training(
+                model, counted.encoded, step.collator(processor, model.config.num_labels), self.args
+            )
         self.planted = plant_for_training(
             model, *counted, processor, self.planting_args, self.args, is_resumed=is_resumed
         )

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from hf_mlc.commands.parsing import check_at_least
-from hf_mlc.commands.train_bags import BAG_TRAINING
+from hf_mlc.commands.train_bags import bag_training
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.data.loading import file_of, training_file
 from hf_mlc.data.reading import format_of, shape_of
@@ -21,7 +21,7 @@ from hf_mlc.errors import UserError
 from hf_mlc.inputs import SPARSE
 from hf_mlc.modeling.processing_sparse import SparseFeatureExtractor
 from hf_mlc.tabular.feature_files import file_beside
-from hf_mlc.xmc.reading import label_names_beside
+from hf_mlc.xmc.reading import label_names_for
 
 
 @dataclass
@@ -71,14 +71,9 @@ class SparseStep(InputStep):
             or format_of(self._file) != "sparse"
         ):
             return names
-        named = label_names_beside(self._file)
-        if named is None:
-            return None if self._shape is None else [str(number) for number in range(self._shape.labels)]
-        file, names = named
-        if self._shape is not None and len(names) != self._shape.labels:
-            accepted = f"{self._shape.labels:,}, as the first line of {self._file} says; or another name for this file"
-            raise UserError(f"{len(names):,} names of labels", file=file, accepted=accepted)
-        self.notes.append(f"names of labels from {file}")
+        names, source = label_names_for(self._file, None if self._shape is None else self._shape.labels)
+        if source is not None:
+            self.notes.append(f"names of labels from {source}")
         return names
 
     def new_processor(self, train: Dataset) -> SparseFeatureExtractor:
@@ -112,7 +107,7 @@ class SparseStep(InputStep):
         return SparseFeatureExtractor(given, scale_rows=scale_rows)
 
     def training_arguments(self) -> dict[str, Any]:
-        return BAG_TRAINING
+        return bag_training(self.given)
 
     def settings(self, given: dict[str, Any], processor: SparseFeatureExtractor) -> dict[str, Any]:
         """Also the number of ids, 0 among them, which is padding."""

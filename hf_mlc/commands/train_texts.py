@@ -11,7 +11,7 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase
 
 from hf_mlc.auto import architecture_of
-from hf_mlc.commands.train_bags import BAG_TRAINING
+from hf_mlc.commands.train_bags import bag_training
 from hf_mlc.commands.train_inputs import InputStep, pretrained_config
 from hf_mlc.data import DataReport, MultiLabelCollator, texts_of, train_tokenizer
 from hf_mlc.errors import UserError
@@ -141,7 +141,7 @@ class TextStep(InputStep):
         return self.kind.load_processor(name, revision=revision, field=field)
 
     def training_arguments(self) -> dict[str, Any]:
-        return BAG_TRAINING if self.reads_bags else {}
+        return bag_training(self.given) if self.reads_bags else {}
 
     def settings(self, given: dict[str, Any], processor: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Also the sizes that tokenizer and longest text decide, and the encoder that `--text_encoder` names."""

@@ -38,9 +38,19 @@ class Generated:
     seed: int = 0
 
     @property
+    def rows(self) -> PowerLawSet:
+        """What makes the rows."""
+        return PowerLawSet(self.num_labels, num_features=self.num_features, seed=self.seed)
+
+    @property
     def fingerprint(self) -> str:
-        """Of the rows: that of what they are made from."""
-        return settings_hash(vars(self))
+        """Of the rows: that of what they are made by, its defaults among it, and of how many there are."""
+        return settings_hash(self.rows.fingerprint, self._numbers)
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        """How many rows each split has."""
+        return dict(zip(SPLITS, (self.num_train, self.num_validation, self.num_test), strict=True))
 
     def folder(self, data_dir: Path, name: str) -> Path:
         """Where its files lie: below the folder of all data sets where it can be written to, below ~/.cache otherwise."""
@@ -53,13 +63,12 @@ class Generated:
     def write(self, data_dir: Path, name: str) -> Path:
         """Writes what is missing of the files, each whole or not at all; returns their folder."""
         folder = self.folder(data_dir, name) / self.fingerprint
-        rows = PowerLawSet(self.num_labels, num_features=self.num_features, seed=self.seed)
-        for split, number in zip(SPLITS, (self.num_train, self.num_validation, self.num_test), strict=True):
+        for split, number in self._numbers.items():
             file = folder / f"{split}.txt"
             if not file.exists():
                 say(f"generating {number:,} rows in {file} ...")
                 folder.mkdir(parents=True, exist_ok=True)
-                rows.write(file, number, split=split)
+                self.rows.write(file, number, split=split)
         if not (folder / LABELS_FILE).exists():
             LabelSpace([str(label) for label in range(self.num_labels)]).save(folder / LABELS_FILE)
         return folder

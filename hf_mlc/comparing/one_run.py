@@ -56,7 +56,8 @@ def main(arguments: list[str]) -> None:
         fitted = runner.fit(job, Path(where["model"]))
         cost, children = stopwatch.read(), resource.getrusage(resource.RUSAGE_CHILDREN)
         children_seconds = children.ru_utime + children.ru_stime - earlier.ru_utime - earlier.ru_stime
-        spared = fitted.spared or {"seconds": 0.0, "cpu_seconds": 0.0}
+        nothing = {"seconds": 0.0, "cpu_seconds": 0.0}
+        spared, beside = fitted.spared or nothing, fitted.beside or nothing
         result = measure(fitted, job, where["scores"])
     peaks = peak_memory()
     peak_bytes = max(peaks["peak_memory_bytes"], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
@@ -65,8 +66,10 @@ def main(arguments: list[str]) -> None:
     result |= {
         "parameters": fitted.parameters,
         **({"parameter_parts": fitted.parameter_parts} if fitted.parameter_parts else {}),
-        "train_seconds": round(cost["seconds"] + spared["seconds"], 2),
-        "train_cpu_seconds": round(cost["cpu_seconds"] + children_seconds + spared["cpu_seconds"], 2),
+        "train_seconds": round(cost["seconds"] + spared["seconds"] - beside["seconds"], 2),
+        "train_cpu_seconds": round(
+            cost["cpu_seconds"] + children_seconds + spared["cpu_seconds"] - beside["cpu_seconds"], 2
+        ),
         **({} if fitted.optimizer_cpu_seconds is None else {"optimizer_cpu_seconds": fitted.optimizer_cpu_seconds}),
         "model_bytes": fitted.model_bytes,
         "peak_bytes": peak_bytes,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from hf_mlc.errors import UserError
+from hf_mlc.metrics.ranking_names import headline_ranking
 
 
 # the paper's code sweeps .1 to .9 on its test set; the ends of the scale are the index alone and the classifier alone
@@ -24,8 +26,9 @@ class LightDxmlArguments:
         betas (`list[float]`, *optional*):
             what is tried on validation rows as the classifier's share of a score; an empty list (or `--betas` without a number)
             keeps the configuration's.
-        beta_metric (`str`, *optional*, defaults to `"p@5"`):
-            what that share maximises: a metric of rankings (`p@1`, `psp@5`, ...), or the mean of several (`p@5+psp@5`).
+        beta_metric (`str`, *optional*):
+            what that share maximises: a metric of rankings (`p@1`, `psp@5`, ...), or the mean of several (`p@5+psp@5`). `p@5` if not
+            given, or p of the largest of `ranking_ks` where 5 isn't among them.
         token_start (`str`, *optional*, defaults to `"random"`):
             where the vectors of tokens, or of features, begin: `"random"`, Xavier-uniform as the authors', or `"label_factors"`, the
             factors of the table of tokens and labels (`hf_mlc.cycles.starting`).
@@ -33,8 +36,8 @@ class LightDxmlArguments:
             these vectors learn at so many times the rate of everything else: each is read by few documents.
         random_negatives (`int`, *optional*, defaults to 0): labels drawn evenly that a step scores beside the shortlists.
         negatives (`str`, *optional*, defaults to `"shortlist"`):
-            `"random"` trains on random labels in the shortlists' place, to see what the lists are worth; `"all"` on all labels: no
-            lists are made, and the index once, after the last epoch. For a few thousand labels it is the cheapest.
+            `"random"` trains on random labels in the shortlists' place, to see what the lists are worth; none are made. `"all"` on all
+            labels: no lists either, and the index once, after the last epoch. For a few thousand labels it is the cheapest.
         cycle_batch_size (`int`, *optional*, defaults to 512): documents encoded at once in a cycle, labels sought for at once.
         cycle_dtype (`str`, *optional*, defaults to `"float32"`):
             of the documents' vectors, a file while a cycle is made; `"float16"` takes half the room.
@@ -48,8 +51,8 @@ class LightDxmlArguments:
         default_factory=lambda: list(BETAS),
         metadata={"help": "LightDXML: what is tried as the classifier's share of a score; none keeps the model's."},
     )
-    beta_metric: str = field(
-        default="p@5", metadata={"help": "LightDXML: the metric that beta maximises (p@5, psp@5, p@5+psp@5)."}
+    beta_metric: str | None = field(
+        default=None, metadata={"help": "LightDXML: the metric that beta maximises (p@5, psp@5, p@5+psp@5)."}
     )
     token_start: str = field(
         default="random", metadata={"help": "LightDXML: where token vectors begin: random, or label_factors."}
@@ -75,7 +78,8 @@ class LightDxmlArguments:
     )
 
     def check_cycles(self) -> None:
-        """`UserError` for a value that there can't be."""
+        """`UserError` for a value that there can't be; fills in a default that hangs on `ranking_ks`."""
+        self.beta_metric = self.beta_metric or headline_ranking(self.ranking_ks)
         if not all(math.isfinite(beta) and 0 <= beta <= 1 for beta in self.betas):
             raise UserError(f"found {self.betas}", field="betas", accepted="numbers from 0 to 1")
         for name, accepted in (
@@ -95,6 +99,17 @@ class LightDxmlArguments:
                 raise UserError(f"found {value}", field=name, accepted=f"a whole number from {least}")
 
 
-def without_cycles(given: Iterable[str], model_type: str) -> list[str]:
-    """Which of the given arguments of `train` are about cycles, beside an architecture that has none."""
-    return [] if model_type == "lightdxml" else sorted(set(given) & {one.name for one in fields(LightDxmlArguments)})
+def without_cycles(given: Iterable[str], config: Any, *, is_new: bool) -> list[str]:
+    """Which of the given arguments of `train` are about cycles, and are read by nothing in a model of this configuration.
+
+    Args:
+        given (iterable of `str`): names of arguments of `train`.
+        config (`MultiLabelConfig`): the model's.
+        is_new (`bool`): whether the model is: token vectors of a trained one are what they are.
+    """
+    unread = {one.name for one in fields(LightDxmlArguments)}
+    if config.model_type == "lightdxml":
+        has_tokens = config.encoder != "transformer"  # in a table of their own
+        unread = set() if has_tokens else {"token_start", "token_learning_rate_scale"}
+        unread |= set() if is_new else {"token_start"}
+    return sorted(set(given) & unread)

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import MultiLabelMetrics
-from hf_mlc.modeling.label_tables import read_rows
 from hf_mlc.modeling.modeling_lightdxml import NOT_SCORED
 from hf_mlc.modeling.score_mix import mixed_logits
 from hf_mlc.thresholds import DIGITS
@@ -138,5 +136,4 @@ def _parts(model, documents_BD: torch.Tensor) -> list[torch.Tensor]:
     if model.config.scoring == "shortlist":
         ids_BS, cosines_BS = model.shortlist(documents_BD)
         return [model.score(documents_BD, ids_BS).float(), cosines_BS, ids_BS]
-    cosines_BL = F.normalize(documents_BD.float(), dim=1) @ read_rows(model.index_vectors, slice(None)).float().T
-    return [model.score(documents_BD, slice(None)).float(), cosines_BL]
+    return [model.score(documents_BD, slice(None)).float(), model.similarities(documents_BD)]

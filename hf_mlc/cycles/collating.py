@@ -23,14 +23,16 @@ class CandidateLists:
 
     Args:
         shortlists_NS (`np.ndarray` of shape `(N, S)`, *optional*):
-            the labels nearest to each row, nearest first, padded with -1; a memory map. With `negatives` "all" none is needed.
+            the labels nearest to each row, nearest first, padded with -1; a memory map. With other `negatives` none are needed.
         labels_NL (`scipy.sparse.csr_array` of shape `(N, L)`): the rows' labels.
         trained_L (`np.ndarray` of shape `(L,)`): labels that have training rows; no other is drawn.
         shared (`bool`): one list for all documents of a step, 1-D and ascending, or one for each, `(B, S)`.
-        max_positives (`int`, *optional*): so many of a row's labels at most, drawn anew each epoch; all if not given.
+        max_positives (`int`, *optional*):
+            so many of a row's labels at most, drawn anew each epoch; all if not given. A list of a row's own has S - 1 at most.
         random_negatives (`int`, *optional*, defaults to 0): further labels, drawn evenly: a step's, or a document's own.
         negatives (`str`, *optional*, defaults to `"shortlist"`):
             `"random"` puts as many random labels in a shortlist's place; `"all"` all labels with training rows, for all documents.
+        width (`int`, *optional*): S where there are no lists.
         seed (`int`, *optional*, defaults to 0): of what is drawn.
     """
 
@@ -44,12 +46,14 @@ class CandidateLists:
         max_positives: int | None = None,
         random_negatives: int = 0,
         negatives: str = "shortlist",
+        width: int | None = None,
         seed: int = 0,
     ):
         self.shortlists_NS, self.labels_NL, self.shared = shortlists_NS, labels_NL, shared
         self.max_positives, self.random_negatives, self.negatives = max_positives, random_negatives, negatives
         self.seed, self.trained_ids = seed, np.flatnonzero(trained_L)
         self.num_labels = labels_NL.shape[1]
+        self.width = width if shortlists_NS is None else shortlists_NS.shape[1]
 
     def of_step(
         self,
@@ -82,7 +86,7 @@ class CandidateLists:
             if self.negatives == "shortlist":
                 near = self._shortlist(rows).reshape(-1)
                 is_marked_L[near[near >= 0]] = True
-        num_drawn = self.random_negatives + (self.shortlists_NS.shape[1] if self.negatives == "random" else 0)
+        num_drawn = self.random_negatives + (self.width if self.negatives == "random" else 0)
         if num_drawn:
             is_marked_L[self._drawn(num_drawn, self.seed, 1, step)] = True
         if united is not None:
@@ -91,16 +95,20 @@ class CandidateLists:
         return [ids_U] * len(batches)
 
     def of_documents(self, rows: np.ndarray, *, epoch: int) -> np.ndarray:
-        """A list for each row, int64 `(B, S)`: its labels first, then the nearest others, then those drawn at random."""
-        positives = self._positives(rows, epoch)
-        near_BS = self._shortlist(rows).astype(np.int64)
-        width = near_BS.shape[1]
+        """A list for each row, int64 `(B, S)`: its labels first, then the nearest others, then those drawn at random.
+
+        At most S - 1 are its own, drawn anew each epoch where it has more: one negative is left, and each label gets its turn.
+        """
+        width = self.width
+        positives = self._positives(rows, epoch, most=max(1, width - 1))
         if self.negatives == "random":
             near_BS = np.stack([self._padded_draw(width, epoch, row) for row in rows])
-        own_BP = padded([self._labels(row) for row in rows], max(1, max(map(self._count, rows))))
+        else:
+            near_BS = self._shortlist(rows).astype(np.int64)
+        own_BP = padded_ids([self._labels(row) for row in rows], max(1, max(map(self._count, rows))))
         # no label of a row is a negative, those beyond `max_positives` neither
         near_BS[_is_among(near_BS, own_BP)] = PADDING
-        chosen_BP = padded(positives, max(1, max(map(len, positives))))
+        chosen_BP = padded_ids(positives, max(1, max(map(len, positives))))
         lists_BS = _first_filled(np.concatenate([chosen_BP, near_BS], axis=1))[:, :width]
         if not self.random_negatives:
             return lists_BS
@@ -116,13 +124,15 @@ class CandidateLists:
     def _labels(self, row: int) -> np.ndarray:
         return self.labels_NL.indices[self.labels_NL.indptr[row] : self.labels_NL.indptr[row + 1]]
 
-    def _positives(self, rows: np.ndarray, epoch: int) -> list[np.ndarray]:
+    def _positives(self, rows: np.ndarray, epoch: int, *, most: int | None = None) -> list[np.ndarray]:
+        """The labels of each row, `max_positives` at most, and no more than `most`."""
+        most = min((limit for limit in (self.max_positives, most) if limit is not None), default=None)
         found = []
         for row in rows:
             ids = self._labels(row)
-            if self.max_positives is not None and len(ids) > self.max_positives:
+            if most is not None and len(ids) > most:
                 rng = np.random.default_rng([self.seed, 0, epoch, int(row)])
-                ids = np.sort(rng.choice(ids, self.max_positives, replace=False))
+                ids = np.sort(rng.choice(ids, most, replace=False))
             found.append(ids)
         return found
 
@@ -139,7 +149,7 @@ class CandidateLists:
         return np.concatenate([drawn, np.full(number - len(drawn), PADDING)])
 
 
-def padded(lists: Sequence[np.ndarray], width: int) -> np.ndarray:
+def padded_ids(lists: Sequence[np.ndarray], width: int) -> np.ndarray:
     """Lists of ids as int64 `(B, width)`, padded with -1."""
     ids_BP = np.full((len(lists), width), PADDING, np.int64)
     for place, ids in enumerate(lists):

@@ -5,18 +5,23 @@ Shape legend: N training rows, L labels, D width, S shortlist.
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy import sparse
+from torch.nn import functional as F
 
 from hf_mlc.cycles.centroids import label_centroids, label_counts
-from hf_mlc.cycles.encoding import TARGETS, batches_of_rows, encode_rows
-from hf_mlc.cycles.folder import LAST, CycleFolder, array_written_together, key_of, rng_of
+from hf_mlc.cycles.encoding import batches_of_rows, encode_rows
+from hf_mlc.cycles.folder import CycleFolder, array_written_together, delete_cycles, key_of, rng_of
 from hf_mlc.cycles.proxy import label_embeddings, train_proxy
 from hf_mlc.cycles.rows import NumberedRows, RaggedColumn, is_ragged, label_table
 from hf_mlc.cycles.shortlists import Recall, fill_shortlists
 from hf_mlc.files import written_whole
+from hf_mlc.modeling.modeling_lightdxml import TARGETS
 from hf_mlc.run_facts import Stopwatch
 
 
@@ -55,28 +60,29 @@ class CycleMaker:
 
     # -- what is asked for
 
-    def make(self, cycle: int | str) -> dict[str, Any]:
-        """Fills the model's index and, but after the last epoch, writes the shortlists of the training rows.
+    def make(self, cycle: int | str, *, lists: bool = True) -> dict[str, Any]:
+        """Fills the model's index and writes the shortlists of the training rows.
 
         Phases that this folder's run has made of the same weights before are not made again.
 
         Args:
             cycle (`int` or `str`): from 0, or `"last"`.
+            lists (`bool`, *optional*, defaults to `True`): whether shortlists are needed.
 
         Returns:
             Facts: seconds of each phase, recalls of the lists.
         """
         # a run that goes on from a checkpoint takes up its random state after this: nothing here may have a part in it
         with torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else []):
-            return self._make(cycle)
+            return self._make(cycle, lists)
 
-    def _make(self, cycle: int | str) -> dict[str, Any]:
+    def _make(self, cycle: int | str, lists: bool) -> dict[str, Any]:
         folder = CycleFolder(self.args.output_dir, cycle)
         if self._is_main:
-            folder.begin(self._key(cycle))
+            folder.begin(self._key(cycle), self._ground)
         self._wait()
         phases = {"encode": self._encode, "labels": self._make_index, "shortlists": self._make_shortlists}
-        if cycle == LAST:
+        if not lists:
             del phases["shortlists"]
         facts: dict[str, Any] = {"cycle": cycle}
         for name, phase in phases.items():
@@ -92,22 +98,33 @@ class CycleMaker:
             elif name == "labels":
                 self._read_index(folder)
             facts[name] = found
+        if self._is_main and not self.args.keep_cycle_files:  # not before all phases are noted to have ended
+            folder.file(VECTORS_FILE).unlink(missing_ok=True)
         stopwatch = Stopwatch()
         facts["validation"] = {f"recall@{self.num_near}": self.validation_recall(), **stopwatch.read()}
         return facts
 
     def shortlists(self, cycle: int) -> np.ndarray | None:
-        """The shortlists of a cycle, int32 `(N, S)`, as a memory map; `None` where they are gone or of other rows."""
+        """The shortlists of a cycle, int32 `(N, S)`, as a memory map; `None` where they are gone, of other rows, or of another index
+        than the model's."""
         folder = CycleFolder(self.args.output_dir, cycle)
-        if folder.facts("shortlists") is None or not folder.file(SHORTLISTS_FILE).exists():
+        files = [folder.file(name) for name in (SHORTLISTS_FILE, INDEX_FILE)]
+        if folder.facts("shortlists") is None or folder.ground != self._ground or not all(map(Path.exists, files)):
             return None
-        shortlists_NS = np.load(folder.file(SHORTLISTS_FILE), mmap_mode="r")
-        return shortlists_NS if shortlists_NS.shape == (len(self.rows), self.num_near) else None
+        index_LD = F.normalize(torch.from_numpy(np.load(files[1])), dim=1)
+        if not torch.equal(index_LD, self.model.index_vectors.cpu()):
+            return None
+        return np.load(files[0], mmap_mode="r")
 
     def delete(self, cycle: int | str) -> None:
         """Deletes the files of a cycle, unless they are to be kept."""
         if self._is_main and not self.args.keep_cycle_files:
             CycleFolder(self.args.output_dir, cycle).delete()
+
+    def delete_all(self) -> None:
+        """As `delete`, of all cycles, those of a run before this one too."""
+        if self._is_main and not self.args.keep_cycle_files:
+            delete_cycles(self.args.output_dir)
 
     # -- phases
 
@@ -163,25 +180,26 @@ class CycleMaker:
                 device=self.args.device,
                 progress=self._progress,
             )
-        if self._is_main and not self.args.keep_cycle_files:
-            folder.file(VECTORS_FILE).unlink()
         return {f"recall@{self.num_near}": self._summed(recall).value}
 
     def validation_recall(self) -> float | None:
         """The share of the validation rows' labels that their shortlists hold, by the index as it is; `None` without such rows."""
+        if self._validation is None:
+            return None
+        rows, batches, labels_NL = self._validation
+        recall = Recall()
+        for numbers, vectors_BD in self._encoded(rows, batches, "Recall on validation rows"):
+            recall.count(self.model.shortlist(vectors_BD, self.num_near)[0].cpu().numpy(), numbers, labels_NL)
+        return self._summed(recall).value
+
+    @cached_property
+    def _validation(self) -> tuple[NumberedRows, list[np.ndarray], sparse.csr_array] | None:
+        """Validation rows, this process's batches of them, and their labels."""
         dataset = self.trainer.eval_dataset
         if dataset is None or isinstance(dataset, dict) or not len(dataset):
             return None
-        rows, labels_NL = (
-            self._inputs_of(dataset),
-            label_table(dataset, self.config.num_labels),
-        )
-        recall = Recall()
-        for numbers, vectors_BD in self._encoded(
-            rows, self._share(self._lengths(dataset), len(rows)), "Recall on validation rows"
-        ):
-            recall.count(self.model.shortlist(vectors_BD, self.num_near)[0].cpu().numpy(), numbers, labels_NL)
-        return self._summed(recall).value
+        batches = self._share(self._lengths(dataset), len(dataset))
+        return self._inputs_of(dataset), batches, label_table(dataset, self.config.num_labels)
 
     # -- parts of them
 
@@ -216,19 +234,23 @@ class CycleMaker:
             lengths_N, num_rows, self.args.cycle_batch_size, rank=self._rank, num_ranks=self._num_ranks
         )
 
-    def _key(self, cycle: int | str) -> str:
+    @cached_property
+    def _ground(self) -> str:
+        """What tells the rows and settings of all cycles of this training from others."""
         settings = {
-            "cycle": cycle,
             "seed": self.args.seed,
-            "rows": len(self.rows),
+            "rows": self.rows.digest(),
             "near": self.num_near,
             "dtype": self.args.cycle_dtype,
             **{name: getattr(self.config, name) for name in OF_LABELS},
         }
+        return key_of(settings, {}, self.labels_NL.indptr, self.labels_NL.indices)
+
+    def _key(self, cycle: int | str) -> str:
         weights = {
             name: value for name, value in self.model.state_dict().items() if not name.startswith(NOT_OF_DOCUMENTS)
         }
-        return key_of(settings, weights, self.labels_NL.indptr, self.labels_NL.indices)
+        return key_of({"cycle": cycle, "ground": self._ground}, weights)
 
     def _summed(self, recall: Recall) -> Recall:
         """The recall on the rows of all processes."""

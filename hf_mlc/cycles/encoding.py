@@ -14,9 +14,6 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 
-TARGETS = ("labels", "label_ids")
-
-
 def batches_of_rows(
     lengths_N: np.ndarray | None, num_rows: int, batch_size: int, *, rank: int = 0, num_ranks: int = 1
 ) -> list[np.ndarray]:
@@ -45,7 +42,7 @@ def encode_rows(
     Args:
         model (`LightDxmlForMultiLabelClassification`): its `encode` is asked; it is left in the mode that it was in.
         rows ([`~hf_mlc.cycles.rows.NumberedRows`]): encoded rows.
-        collator (callable): makes batches of them; targets in these are left out.
+        collator (callable): makes batches of them; `encode` passes over targets in these.
         batches (list of `np.ndarray`): which rows, together.
         device (`torch.device`, *optional*): where the model is.
         progress (`bool`, *optional*, defaults to `False`): whether a bar is shown.
@@ -56,11 +53,7 @@ def encode_rows(
     try:
         for numbers in tqdm(batches, desc=description, unit=" batches", disable=not progress, leave=False):
             batch = collator(rows.__getitems__(numbers))
-            inputs = {
-                name: value.to(device)
-                for name, value in batch.items()
-                if name not in TARGETS and isinstance(value, torch.Tensor)
-            }
+            inputs = {name: value.to(device) for name, value in batch.items() if isinstance(value, torch.Tensor)}
             yield numbers, model.encode(**inputs).float()
     finally:
         model.train(was_training)

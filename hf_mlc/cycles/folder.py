@@ -23,7 +23,7 @@ from hf_mlc.files import written_whole
 CYCLE_FOLDER = "cycle"  # in the output folder
 LAST = "last"  # what stands in a cycle's place after the last epoch
 PHASES_FILE = "phases.json"
-COSTS_FILE = "cycles.json"  # what all cycles so far came to
+FACTS_FILE = "cycles.json"  # what all cycles so far came to
 
 
 class CycleFolder:
@@ -42,12 +42,22 @@ class CycleFolder:
         """A file of this cycle."""
         return self.path / name
 
-    def begin(self, key: str) -> None:
-        """Makes the folder; what in it was made of something else is deleted."""
+    def begin(self, key: str, ground: str = "") -> None:
+        """Makes the folder; what in it was made of something else is deleted.
+
+        Args:
+            key (`str`): of all that the phases are made of.
+            ground (`str`, *optional*): of the part of it that is the same in each cycle of a run.
+        """
         if self._read().get("key") != key:
             shutil.rmtree(self.path, ignore_errors=True)
             self.path.mkdir(parents=True)
-            self._write({"key": key, "phases": {}})
+            self._write({"key": key, "ground": ground, "phases": {}})
+
+    @property
+    def ground(self) -> str | None:
+        """What `begin` was told; `None` where there is no such folder."""
+        return self._read().get("ground")
 
     def facts(self, phase: str) -> dict[str, Any] | None:
         """What a phase left to say; `None` for one that didn't end."""
@@ -74,20 +84,27 @@ class CycleFolder:
             json.dump(content, stream, indent=2)
 
 
-def read_costs(output_dir: str | Path) -> list[dict[str, Any]]:
+def delete_cycles(output_dir: str | Path) -> None:
+    """Deletes the folders of all cycles; what they came to is left."""
+    for path in Path(output_dir, CYCLE_FOLDER).glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def read_cycle_facts(output_dir: str | Path) -> list[dict[str, Any]]:
     """The facts of the cycles that a run has made so far; none where it has made none."""
     try:
-        return json.loads(Path(output_dir, CYCLE_FOLDER, COSTS_FILE).read_text(encoding="utf-8"))
+        return json.loads(Path(output_dir, CYCLE_FOLDER, FACTS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
 
 
-def write_costs(output_dir: str | Path, costs: list[dict[str, Any]]) -> None:
-    """Writes what `read_costs` reads."""
-    file = Path(output_dir, CYCLE_FOLDER, COSTS_FILE)
+def write_cycle_facts(output_dir: str | Path, cycle_facts: list[dict[str, Any]]) -> None:
+    """Writes what `read_cycle_facts` reads."""
+    file = Path(output_dir, CYCLE_FOLDER, FACTS_FILE)
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(file) as stream:
-        json.dump(costs, stream, indent=2)
+        json.dump(cycle_facts, stream, indent=2)
 
 
 @contextlib.contextmanager

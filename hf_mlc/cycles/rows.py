@@ -7,7 +7,8 @@ Shape legend: N rows, L labels, M (row, label) pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import datasets
@@ -60,6 +61,14 @@ class RaggedColumn:
         lengths = np.concatenate(lengths).astype(np.int64) if lengths else np.zeros(0, np.int64)
         return lengths if self.places is None else lengths[self.places]
 
+    def buffers(self) -> Iterator[np.ndarray]:
+        """All that decides what `lists` says, a chunk at a time and without a copy of the numbers."""
+        for offsets, values in self.chunks:
+            yield values[offsets[0] : offsets[-1]]
+            yield np.diff(offsets)
+        if self.places is not None:
+            yield self.places
+
     def flat(self) -> tuple[np.ndarray, np.ndarray]:
         """All numbers, row after row, and the length of each row, int64 `(N,)`."""
         if self.places is not None:
@@ -76,6 +85,8 @@ def is_ragged(dataset: Any, name: str) -> bool:
     column = dataset.data.column(name)
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return False
+    if column.null_count or any(chunk.values.null_count for chunk in column.chunks):
         return False
     return pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)
 
@@ -101,6 +112,17 @@ class NumberedRows(torch.utils.data.Dataset):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def digest(self) -> str:
+        """What tells these rows from others: of their numbers, or `datasets`' own where it reads them."""
+        if self.columns is None:
+            return str(getattr(self.dataset, "_fingerprint", None))
+        digest = hashlib.blake2b(digest_size=16)
+        for name, column in sorted(self.columns.items()):
+            digest.update(name.encode("utf-8"))
+            for buffer in column.buffers():
+                digest.update(np.ascontiguousarray(buffer).data)
+        return digest.hexdigest()
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         return self.__getitems__([row])[0]

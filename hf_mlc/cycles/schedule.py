@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable
 
 
@@ -24,12 +25,14 @@ def halving_epochs(first: int, num_epochs: int) -> list[int]:
     return epochs
 
 
-def halving(first: int, num_epochs: int, num_steps: int) -> Callable[[int], float]:
+def halving(first: int, steps_of_epoch: int, num_steps: int) -> Callable[[int], float]:
     """By what the rate is multiplied at each optimiser step, for `torch.optim.lr_scheduler.LambdaLR`.
 
     Args:
-        first, num_epochs: as of [`halving_epochs`].
+        first (`int`): as of [`halving_epochs`].
+        steps_of_epoch (`int`): optimiser steps of an epoch.
         num_steps (`int`): of the whole training.
     """
-    ends = [round(epoch * num_steps / num_epochs) for epoch in halving_epochs(first, num_epochs)]
+    epochs = halving_epochs(first, math.ceil(num_steps / steps_of_epoch))
+    ends = [epoch * steps_of_epoch for epoch in epochs]
     return lambda step: 0.5 ** bisect.bisect_right(ends, step)

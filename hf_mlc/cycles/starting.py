@@ -9,6 +9,7 @@ Shape legend: N rows, V tokens or features, L labels, D width.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import datasets
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from hf_mlc.cycles.rows import RaggedColumn, label_table
+from hf_mlc.cycles.rows import NumberedRows, label_table
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.tfidf_bag import TfidfBag
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
@@ -27,17 +28,25 @@ from hf_mlc.word_vectors.factoring import truncated_svd
 STANDARD_DEVIATION = 0.1
 # a label of n documents counts as one of n to this power: of frequent labels alone the rare ones would learn nothing
 DOCUMENTS_POWER = -0.5
+# of encoded rows, what the model's bag reads
+INPUTS = ("input_ids", "attention_mask", "token_counts", "token_weights")
 ITERATIONS = 2  # of the factoring; a start needn't be exact
+
+Collator = Callable[[Sequence[dict[str, Any]]], dict[str, torch.Tensor]]
 
 
 def start_for_training(
-    model: MultiLabelPreTrainedModel, encoded: datasets.Dataset, args: MultiLabelTrainingArguments
+    model: MultiLabelPreTrainedModel,
+    encoded: datasets.Dataset,
+    collator: Collator,
+    args: MultiLabelTrainingArguments,
 ) -> dict[str, Any] | None:
     """Fills the token vectors of a new model as `args.token_start` says; one process does it, the others get its weights.
 
     Args:
         model (`MultiLabelPreTrainedModel`): new, its idf filled in; one that reads no bags is left alone.
         encoded (`datasets.Dataset`): the encoded training rows, with `label_ids`.
+        collator (callable): makes batches of them.
         args ([`~hf_mlc.training.arguments.MultiLabelTrainingArguments`]): start, seed, processes.
 
     Returns:
@@ -46,36 +55,50 @@ def start_for_training(
     bag = getattr(model, "encoder", None)
     if args.token_start != "label_factors" or not isinstance(bag, TfidfBag) or args.process_index != 0:
         return None
-    table_NV = bag_table(bag, encoded, batch_size=args.cycle_batch_size)
+    table_NV = bag_table(bag, encoded, collator, batch_size=args.cycle_batch_size)
     labels_NL = label_table(encoded, model.config.num_labels)
     width = fill_with_label_factors(model.get_input_embeddings().weight, table_NV, labels_NL, seed=args.seed)
     return {"token_start": args.token_start, "documents": table_NV.shape[0], "width": width}
 
 
 @torch.no_grad()
-def bag_table(bag: TfidfBag, encoded: datasets.Dataset, *, batch_size: int = 512) -> sparse.csr_array:
+def bag_table(
+    bag: TfidfBag, encoded: datasets.Dataset, collator: Collator, *, batch_size: int = 512
+) -> sparse.csr_array:
     """The rows as the model reads them: what each token adds to its document, float32 `(N, V)`."""
-    columns = {
-        name: RaggedColumn(encoded, name)
-        for name in ("input_ids", "token_counts", "token_weights")
-        if name in encoded.column_names
-    }
-    ids_n, lengths_N = columns["input_ids"].flat()
-    weights_n = np.empty(len(ids_n), np.float32)
-    starts_N = np.concatenate([[0], np.cumsum(lengths_N)])
-    for start in range(0, len(encoded), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(encoded)))
-        lengths_B = torch.from_numpy(lengths_N[rows])
-        mask_BF = torch.arange(max(1, int(lengths_B.max())))[None] < lengths_B[:, None]
-        inputs = {}
-        for name, column in columns.items():
-            values = torch.from_numpy(np.concatenate([*column.lists(rows), np.zeros(0)]))
-            kind = torch.int64 if name == "input_ids" else torch.float32
-            inputs[name] = torch.zeros(mask_BF.shape, dtype=kind).masked_scatter(mask_BF, values.to(kind))
-        shares_BF = bag.shares(attention_mask=mask_BF.long(), **inputs)
-        weights_n[starts_N[start] : starts_N[rows[-1] + 1]] = shares_BF[mask_BF].numpy()
-    shape = len(encoded), bag.embeddings.word_embeddings.weight.shape[0]
-    return sparse.csr_array((weights_n, ids_n.astype(np.int64), starts_N), shape=shape)
+    rows = NumberedRows(encoded, INPUTS)
+    ids, weights, sizes = [], [], []
+    for start in range(0, len(rows), batch_size):
+        batch = collator(rows.__getitems__(range(start, min(start + batch_size, len(rows)))))
+        shares_BF = bag.shares(**{name: batch[name] for name in INPUTS if name in batch})
+        is_read_BF = shares_BF != 0
+        ids.append(batch["input_ids"][is_read_BF].to(torch.int32).numpy())
+        weights.append(shares_BF[is_read_BF].numpy())
+        sizes.append(is_read_BF.sum(dim=1).numpy())
+    starts_N = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    shape = len(rows), bag.embeddings.word_embeddings.weight.shape[0]
+    return sparse.csr_array((np.concatenate(weights), np.concatenate(ids), starts_N), shape=shape)
+
+
+class ProductTable:
+    """`left @ right` of sparse tables, to be multiplied with and never made: of words and labels it would hold a number for each pair
+    that any document has.
+
+    Args:
+        left, right (`scipy.sparse.csr_array` of shapes `(V, N)` and `(N, L)`): float32.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, left: sparse.csr_array, right: sparse.csr_array):
+        self.left, self.right, self.shape = left, right, (left.shape[0], right.shape[1])
+
+    def __matmul__(self, other_LK: np.ndarray) -> np.ndarray:
+        return self.left @ (self.right @ other_LK)
+
+    @property
+    def T(self) -> ProductTable:  # as numpy's
+        return ProductTable(self.right.T, self.left.T)
 
 
 @torch.no_grad()
@@ -86,6 +109,8 @@ def fill_with_label_factors(
 
     They are turned by a random rotation, so that no number of a vector means more than another, and scaled to a standard deviation of
     0.1. Where the table has fewer directions than a vector has numbers, the rotation fills all of them.
+
+    Memory: beside the documents, a few float32 tables of D + 16 columns, of a row each a token, a document or a label.
 
     Args:
         weight_VD (`torch.Tensor` of shape `(V, D)`): changed in place.
@@ -100,9 +125,8 @@ def fill_with_label_factors(
     scaled_NL = labels_NL.astype(np.float32) @ sparse.diags_array(
         np.maximum(documents_L, 1.0).astype(np.float32) ** np.float32(DOCUMENTS_POWER)
     )
-    factors_VK, values_K, _ = truncated_svd(
-        sparse.csr_array(table_NV.T @ scaled_NL), weight_VD.shape[1], seed=seed, iterations=ITERATIONS
-    )
+    product_VL = ProductTable(table_NV.T, scaled_NL)
+    factors_VK, values_K, _ = truncated_svd(product_VL, weight_VD.shape[1], seed=seed, iterations=ITERATIONS)
     vectors_VK = torch.from_numpy(factors_VK * np.sqrt(values_K)).float()
     drawn_DD = torch.randn((weight_VD.shape[1],) * 2, generator=torch.Generator().manual_seed(seed))
     vectors_VD = vectors_VK @ torch.linalg.qr(drawn_DD)[0][: vectors_VK.shape[1]]

@@ -10,17 +10,16 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
-from transformers import TrainerCallback
 
 from hf_mlc.cycles.beta import BetaChoice, tune_beta
+from hf_mlc.cycles.callback import CycleCallback, epoch_of
 from hf_mlc.cycles.collating import CandidateLists
 from hf_mlc.cycles.cycle import CycleMaker
-from hf_mlc.cycles.folder import LAST, read_costs, write_costs
 from hf_mlc.cycles.optimizers import JointOptimizer, RowAdam, gradient_norm, sparse_parameters
 from hf_mlc.cycles.rows import ROW_NUMBERS, NumberedRows, NumberingCollator
 from hf_mlc.cycles.schedule import halving
 from hf_mlc.errors import UserError
-from hf_mlc.run_facts import Stopwatch
+from hf_mlc.metrics.ranking_names import check_rankings
 from hf_mlc.training.trainer import MultiLabelTrainer
 
 
@@ -56,6 +55,10 @@ class LightDxmlTrainer(MultiLabelTrainer):
                 field="negatives",
                 accepted="shortlist or random, or shared_shortlist true",
             )
+        if args.betas:
+            check_rankings(args.beta_metric.split("+"), args.ranking_ks, field="beta_metric")
+        if args.world_size > 1 and torch.distributed.is_initialized():
+            check_exchange(model, torch.distributed.get_backend())
         super().__init__(model, args, **kwargs)
         self.beta_choice: BetaChoice | None = None
         self.lists: CandidateLists | None = None
@@ -110,7 +113,7 @@ class LightDxmlTrainer(MultiLabelTrainer):
         rows = [batch.pop(ROW_NUMBERS).cpu().numpy() for batch in batches]
         if rows:
             candidates = self.lists.of_step(
-                rows, epoch=_epoch_of(self.state), step=self.state.global_step, united=self._united
+                rows, epoch=epoch_of(self.state), step=self.state.global_step, united=self._united
             )
             for batch, candidate_ids in zip(batches, candidates, strict=True):
                 batch["candidate_ids"] = candidate_ids.to(self.args.device)
@@ -135,6 +138,7 @@ class LightDxmlTrainer(MultiLabelTrainer):
             max_positives=config.max_positives,
             random_negatives=args.random_negatives,
             negatives=args.negatives,
+            width=cycles.num_near,
             seed=args.seed,
         )
 
@@ -175,7 +179,9 @@ class LightDxmlTrainer(MultiLabelTrainer):
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         if self.args.halving_step is None or self.lr_scheduler is not None:
             return super().create_scheduler(num_training_steps, optimizer)
-        factor = halving(self.args.halving_step, math.ceil(self.args.num_train_epochs), num_training_steps)
+        of_step = self._train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        steps_of_epoch = max(1, math.ceil(len(self.train_dataset) / of_step))
+        factor = halving(self.args.halving_step, steps_of_epoch, num_training_steps)
         self.lr_scheduler = LambdaLR(self.optimizer if optimizer is None else optimizer, factor)
         self._created_lr_scheduler = True
         return self.lr_scheduler
@@ -183,6 +189,7 @@ class LightDxmlTrainer(MultiLabelTrainer):
     def _clip_grad_norm(self, model):
         if not sparse_parameters(model):
             return super()._clip_grad_norm(model)
+        self.accelerator.unscale_gradients()  # of half precision: the length to cut is that of the loss as it is
         return gradient_norm(list(model.parameters()), clip_to=self.args.max_grad_norm)
 
     def _get_grad_norm(self, model, grad_norm=None):
@@ -216,125 +223,30 @@ class LightDxmlTrainer(MultiLabelTrainer):
     def own_facts(self) -> dict[str, Any]:
         """What results.json says of the cycles and of beta."""
         return {
-            "cycles": self.costs,
+            "cycles": self.cycle_facts,
             "beta": self.beta_choice.to_dict() if self.beta_choice else None,
         }
 
     @property
-    def costs(self) -> list[dict[str, Any]]:
+    def cycle_facts(self) -> list[dict[str, Any]]:
         """Facts of the cycles of this run so far."""
-        return self._callback.costs
+        return self._callback.cycle_facts
 
     @property
     def _callback(self) -> CycleCallback:
         return next(one for one in self.callback_handler.callbacks if isinstance(one, CycleCallback))
 
 
-class CycleCallback(TrainerCallback):
-    """Makes a cycle where one begins, takes up the one that a checkpoint stands in, and makes the index after the last epoch.
+def check_exchange(model: torch.nn.Module, backend: str) -> None:
+    """`UserError` where processes would have to exchange gradients of a few rows by what knows none.
 
     Args:
-        trainer ([`LightDxmlTrainer`]): whose.
+        model (`LightDxmlForMultiLabelClassification`): the model.
+        backend (`str`): of `torch.distributed`.
     """
-
-    def __init__(self, trainer: LightDxmlTrainer):
-        self.trainer = trainer
-        self.costs: list[dict[str, Any]] = []
-        self.cycle: int | None = None  # whose lists are in use
-        self.stopwatch: Stopwatch | None = None  # of an epoch
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        # of a run that goes on; the cycles after its checkpoint are made again
-        epoch = _epoch_of(state)
-        begun = -(-epoch // self._length) if _is_whole(state) else epoch // self._length + 1
-        self.costs = [one for one in read_costs(args.output_dir) if one["cycle"] != LAST and one["cycle"] < begun]
-        self.cycle = None
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.stopwatch = Stopwatch()
-        if args.negatives == "all":
-            if self.cycle is None:  # one cycle without lists
-                self.cycle = 0
-                self.costs = self.costs or [{"cycle": 0}]
-                self.trainer.use_shortlists(None)
-            return
-        epoch = _epoch_of(state)
-        cycle, is_first = epoch // self._length, epoch % self._length == 0 and _is_whole(state)
-        if is_first:
-            self._make(cycle)
-        elif cycle != self.cycle:
-            self._take_up(cycle)
-        self.stopwatch = Stopwatch()
-
-    def on_epoch_end(self, args, state, control, **kwargs):
-        found = self.stopwatch.read()
-        cost = self.costs[-1].setdefault("classifier", {"epochs": 0, "seconds": 0.0, "cpu_seconds": 0.0})
-        cost["epochs"] += 1
-        for name, seconds in found.items():
-            cost[name] = round(cost[name] + seconds, 2)
-        self._write()
-
-    def on_save(self, args, state, control, **kwargs):
-        # a run that is cut short goes on from here: lists of earlier cycles are of no more use
-        for cycle in range(self.cycle or 0):
-            self.trainer.cycles.delete(cycle)
-
-    def on_train_end(self, args, state, control, **kwargs):
-        facts = self.trainer.cycles.make(LAST)
-        self.costs.append(facts)
-        self._write()
-        self._tell(facts, "after the last epoch")
-        for cycle in (*range((self.cycle or 0) + 1), LAST):
-            self.trainer.cycles.delete(cycle)
-
-    def _make(self, cycle: int) -> None:
-        facts = self.trainer.cycles.make(cycle)
-        self.costs.append(facts)
-        self.cycle = cycle
-        self.trainer.use_shortlists(self.trainer.cycles.shortlists(cycle))
-        if self.trainer.args.save_strategy == "no":  # nobody will come back to the last one
-            for before in range(cycle):
-                self.trainer.cycles.delete(before)
-        self._write()
-        self._tell(facts, f"cycle {cycle + 1}")
-
-    def _take_up(self, cycle: int) -> None:
-        """The lists of the cycle that the checkpoint stands in; made anew, with the weights as they are, where they are gone."""
-        cycles = self.trainer.cycles
-        shortlists_NS = cycles.shortlists(cycle)
-        if shortlists_NS is None:
-            self.trainer.tell(
-                f"cycle {cycle + 1}: its shortlists are gone; they are made anew, with the weights of the checkpoint"
-            )
-            self._make(cycle)
-            return
-        self.cycle = cycle
-        self.trainer.use_shortlists(shortlists_NS)
-
-    def _tell(self, facts: dict[str, Any], name: str) -> None:
-        phases = [one for one in ("encode", "labels", "shortlists") if one in facts]
-        seconds = ", ".join(f"{one} {facts[one]['seconds']:.1f} s" for one in phases)
-        recalls = []
-        for rows, one in (("training", "shortlists"), ("validation", "validation")):
-            found = [(key, value) for key, value in facts.get(one, {}).items() if key.startswith("recall@")]
-            recalls += [f"{key} {value:.4f} on {rows} rows" for key, value in found if value is not None]
-        self.trainer.tell("; ".join([f"{name}: {seconds}", *recalls]))
-
-    def _write(self) -> None:
-        if self.trainer.args.process_index == 0:
-            write_costs(self.trainer.args.output_dir, self.costs)
-
-    @property
-    def _length(self) -> int:
-        return self.trainer.model.config.cycle_epochs
-
-
-def _epoch_of(state) -> int:
-    """The epoch that training is in, from 0; at an epoch's end, the next one."""
-    return math.floor((state.epoch or 0.0) + 1e-6)
-
-
-def _is_whole(state) -> bool:
-    """Whether training stands between two epochs."""
-    epoch = state.epoch or 0.0
-    return abs(epoch - round(epoch)) < 1e-6
+    if backend != "gloo" and sparse_parameters(model):
+        raise UserError(
+            f"tables with gradients of a few rows, which processes can't exchange by the backend '{backend}'",
+            field="sparse_gradients",
+            accepted="--sparse_gradients false, or --ddp_backend gloo",
+        )

@@ -77,7 +77,11 @@ class DataReport:
 
 
 def check_splits(
-    dataset: datasets.DatasetDict, label_space: LabelSpace | None = None, *, strict: bool = False
+    dataset: datasets.DatasetDict,
+    label_space: LabelSpace | None = None,
+    *,
+    strict: bool = False,
+    noun: str | None = None,
 ) -> DataReport:
     """Counts what is in the splits and warns of what is probably not meant. One pass over the rows; changes nothing.
 
@@ -85,6 +89,7 @@ def check_splits(
         dataset (`datasets.DatasetDict`): as `load_splits` gives it.
         label_space ([`~hf_mlc.labels.LabelSpace`], *optional*): for counting labels that it lacks.
         strict (`bool`, *optional*, defaults to `False`): whether such a label is an error.
+        noun (`str`, *optional*): what the rows hold; if not given that of their content, which tables and sparse rows share.
 
     Raises:
         `UserError`: if no training row has a label; with `strict`, on the first unknown label, naming split and row.
@@ -92,17 +97,22 @@ def check_splits(
     report = DataReport()
     of_train: set[int] = set()
     for name in sorted(dataset, key=lambda name: name != "train"):
-        report.splits[name] = _counted(name, dataset[name], label_space, strict, of_train)
+        report.splits[name] = _counted(name, dataset[name], label_space, strict, of_train, noun)
     report.splits = {name: report.splits[name] for name in dataset}
     _raise_and_warn(report)
     return report
 
 
 def _counted(
-    name: str, rows: datasets.Dataset, label_space: LabelSpace | None, strict: bool, of_train: set[int]
+    name: str,
+    rows: datasets.Dataset,
+    label_space: LabelSpace | None,
+    strict: bool,
+    of_train: set[int],
+    noun: str | None,
 ) -> SplitCounts:
     content = content_in(rows.column_names)
-    counts = SplitCounts(rows=len(rows), noun=content.noun, unknown_labels=None if label_space is None else 0)
+    counts = SplitCounts(rows=len(rows), noun=noun or content.noun, unknown_labels=None if label_space is None else 0)
     occurrences: Counter[str | int] = Counter()
     ids: set[int] = set()
     number = 0

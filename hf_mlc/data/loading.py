@@ -45,6 +45,7 @@ from typing import Any
 
 import datasets
 
+from hf_mlc.data.contents import FEATURES
 from hf_mlc.data.contents.features import ALL, StoredOtherwise
 from hf_mlc.data.hub import load_from_hub
 from hf_mlc.data.reading import (
@@ -53,6 +54,7 @@ from hf_mlc.data.reading import (
     class_names_of,
     class_names_of_features,
     column_names_of,
+    ending_of,
     format_of,
     read_raw_rows,
     shape_of,
@@ -72,6 +74,8 @@ _SPLIT_NAME = {
     "test": r"test(?:ing)?",
 }
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
+# after a name: nothing else, the number of a shard apart
+_IS_WHOLE = r"(?:-\d{5}-of-\d{5})?$"
 # part of the cache key: raise it when the rows that come out of the same file change
 _ROWS_VERSION = 2
 
@@ -174,7 +178,15 @@ def iterate_rows(
 
 
 def _resolved(columns: Columns, file: str | Path) -> Columns:
-    """`columns` with the file's own names in place of what stands for several."""
+    """`columns` with the file's own names in place of what stands for several; `UserError` where its format has no such columns."""
+    if format_of(file) == "sparse" and columns.content is not FEATURES:
+        has_rows = ending_of(file) != ".txt" or shape_of(file) is not None
+        texts = f"{columns.content.noun} in .jsonl, .csv or .parquet"
+        raise UserError(
+            "holds sparse rows" if has_rows else "is a plain text",
+            file=file,
+            accepted=f"--encoder features, or {texts}" if has_rows else texts,
+        )
     return columns.content.resolved(
         columns, column_names_of(file) if ALL in columns.content_columns else (), file=file
     )
@@ -219,13 +231,13 @@ def _files_of(path: Path, splits: Sequence[str] | Mapping[str, str] | None) -> d
             raise UserError("one file, several splits asked for", file=path, field="splits", accepted="one split")
         return {next(iter(splits)): [path]}
     found = sorted(file for file in path.iterdir() if file.is_file() and format_of(file) is not None)
-    found = [file for file in found if ".txt" not in file.suffixes or _says_rows(file)]
     files_of: dict[str, list[Path]] = {}
     for split in SPLITS:
-        pattern = _SPLIT_NAME[split] + r"(?![A-Za-z])"
+        name, ending = _SPLIT_NAME[split], r"(?![A-Za-z])"
         if isinstance(splits, Mapping):
-            pattern = re.escape(splits.get(split, "")) + r"(?:-\d{5}-of-\d{5})?$"
-        if matching := [file for file in found if re.match(pattern, stem_of(file), re.IGNORECASE)]:
+            name, ending = re.escape(splits.get(split, "")), _IS_WHOLE
+        matching = [file for file in found if re.match(f"(?:{name}){ending}", stem_of(file), re.IGNORECASE)]
+        if matching := _without_other_texts(matching, f"(?:{name}){_IS_WHOLE}"):
             files_of[split] = matching
     wanted = ("train",) if splits is None else splits
     listing = ", ".join(file.name for file in found) or f"no file ending in {', '.join(FORMATS)}"
@@ -247,8 +259,20 @@ def _files_of(path: Path, splits: Sequence[str] | Mapping[str, str] | None) -> d
     return files_of
 
 
+def _without_other_texts(files: list[Path], whole_name: str) -> list[Path]:
+    """A .txt may be anything. It is rows if its first line says so, and taken for rows where it is called as the split is and
+    no file of another format is: then what is wrong with it is said when it is read."""
+    of_rows = [file for file in files if ending_of(file) != ".txt"]
+    return [
+        file
+        for file in files
+        if file in of_rows
+        or _says_rows(file)
+        or (not of_rows and re.match(whole_name, stem_of(file), re.IGNORECASE) is not None)
+    ]
+
+
 def _says_rows(file: Path) -> bool:
-    """A .txt may be anything; it is rows if its first line says so."""
     try:
         return shape_of(file) is not None
     except UserError:

@@ -40,10 +40,13 @@ _PARQUET_BATCH = 256
 
 def format_of(file: str | Path) -> str | None:
     """`"jsonl"`, `"csv"`, `"parquet"` or `"sparse"` by the file's name; None for any other."""
-    suffixes = [suffix.lower() for suffix in Path(file).suffixes]
-    if suffixes and suffixes[-1] == ".gz":
-        suffixes.pop()
-    return FORMATS.get(suffixes[-1]) if suffixes else None
+    return FORMATS.get(ending_of(file))
+
+
+def ending_of(file: str | Path) -> str:
+    """The last ending of a file's name but .gz, in lower case: `.txt` for `rows.svm.TXT.gz`; empty where it has none."""
+    path = Path(file)
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
 
 
 def stem_of(file: str | Path) -> str:
@@ -192,8 +195,7 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str,
 
 
 def _sparse_rows(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    headed = ".txt" in [suffix.lower() for suffix in path.suffixes]
-    return sparse_text_rows(numbered_lines(path), file=path, headed=headed)
+    return sparse_text_rows(numbered_lines(path), file=path, headed=ending_of(path) == ".txt")
 
 
 # -- bytes

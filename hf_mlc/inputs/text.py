@@ -15,6 +15,7 @@ import datasets
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from hf_mlc.data.bags import bag_batch
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.collating import MultiLabelCollator
 from hf_mlc.data.contents import TEXT
@@ -41,7 +42,7 @@ for answer in classifier(text):
 
 class TextInput(InputKind):
     """Strings. Settings: of `encode` `max_length`, `counted` and `num_proc`, of `collator` `pad_to_multiple_of`, of `batch`
-    `with_offsets`, all as of the functions that do it.
+    `with_offsets` and `counted`, all as of the functions that do it.
     """
 
     name, content, processor_noun = "text", TEXT, "tokenizer"
@@ -112,9 +113,11 @@ class TextInput(InputKind):
         return sorted(range(len(items)), key=lambda place: len(items[place]))
 
     def batch(
-        self, processor: PreTrainedTokenizerBase, items: Sequence[str], **settings: Any
+        self, processor: PreTrainedTokenizerBase, items: Sequence[str], *, counted: bool = False, **settings: Any
     ) -> dict[str, torch.Tensor]:
-        """`input_ids` and `attention_mask`, int64 `(B, T)`."""
+        """`input_ids` and `attention_mask`, int64 `(B, T)`; `counted`, of a model of bags, each token once and `token_counts`."""
+        if counted and not settings.get("with_offsets"):
+            return bag_batch(processor, items)
         return encode_texts(processor, items, **settings)
 
     def usage_code(self, *, model_id: str, config: Any, example: str | None = None) -> str:

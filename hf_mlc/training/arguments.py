@@ -11,11 +11,13 @@ from transformers import TrainingArguments
 
 from hf_mlc.cycles.arguments import LightDxmlArguments
 from hf_mlc.errors import UserError
+from hf_mlc.metrics.ranking_names import RANKINGS, check_rankings
 from hf_mlc.thresholds import METRICS
 
 
 # what is tried as `end_bias`, in nats off the logit of the end (`hf_mlc.training.end_bias`)
 END_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+RANKING_KS = (1, 3, 5)
 THRESHOLD_KINDS = ("auto", "global", "per_label", "none")
 
 
@@ -72,7 +74,9 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
     )
     batch_eval_metrics: bool = field(default=True, metadata={"help": "Accumulate metrics batch by batch."})
 
-    ranking_ks: list[int] = field(default_factory=lambda: [1, 3, 5], metadata={"help": "The k of ranking metrics."})
+    ranking_ks: list[int] = field(
+        default_factory=lambda: list(RANKING_KS), metadata={"help": "The k of ranking metrics."}
+    )
     threshold_kind: str = field(default="auto", metadata={"help": "auto, global, per_label or none."})
     threshold_metric: str = field(default="f1_micro", metadata={"help": "The metric that thresholds maximise."})
     end_biases: list[float] = field(
@@ -122,6 +126,9 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
         self.check_cycles()
         if self.metric_for_best_model is None and self.load_best_model_at_end:
             self.metric_for_best_model = f"tuned_{self.threshold_metric}"
+        kind, *of_what = (self.metric_for_best_model or "").removeprefix("eval_").split("@")
+        if kind in RANKINGS:
+            check_rankings(["@".join([kind, *of_what[:1]])], self.ranking_ks, field="metric_for_best_model")
         if (self.bf16 or self.bf16_full_eval) and not torch.accelerator.is_available():
             self.use_cpu = True  # transformers refuses half precision without an accelerator unless it is told so
         super().__post_init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hf_mlc.errors import UserError
@@ -34,12 +35,18 @@ def check_trainable(config: MultiLabelConfig, name: str) -> None:
         )
 
 
-def compress_tables(trainer: MultiLabelTrainer, dtype: str) -> None:
+def compress_tables(
+    trainer: MultiLabelTrainer, dtype: str, *, tell: Callable[[str], None] = lambda text: None
+) -> None:
     """Puts a model with smaller tables in the trained one's place, before anything is tuned or measured on it.
 
     Args:
         trainer (`MultiLabelTrainer`): done training.
         dtype (`str`): of the tables; with `"float32"` nothing changes.
+        tell (*optional*): gets a line of what it saves.
     """
-    if dtype != FULL:
-        trainer.model = trainer.model_wrapped = trainer.model.compress(dtype)
+    if dtype == FULL:
+        return
+    before = sum(trainer.model.table_bytes().values())
+    trainer.model = trainer.model_wrapped = trainer.model.compress(dtype)
+    tell(f"tables in {dtype}: {sum(trainer.model.table_bytes().values()):,} bytes of {before:,}")

@@ -1,10 +1,14 @@
-"""Progress bars, with a line an evaluation that fits on a screen."""
+"""Progress bars and printed logs, with an evaluation that fits on a screen."""
 
 from __future__ import annotations
 
-from transformers import ProgressCallback
+from transformers import PrinterCallback, ProgressCallback
 
+from hf_mlc.metrics import BUCKETS
 from hf_mlc.tables import HEADLINE
+
+
+_BY_BUCKET = tuple(f"@{bucket}" for bucket in BUCKETS)
 
 
 class HeadlineProgressCallback(ProgressCallback):
@@ -23,3 +27,11 @@ class HeadlineProgressCallback(ProgressCallback):
             self.training_bar.write(f"epoch {logs.get('epoch', 0):.2f}: " + "  ".join(parts))
         elif "loss" in logs:
             self.training_bar.write(f"epoch {logs.get('epoch', 0):.2f}: training loss {float(logs['loss']):.4f}")
+
+
+class OverallPrinterCallback(PrinterCallback):
+    """transformers' printed logs, without the metrics by training documents of a label, of which there are dozens."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        shown = {name: value for name, value in (logs or {}).items() if not name.endswith(_BY_BUCKET)}
+        super().on_log(args, state, control, logs=shown, **kwargs)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, ProgressCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
@@ -19,7 +19,7 @@ from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.end_bias import SearchChoice, tune_search
 from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scores_of
-from hf_mlc.training.progress import HeadlineProgressCallback
+from hf_mlc.training.progress import HeadlineProgressCallback, OverallPrinterCallback
 from hf_mlc.training.pushing import PushingTrainer
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 from hf_mlc.training.unfreezing import GradualUnfreezing, optimizer_groups
@@ -66,9 +66,13 @@ class MultiLabelTrainer(PushingTrainer):
         super().__init__(model=model, args=args, **kwargs)
         # our forward takes `num_items_in_batch` and means documents by it; see `_get_num_items_in_batch`
         self.model_accepts_loss_kwargs = True
-        if not args.disable_tqdm:
-            self.remove_callback(ProgressCallback)
-            self.add_callback(HeadlineProgressCallback)
+        plain, ours = (
+            (PrinterCallback, OverallPrinterCallback)
+            if args.disable_tqdm
+            else (ProgressCallback, HeadlineProgressCallback)
+        )
+        self.remove_callback(plain)
+        self.add_callback(ours)
         self.unfreezing = GradualUnfreezing(self.model, args) if args.unfreeze_epochs is not None else None
         if self.unfreezing is not None:
             self.add_callback(self.unfreezing)

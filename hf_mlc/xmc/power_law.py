@@ -13,7 +13,8 @@ Shape legend: C documents of a block, M draws of a document, Z nonzeros of the b
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
+import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,10 +27,13 @@ import pyarrow as pa
 from datasets.arrow_writer import ArrowWriter
 
 from hf_mlc.errors import UserError
+from hf_mlc.files import written_whole
 from hf_mlc.sparse.encoding import ENCODED_FEATURES
 from hf_mlc.xmc.writing import write_rows
 
 
+# part of what files are found again by: raise it when the same settings make other documents
+_VERSION = 1
 # documents of a block: part of what a seed means
 BLOCK = 4096
 # draws for a document beyond its features, since some features are drawn twice
@@ -120,6 +124,12 @@ class PowerLawSet:
             if not least <= getattr(self, name) <= most:
                 raise UserError(f"found {getattr(self, name)}", field=name, accepted=f"{least} to {most:g}")
 
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of all that the documents are made by, defaults and version among it."""
+        written = json.dumps([asdict(self), BLOCK, _VERSION], sort_keys=True)
+        return hashlib.sha256(written.encode()).hexdigest()[:12]
+
     # -- documents
 
     def blocks(self, num_documents: int, *, split: str = "train") -> Iterator[SparseBlock]:
@@ -157,30 +167,28 @@ class PowerLawSet:
         shape = (num_documents, self.num_features, self.num_labels)
         return write_rows(file, rows, shape)
 
-    def encoded(
-        self, num_documents: int, *, split: str = "train", cache_dir: str | Path | None = None
-    ) -> datasets.Dataset:
+    def encoded(self, num_documents: int, cache_dir: str | Path, *, split: str = "train") -> datasets.Dataset:
         """The documents as [`~hf_mlc.sparse.encoding.encode_sparse`] makes them, straight into an Arrow file that is mapped to memory.
 
         Args:
             num_documents (`int`): N.
+            cache_dir (`str` or `Path`): where the file is kept, found again by the same settings. It is as large as the documents:
+                some 800 bytes each by the defaults.
             split (`str`, *optional*, defaults to `"train"`): see `blocks`.
-            cache_dir (`str` or `Path`, *optional*): where the file is kept, found again by the same settings; a new folder of the
-                system's if not given.
         """
-        folder = Path(tempfile.mkdtemp() if cache_dir is None else cache_dir)
+        folder = Path(cache_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        key = zlib.crc32(repr((sorted(asdict(self).items()), num_documents, split, BLOCK)).encode())
-        file = folder / f"power-law-{split}-{num_documents}-{key:08x}.arrow"
+        file = folder / f"power-law-{split}-{num_documents}-{self.fingerprint}.arrow"
         if not file.exists():
-            beside = file.with_name(f".{file.name}")
-            with ArrowWriter(path=str(beside), features=ENCODED_FEATURES) as writer:
+            with (
+                written_whole(file, binary=True) as stream,
+                ArrowWriter(stream=stream, features=ENCODED_FEATURES) as writer,
+            ):
                 before = 0
                 for block in self.blocks(num_documents, split=split):
                     writer.write_table(_encoded_table(block, before))
                     before += len(block.offsets) - 1
-                writer.finalize()
-            beside.replace(file)
+                writer.finalize(close_stream=False)
         return datasets.Dataset.from_file(str(file), split=datasets.NamedSplit(split))
 
     # -- inside

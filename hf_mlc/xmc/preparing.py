@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import numpy as np
 from hf_mlc.data.published_counts import compared, flat
 from hf_mlc.data.writing import LABELS_FILE, SPARSE_FILES, write_data_set
 from hf_mlc.errors import UserError
+from hf_mlc.labels import LabelSpace
 from hf_mlc.xmc.published import published
 from hf_mlc.xmc.reading import (
     Layout,
     find_layout,
-    label_names_beside,
+    label_names_for,
     read_json_documents,
     read_label_names,
     read_text_documents,
@@ -81,37 +81,36 @@ def _found(folder: Path, *, features: bool) -> tuple[Layout | None, dict[str, Sp
 
 def write_sparse_data_set(folder: Path, splits: Mapping[str, SparseSplit]) -> tuple[dict[str, Any], list[Path]]:
     """Writes `train.txt.gz`, `test.txt.gz` and `labels.json`, the names of all labels, or their numbers where no file beside
-    the rows has names.
+    the rows has names. Features that are out of order are put in order.
 
     Returns:
-        Counts: rows of each split, features, labels, labels in training, rows without labels, labels a row; and the files
-        besides the rows that were read.
+        Counts: rows of each split, features, labels, labels in training, rows without labels, rows whose features were out of
+        order, labels a row; and the files besides the rows that were read.
 
     Raises:
         `UserError`: another number of names than of labels; what is wrong with a row.
     """
     folder.mkdir(parents=True)
     shape = splits["train"].shape
-    named = label_names_beside(splits["train"].files[0])
-    names = [str(number) for number in range(shape.labels)] if named is None else named[1]
-    if len(names) != shape.labels:
-        accepted = f"{shape.labels:,}, as {splits['train'].files[-1].name} says"
-        raise UserError(f"{len(names):,} names of labels", file=named[0], accepted=accepted)
+    names, source = label_names_for(splits["train"].files[-1], shape.labels)
     counts = {split: np.zeros(shape.labels, dtype=np.int64) for split in splits}
-    num_empty = 0
+    num_empty = num_sorted = 0
 
     def counting(split: str, rows: Iterator[SparseRow]) -> Iterator[tuple[list[int], list[float], list[int]]]:
-        nonlocal num_empty
+        nonlocal num_empty, num_sorted
         for features, labels in rows:
+            indices, values = features["indices"], features["values"]
+            if any(map(int.__gt__, indices, indices[1:])):
+                num_sorted += 1
+                indices, values = zip(*sorted(zip(indices, values, strict=True)), strict=True)
             distinct = sorted(set(labels))
             counts[split][distinct] += 1
             num_empty += not distinct
-            yield features["indices"], features["values"], distinct
+            yield indices, values, distinct
 
     for split, found in splits.items():
         write_rows(folder / SPARSE_FILES[split], counting(split, found.rows()), found.shape)
-    content = json.dumps(names, ensure_ascii=False, indent=0) + "\n"
-    (folder / LABELS_FILE).write_text(content, encoding="utf-8")
+    LabelSpace.from_names(names).save(folder / LABELS_FILE)
     rows = {split: found.shape.rows for split, found in splits.items()}
     total = sum(rows.values())
     facts = {
@@ -120,6 +119,7 @@ def write_sparse_data_set(folder: Path, splits: Mapping[str, SparseSplit]) -> tu
         "labels": shape.labels,
         "labels_in_train": int((counts["train"] > 0).sum()),
         "rows_without_labels": num_empty,
+        "rows_put_in_order": num_sorted,
         "labels_a_row": round(sum(int(of_split.sum()) for of_split in counts.values()) / max(total, 1), 3),
     }
-    return facts, [] if named is None else [named[0]]
+    return facts, [] if source is None else [source]

@@ -93,10 +93,27 @@ def read_label_names(file: Path) -> tuple[list[str], dict[str, Any]]:
     return unique, {"label_names_encoding": encoding, "repeated_label_names": len(repeated)}
 
 
-def label_names_beside(file: Path) -> tuple[Path, list[str]] | None:
-    """The file of label names in the folder of a file of rows, and the names; `None` where there is none."""
+def label_names_for(file: Path, num_labels: int | None) -> tuple[list[str] | None, Path | None]:
+    """The names of all labels of a file of sparse rows, and the file beside it that they are from.
+
+    Args:
+        file (`Path`): of rows, or of their labels.
+        num_labels (`int`, *optional*): how many its first line says.
+
+    Returns:
+        Where no file beside it has names, the labels' numbers, or `None` where the first line says nothing.
+
+    Raises:
+        `UserError`: another number of names than of labels; what is wrong with the file of names.
+    """
     found = _first(file.parent, *LABEL_FILES)
-    return None if found is None else (found, read_label_names(found)[0])
+    if found is None:
+        return None if num_labels is None else [str(number) for number in range(num_labels)], None
+    names = read_label_names(found)[0]
+    if num_labels not in (None, len(names)):
+        accepted = f"{num_labels:,}, as the first line of {file} says; or another name for this file"
+        raise UserError(f"{len(names):,} names of labels", file=found, accepted=accepted)
+    return names, found
 
 
 def read_json_documents(file: Path, names: list[str]) -> Iterator[dict[str, Any]]:

@@ -15,19 +15,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
+from typing import Any
 
-from hf_mlc.data.contents.features import CheckedSparseRow
-from hf_mlc.data.reading import numbered_lines, read_raw_rows, shape_of
-from hf_mlc.data.rows import Columns
-from hf_mlc.data.sparse_text import Shape, SparseLine
+from hf_mlc.data.reading import numbered_lines, shape_of
+from hf_mlc.data.sparse_text import Shape, SparseLine, counted_rows, sparse_text_rows, whole_numbers_in
 from hf_mlc.errors import UserError
 
 
 _ONE_FILE = re.compile(r"(?:.*[^A-Za-z])?(train|test)\.txt(?:\.gz)?", re.IGNORECASE)
 _PAIRS = {"train": "trn", "test": "tst"}
-SparseRow = tuple[CheckedSparseRow, list[int]]
+SparseRow = tuple[dict[str, Any], list[int]]
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,10 @@ class SparseSplit:
     shape: Shape
 
     def rows(self) -> Iterator[SparseRow]:
-        """Each row's features and the numbers of its labels."""
+        """Each row's features, `{"indices", "values"}`, in the order of the file, and the numbers of its labels."""
         if len(self.files) == 1:
-            for _, row in read_raw_rows(self.files[0], Columns()):
+            (file,) = self.files
+            for _, row in sparse_text_rows(numbered_lines(file), file=file, headed=True, any_order=True):
                 yield row["features"], row["labels"]
             return
         yield from _joined(*self.files)
@@ -105,31 +105,22 @@ def _in_pairs(folder: Path) -> Mapping[str, SparseSplit]:
 
 def _matrix_shape(file: Path) -> tuple[int, int]:
     line = next((line for _, line in numbered_lines(file)), "")
-    words = line.split()
-    if len(words) != 2 or not all(word.isascii() and word.isdigit() for word in words):
+    numbers = whole_numbers_in(line, 2)
+    if numbers is None:
         problem = f"the first line is {line.strip()[:40]!r}"
         raise UserError(problem, file=file, row=1, accepted="two numbers, of rows and of columns")
-    return int(words[0]), int(words[1])
+    return numbers
 
 
 def _joined(of_features: Path, of_labels: Path) -> Iterator[SparseRow]:
-    for features, labels in zip_longest(_matrix_rows(of_features), _matrix_rows(of_labels)):
+    for features, labels in zip_longest(_matrix_rows(of_features, "feature"), _matrix_rows(of_labels, "label")):
         # both have as many rows as their first lines, which agree, or an error was raised
         yield features, [label for label, value in zip(*labels.values(), strict=True) if value > 0]
 
 
-def _matrix_rows(file: Path) -> Iterator[CheckedSparseRow]:
+def _matrix_rows(file: Path, noun: str) -> Iterator[dict[str, Any]]:
     num_rows, num_columns = _matrix_shape(file)
-    number = 0
-    for line_number, raw in numbered_lines(file):
-        line = raw.rstrip("\r\n")
-        if line_number == 1 or (number >= num_rows and not line.strip()):
-            continue
-        number += 1
-        if number > num_rows:
-            raise UserError(f"the first line says {num_rows:,} rows, and more follow", file=file, row=number)
+    lines = (line.rstrip("\r\n") for _, line in islice(numbered_lines(file), 1, None))
+    for number, line in counted_rows(lines, num_rows, file=file):
         # a space before the first word: it is no label
-        yield SparseLine(f" {line}", file, number, of_features=num_columns).features()
-    if number < num_rows:
-        problem = f"the first line says {num_rows:,} rows, there are {number:,}"
-        raise UserError(problem, file=file, accepted="a whole file")
+        yield SparseLine(f" {line}", file, number, of_features=num_columns, any_order=True, noun=noun).features()

@@ -18,6 +18,7 @@ from hf_mlc.label_storage import store_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_lightdxml import LightDxmlConfig
 from hf_mlc.modeling.modeling_lightdxml import LightDxmlForMultiLabelClassification
+from hf_mlc.run_facts import num_parameters
 from tests.cards.conftest import COUNTS, LABELS, RESULTS, TEXTS
 
 
@@ -115,6 +116,32 @@ def test_sizes_are_those_of_the_weights_file(trained):
     assert "| index: a vector for each label | 198 |" in sizes
     encoder = [tensor for name, tensor in tensors.items() if name.startswith(("encoder.", "residual."))]
     assert f"| encoder | {sum(tensor.numel() * tensor.element_size() for tensor in encoder):,} |" in sizes
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_sizes_are_those_of_a_compressed_model_too(trained, copied, dtype):
+    whole = LightDxmlForMultiLabelClassification.from_pretrained(trained)
+    smaller = whole.compress(dtype)
+    smaller.save_pretrained(copied)
+    sizes, stated = cycles_section(read_facts(copied))["sizes"], smaller.table_bytes()
+    assert f"| encoder | {stated['encoder']:,} |" in sizes and f"| all | {sum(stated.values()):,} |" in sizes
+    # the tables count, though they are no parameters of torch's
+    assert num_parameters(smaller) == num_parameters(whole) > 6 * 8
+
+
+def test_the_recall_is_that_of_the_lists(copied):
+    other = {"validation": {"recall@1": 0.1, "recall@4": 0.75, "seconds": 1.0, "cpu_seconds": 1.0}}
+    cycles = [{**CYCLES[-1], **other}]
+    assert "hold 75.0% of" in cycles_section(read_facts(with_results(copied, cycles=cycles)))["recall"]
+    # no list is longer than there are labels with training rows
+    trained = sum(count > 0 for count in COUNTS)
+    config = json.loads((copied / "config.json").read_text(encoding="utf-8"))
+    (copied / "config.json").write_text(json.dumps({**config, "shortlist_size": 200}), encoding="utf-8")
+    cycles = [
+        {**CYCLES[-1], "validation": {"recall@4": 0.5, f"recall@{trained}": 1.0, "seconds": 1.0, "cpu_seconds": 1.0}}
+    ]
+    recall = cycles_section(read_facts(with_results(copied, cycles=cycles)))["recall"]
+    assert f"against the {trained} labels nearest" in recall and "hold 100.0% of" in recall
 
 
 def test_a_model_that_was_trained_twice_says_of_which_training_its_cycles_are(copied):

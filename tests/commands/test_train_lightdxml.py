@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import pipeline
 
+from hf_mlc.commands.ensemble import main as ensemble
 from hf_mlc.commands.evaluate import main as evaluate
 from hf_mlc.commands.predict import main as predict
 from hf_mlc.commands.publish import main as publish
@@ -119,12 +120,53 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_weights(model, rows, tmp_p
     assert all(torch.equal(values, resumed[name]) for name, values in unbroken.items())
 
 
+def test_permuted_test_labels_change_nothing_but_the_test_metrics(model, rows, tmp_path):
+    other, folder = tmp_path / "permuted", tmp_path / "model"
+    other.mkdir()
+    for name in ("train.jsonl", "validation.jsonl"):
+        (other / name).write_bytes((rows / name).read_bytes())
+    test = read_jsonl(rows / "test.jsonl")
+    labels = [row["labels"] for row in test]
+    permuted = [{**row, "labels": label} for row, label in zip(test, labels[1:] + labels[:1], strict=True)]
+    (other / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in permuted), encoding="utf-8")
+    command = ["--dataset_name", str(other), "--output_dir", str(folder), "--num_train_epochs", "12"]
+    assert run(train, [*command, *SMALL, *QUIET, "--do_predict", "true"]) == 0
+    ours, theirs = results_of(model), results_of(folder)
+    for key in ("thresholds", "beta", "parameters", "tfidf"):
+        assert ours[key] == theirs[key]
+    assert [_recalls(cycle) for cycle in ours["cycles"]] == [_recalls(cycle) for cycle in theirs["cycles"]]
+    timings = ("runtime", "samples_per_second", "steps_per_second")
+    assert all(theirs["validation"][name] == ours["validation"][name] for name in ours["validation"].keys() - timings)
+    unpermuted, weights = (load_file(place / "model.safetensors") for place in (model, folder))
+    assert unpermuted.keys() == weights.keys()
+    assert all(torch.equal(values, weights[name]) for name, values in unpermuted.items())
+    for name in ("beta", "thresholds", "min_labels"):
+        written = [json.loads((place / "config.json").read_text(encoding="utf-8"))[name] for place in (model, folder)]
+        assert written[0] == written[1]
+    assert ours["test"]["p@1"] != theirs["test"]["p@1"]
+
+
+def _recalls(cycle: dict) -> dict:
+    return {phase: cycle[phase]["recall@4"] for phase in ("shortlists", "validation") if phase in cycle}
+
+
+def test_an_ensemble_refuses_it_in_one_line(model, tmp_path, capsys):
+    capsys.readouterr()
+    assert run(ensemble, ["--models", str(model), str(model), "--output_dir", str(tmp_path / "together")]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(f"hf-mlc: error: {model}, field 'models': is of the type 'lightdxml'; accepted: ")
+    assert not (tmp_path / "together").exists()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 def test_small_tables_are_what_is_measured_and_saved(rows, model, tmp_path, dtype, capsys):
     folder = tmp_path / dtype
     command = ["--dataset_name", str(rows), "--output_dir", str(folder), "--num_train_epochs", "12", *SMALL, *QUIET]
     assert run(train, [*command, "--do_predict", "true", "--table_dtype", dtype]) == 0
+    assert f"tables in {dtype}: " in capsys.readouterr().err
     weights, whole = (load_file(place / "model.safetensors") for place in (folder, model))
+    # words and classifier count, in however few bytes
+    assert results_of(folder)["parameters"] == results_of(model)["parameters"] > 2 * 12 * 16
     kind = {"float16": torch.int16, "int8": torch.int8}[dtype]
     assert weights["classifier.values"].dtype == kind and weights["index_vectors.values"].dtype == kind
     assert weights["encoder.embeddings.word_embeddings.values"].dtype == torch.int16

@@ -213,6 +213,22 @@ def test_arguments_that_do_not_go_together_are_one_line(rows, tmp_path, capsys, 
     assert message in capsys.readouterr().err
 
 
+def test_sparse_rows_without_the_encoder_that_reads_them_are_one_line(rows, tmp_path, capsys):
+    command = ["--model_type", "lightdxml", "--train_file", str(rows / "train.txt"), "--output_dir", str(tmp_path / "out"), *QUIET]  # fmt: skip
+    assert run(train, command) == 2
+    assert "train.txt: holds sparse rows; accepted: --encoder features, or texts in" in capsys.readouterr().err
+
+
+def test_a_trained_model_keeps_its_labels_whatever_names_lie_beside_the_rows(model, rows, tmp_path, capsys):
+    file = write(tmp_path / "train.txt", [*lines(40, seed=0), "", ""])
+    (tmp_path / "Y.txt").write_text("a\nb\n", encoding="utf-8")
+    further = ["--model_name_or_path", str(model), "--output_dir", str(tmp_path / "out"), "--max_steps", "1", *QUIET]
+    assert run(train, ["--train_file", str(file), "--validation_file", str(rows / "validation.txt"), *further]) == 0
+    told = capsys.readouterr().err
+    assert "Y.txt" not in told and "empty sparse rows" in told
+    assert load_model(str(tmp_path / "out"), device="cpu").label_space.names == [str(n) for n in range(NUM_LABELS)]
+
+
 def test_another_number_of_names_and_an_unknown_feature_in_training_are_one_line(rows, tmp_path, capsys):
     write(tmp_path / "train.txt", lines(40, seed=0))
     (tmp_path / "Y.txt").write_text("a\nb\n", encoding="utf-8")

@@ -18,6 +18,7 @@ import yaml
 from hf_mlc.comparing import environments, one_run
 from hf_mlc.comparing.arms import Fitted, Job, fit
 from hf_mlc.comparing.arms.mutual_information import planted_sums
+from hf_mlc.comparing.arms.ours import bytes_of_model
 from hf_mlc.comparing.arms.outside import TopLabels
 from hf_mlc.comparing.claim import ClaimData
 from hf_mlc.comparing.data import Rows, prepare_rows, rows_as_json
@@ -90,12 +91,12 @@ def test_what_an_earlier_arm_planted_is_part_of_what_a_later_one_costs(rows, tmp
     assert set(second.spared) == {"seconds", "cpu_seconds"}
 
 
-def test_spared_seconds_are_added_to_those_of_training(rows, tmp_path, monkeypatch):
+def test_spared_seconds_are_added_to_those_of_training_and_those_beside_it_taken_off(rows, tmp_path, monkeypatch):
     def scored(texts):
         yield list(range(len(texts))), torch.full((len(texts), len(rows.label_space())), 0.5), None
 
-    spared = {"seconds": 1000.0, "cpu_seconds": 500.0}
-    fake = SimpleNamespace(fit=lambda job, folder: Fitted(scored, 0.5, 1, 1, 1, spared=spared))
+    spared, beside = {"seconds": 1000.0, "cpu_seconds": 500.0}, {"seconds": 400.0, "cpu_seconds": 200.0}
+    fake = SimpleNamespace(fit=lambda job, folder: Fitted(scored, 0.5, 1, 1, 1, spared=spared, beside=beside))
     monkeypatch.setattr(one_run, "load_runner", lambda name: fake)
     where = {name: str(tmp_path / name) for name in ("model", "scores", "result")}
     content = {
@@ -109,7 +110,14 @@ def test_spared_seconds_are_added_to_those_of_training(rows, tmp_path, monkeypat
     (tmp_path / "job.json").write_text(json.dumps(content), encoding="utf-8")
     one_run.main([str(tmp_path / "job.json")])
     result = json.loads((tmp_path / "result").read_text(encoding="utf-8"))
-    assert 1000 <= result["train_seconds"] < 1100 and result["train_cpu_seconds"] >= 500
+    assert 600 <= result["train_seconds"] < 700 and 300 <= result["train_cpu_seconds"] < 400
+
+
+def test_the_bytes_of_a_model_are_those_of_the_files_that_loading_reads(tmp_path):
+    read = ("model.safetensors", "config.json", "tokenizer.json", "preprocessor_config.json", "label_index.hnsw")
+    for place, name in enumerate((*read, "results.json", "training_args.bin")):
+        (tmp_path / name).write_bytes(b"0" * 10**place)
+    assert bytes_of_model(tmp_path) == 11111
 
 
 def test_every_run_reads_its_rows_anew_and_leaves_none_of_them(rows):

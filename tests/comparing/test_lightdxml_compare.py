@@ -47,7 +47,7 @@ def test_texts_are_compared_by_one_command(notes, tmp_path, monkeypatch, capsys)
     recipe, output = tmp_path / "recipe.yaml", tmp_path / "own.jsonl"
     recipe.write_text(json.dumps({**TINY, "tokenizer_kind": "word"}), encoding="utf-8")
     arguments = ["lightdxml", "--dataset", str(notes), "--recipe", str(recipe), "--seeds", "1", "--resamples", "50"]
-    arms = ["--arms", "lightdxml,lightdxml-centroids"]
+    arms = ["--arms", "lightdxml,lightdxml-proxy"]
     assert run(compare, [*arguments, *arms, "--output", str(output)]) == 0
     for line in read_jsonl(output):
         assert set(line["latency"]) == {"1", "256"}
@@ -57,9 +57,9 @@ def test_texts_are_compared_by_one_command(notes, tmp_path, monkeypatch, capsys)
         assert line["metrics"]["r@5"] <= 1 and {"psp@5@1-5", "ndcg@5@6-20"} <= line["metrics"].keys()
     shown = capsys.readouterr().out
     assert "ms/doc at 1 " in shown and "recall of it" in shown
-    difference = next(row for row in shown.splitlines() if row.startswith("lightdxml - lightdxml-centroids"))
+    difference = next(row for row in shown.splitlines() if row.startswith("lightdxml - lightdxml-proxy"))
     assert difference.count("[") == 6  # psp@k has intervals, too
-    assert "above centroids: its proxy pays" in shown
+    assert "above centroids: the proxy pays" in shown
     scores = RunScores.load(next(output.with_name("own.scores").glob("*.npz")))
     assert (scores.label_weights > 1).all()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import math
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +25,7 @@ from hf_mlc.comparing.data import folder_of, prepare_rows
 from hf_mlc.comparing.generated import Generated
 from hf_mlc.comparing.latency import Timing, latencies
 from hf_mlc.errors import UserError
+from hf_mlc.modeling.processing_sparse import SparseFeatureExtractor
 from tests.comparing.test_arms import job
 
 
@@ -55,13 +59,27 @@ def test_features_that_training_rows_do_not_have_are_left_out_and_declared_ones_
     maker.fit(datasets.Dataset.from_dict({"features": [{"indices": [2], "values": [1.0]}]}))
     assert maker.matrix([{"indices": [2, 7], "values": [1.0, 5.0]}]).toarray().tolist() == [[0, 0, 1]]
     (tmp_path / "meta.json").write_text(json.dumps({"feature_names": list("abcdef")}), encoding="utf-8")
-    assert numeric(tmp_path / "meta.json").matrix([[1, 0]]).shape == (1, 6)
+    assert numeric(tmp_path / "meta.json").matrix([{"indices": [0], "values": [1.0]}]).shape == (1, 6)
 
 
-@pytest.mark.parametrize("row", [{"age": 3}, ["red", "blue"], [1.0, None, [2]]])
+def test_features_of_trees_are_those_that_our_models_read():
+    generated = Generated(30, 60, num_features=250)
+    rows = [row["features"] for row in generated.rows.rows(60)]
+    rows[3] = {"indices": [9, 2, 4], "values": [1e-30, 2e-30, 0.0]}  # in any order, as small as can be
+    found = numeric()
+    features = found.fit(datasets.Dataset.from_dict({"features": rows}))
+    encoded = SparseFeatureExtractor(num_features=found.num_features).encode(rows)
+    assert features.indices.tolist() == (encoded.input_ids - 1).tolist()
+    assert features.data.tolist() == encoded.token_weights.tolist()
+    assert features.indptr.tolist() == encoded.offsets.tolist()
+
+
+@pytest.mark.parametrize("row", [{"age": 3}, ["red", "blue"], [1.0, None]])
 def test_rows_that_are_no_numbers_are_one_line(row):
-    with pytest.raises(UserError, match=r"rows\.jsonl.*'features'"):
-        numeric().matrix([row])
+    maker = numeric()
+    maker.fit(datasets.Dataset.from_dict({"features": [[1.0, 2.0]]}))
+    with pytest.raises(UserError, match=r"rows\.jsonl.*row 1"):
+        maker.matrix([row])
 
 
 def test_terms_take_their_settings_and_leave_the_rest():
@@ -95,7 +113,7 @@ import json, pathlib, sys
 import numpy as np, scipy.sparse
 request = json.loads(pathlib.Path(sys.argv[1]).read_text())
 features = scipy.sparse.load_npz(request["features"])
-answer = {"parameters": 1, "bytes": 7, "versions": {}, "seconds": 0.5, "facts": {"seen": request["settings"]}}
+answer = {"parameters": 1, "bytes": 7, "versions": {}, "seconds": 0.5, "beside": {"cpu_seconds": 2.5}, "facts": {"seen": request["settings"]}}
 if request["verb"] == "predict":
     ids = np.tile(np.arange(request["top_k"], dtype=np.int32), (features.shape[0], 1))
     np.savez(request["output"], ids=ids, scores=np.full(ids.shape, 0.25, np.float32))
@@ -108,8 +126,6 @@ pathlib.Path(request["folder"], "answer.json").write_text(json.dumps(answer))
 @pytest.fixture
 def program(tmp_path, monkeypatch):
     """In place of every outside system, one that this Python can run."""
-    import sys
-
     folder = tmp_path / "programs"
     folder.mkdir()
     for name in ("run_xr_linear.py", "run_napkinxc.py", "run_omikuji.py"):
@@ -140,11 +156,27 @@ def test_trees_take_the_rows_of_a_table_and_are_timed(runner, program, tmp_path)
     items = rows.read_measured()["features"][:]
     seen = [place for places, *_ in fitted.score(items) for place in places]
     assert seen == list(range(8)) and fitted.facts["features"] == 8 and fitted.model_bytes == 7
+    assert fitted.beside == {"cpu_seconds": 2.5}
     assert "min_df" not in fitted.facts["seen"]
     features = scipy.sparse.load_npz(tmp_path / "model" / "measured.npz")
     np.testing.assert_allclose(np.sqrt(features.multiply(features).sum(axis=1)), 1, rtol=1e-6)
     preparing, answering = fitted.timed(items, 4)
     assert preparing > 0 and answering == pytest.approx(4 * 8 + 4 / 100)  # four labels in all, so four are asked for
+
+
+def test_omikuji_gets_rows_that_it_can_read_and_says_what_writing_them_took(tmp_path, monkeypatch):
+    saved = SimpleNamespace(save=lambda folder: None)
+    model = SimpleNamespace(default_hyper_param=SimpleNamespace, train_on_data=lambda *arguments: saved)
+    monkeypatch.setitem(sys.modules, "omikuji", SimpleNamespace(Model=model))
+    monkeypatch.syspath_prepend(outside.PROGRAMS)
+    program = importlib.import_module("run_omikuji")
+    files = {name: str(tmp_path / f"{name}.npz") for name in ("features", "labels")}
+    scipy.sparse.save_npz(files["features"], scipy.sparse.csr_matrix(np.diag(np.arange(500) / 500)))
+    scipy.sparse.save_npz(files["labels"], scipy.sparse.csr_matrix(np.eye(500, dtype=np.float32)))
+    answer = program.fit({"folder": str(tmp_path), "settings": {"beam_size": 10}, **files})
+    lines = (tmp_path / "train.txt").read_text(encoding="utf-8").splitlines()
+    assert (len(lines), lines[1], lines[-1]) == (501, "0", "499 499:0.998")  # it refuses "0 "
+    assert answer["beside"]["seconds"] > 0 and answer["beside"]["cpu_seconds"] > 0
 
 
 def test_the_parabel_arm_tells_its_program_that_there_are_three_trees():
@@ -175,17 +207,17 @@ def test_generated_rows_are_written_once_and_read_as_any_others(tmp_path, monkey
 
 
 def rows_of(generated: Generated, split: str):
-    from hf_mlc.xmc.power_law import PowerLawSet
-
-    made = PowerLawSet(generated.num_labels, num_features=generated.num_features, seed=generated.seed)
-    return made.rows(generated.num_test, split=split)
+    return generated.rows.rows(generated.num_test, split=split)
 
 
-def test_other_rows_have_other_files_and_nothing_is_drawn_of_them(tmp_path):
-    assert SMALL.fingerprint != Generated(30, 60, 20, 10, 250, seed=1).fingerprint
-    source = folder_of(POWER, tmp_path)
+def test_other_rows_have_other_files_and_nothing_is_drawn_of_them(tmp_path, monkeypatch):
+    others = [dataclasses.replace(SMALL, **change) for change in ({"seed": 1}, {"num_train": 61}, {"num_test": 11})]
+    assert len({one.fingerprint for one in (SMALL, *others)}) == 4
+    source, before = folder_of(POWER, tmp_path), SMALL.fingerprint
     with pytest.raises(UserError, match="train_sizes"):
         prepare_rows(POWER, source, tmp_path / "rows", train_size=10, seed=0)
+    monkeypatch.setattr("hf_mlc.xmc.power_law._VERSION", 1000)  # the same settings, code that makes other rows
+    assert SMALL.fingerprint != before
 
 
 def test_where_data_cannot_be_written_generated_rows_go_to_the_cache(tmp_path, monkeypatch):

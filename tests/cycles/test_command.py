@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,5 +87,20 @@ def test_a_grid_that_cannot_be_is_one_line(files, tmp_path, capsys):
 
 
 def test_arguments_of_cycles_are_without_effect_on_others():
-    assert without_cycles(["betas", "learning_rate", "negatives"], "plant") == ["betas", "negatives"]
-    assert without_cycles(["betas"], "lightdxml") == []
+    given = ["betas", "learning_rate", "token_learning_rate_scale", "token_start"]
+    lightdxml, transformer = SimpleNamespace(model_type="lightdxml"), SimpleNamespace(model_type="lightdxml")
+    lightdxml.encoder, transformer.encoder = "tfidf", "transformer"
+    tokens = ["token_learning_rate_scale", "token_start"]
+    assert without_cycles(given, SimpleNamespace(model_type="plant"), is_new=True) == ["betas", *tokens]
+    assert without_cycles(given, lightdxml, is_new=True) == []
+    assert without_cycles(given, lightdxml, is_new=False) == ["token_start"]
+    assert without_cycles(given, transformer, is_new=True) == tokens
+
+
+def test_token_vectors_begin_in_one_way(files, tmp_path, capsys):
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("one 1.0 2.0\n", encoding="utf-8")
+    further = ["--token_start", "label_factors", "--word_vectors", str(vectors)]
+    assert run(train, command(files, tmp_path / "out", *further)) == 2
+    error = capsys.readouterr().err
+    assert "field 'token_start': brings its own word vectors; accepted: none beside word_vectors" in error

@@ -12,7 +12,7 @@ from hf_mlc.cycles.centroids import label_centroids, label_counts
 from hf_mlc.cycles.collating import CandidateLists
 from hf_mlc.cycles.encoding import batches_of_rows
 from hf_mlc.cycles.proxy import label_embeddings, robust_distance, train_proxy
-from hf_mlc.cycles.rows import ROW_NUMBERS, NumberedRows, NumberingCollator, label_table
+from hf_mlc.cycles.rows import ROW_NUMBERS, NumberedRows, NumberingCollator, is_ragged, label_table
 from hf_mlc.cycles.shortlists import Recall, fill_shortlists
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.configuration_lightdxml import LightDxmlConfig
@@ -54,6 +54,31 @@ def test_rows_are_read_as_datasets_reads_them():
             assert found[ROW_NUMBERS] == row
             for name in ("input_ids", "label_ids"):
                 assert found[name].tolist() == dataset[row][name]
+
+
+def test_a_column_with_missing_lists_or_numbers_is_left_to_datasets():
+    for lists in ([[1, 2], None], [[1, None], [2]]):
+        rows = datasets.Dataset.from_dict({"input_ids": lists, "label_ids": [[0], [1]]})
+        assert not is_ragged(rows, "input_ids") and is_ragged(rows, "label_ids")
+        assert [NumberedRows(rows)[place]["input_ids"] for place in (0, 1)] == lists
+
+
+def test_rows_of_other_numbers_have_another_digest_and_their_order_counts():
+    def digest(rows, **changes):
+        content = {"input_ids": [[1, 2], [3]], "token_weights": [[0.5, 1.0], [2.0]], **changes}
+        return NumberedRows(rows(datasets.Dataset.from_dict(content))).digest()
+
+    def same(rows):
+        return rows
+
+    found = digest(same)
+    assert digest(same) == found
+    others = [
+        digest(same, token_weights=[[0.5, 1.0], [2.5]]),
+        digest(same, input_ids=[[1], [2, 3]], token_weights=[[0.5], [1.0, 2.0]]),
+        digest(lambda rows: rows.select([1, 0])),
+    ]
+    assert len({found, *others}) == 4
 
 
 def test_a_nested_column_is_left_to_datasets():
@@ -209,6 +234,22 @@ def test_of_many_labels_some_are_drawn_anew_each_epoch_and_none_is_a_negative(sh
         assert set(ids[:3]) <= set(range(8)) and len(set(ids[:3])) == 3 and ids[3:] == [9, 8]
     assert len({tuple(ids) for ids in epochs}) > 1
     assert epochs[2] == candidates.of_documents(np.array([0]), epoch=2)[0].tolist()
+
+
+@pytest.mark.parametrize("max_positives", [None, 20])
+def test_of_more_labels_than_a_list_holds_each_gets_its_turn_and_one_negative_is_left(max_positives):
+    labels = table([list(range(30))], 40)
+    candidates = lists_of([[35, 2, 31, 7]], labels, shared=False, max_positives=max_positives)
+    lists = [candidates.of_documents(np.array([0]), epoch=epoch)[0].tolist() for epoch in range(100)]
+    assert all(len(set(ids[:3])) == 3 and max(ids[:3]) < 30 and ids[3] == 35 for ids in lists)
+    assert {one for ids in lists for one in ids[:3]} == set(range(30))
+    # a shared list has no size that they would have to fit
+    shared = lists_of([[35, 2, 31, 7]], labels, shared=True).of_step([np.array([0])], epoch=0, step=0)
+    assert shared[0].tolist() == [*range(30), 31, 35]
+
+
+def test_a_list_of_one_is_a_label_of_the_document():
+    assert lists_of([[3]], table([[1, 2]], 4), shared=False).of_documents(np.array([0]), epoch=0)[0, 0] in (1, 2)
 
 
 def test_random_labels_beside_the_lists_or_in_their_place():

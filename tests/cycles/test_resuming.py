@@ -12,7 +12,7 @@ import torch
 from hf_mlc.cycles import cycle as cycle_module
 from hf_mlc.cycles.folder import CYCLE_FOLDER, CycleFolder, array_written_together
 from hf_mlc.training.trainer import last_complete_checkpoint
-from tests.cycles.conftest import trainer_of
+from tests.cycles.conftest import rows_of, trainer_of
 
 
 class Killed(BaseException):
@@ -68,6 +68,60 @@ def test_killed_in_phase_one(unbroken, tmp_path, monkeypatch, name, at):
     assert same_weights(resumed(tmp_path), unbroken)
 
 
+@pytest.mark.parametrize("at", [1, 2, 3, 6, 8])  # three phases a cycle, and two after the last epoch
+def test_killed_before_a_phase_is_noted_as_ended(unbroken, tmp_path, monkeypatch, at):
+    with monkeypatch.context() as patch:
+        kill(patch, CycleFolder, "end", at=at)
+        with pytest.raises(Killed):
+            trainer_of(tmp_path).train()
+    assert same_weights(resumed(tmp_path), unbroken)
+    assert [path.name for path in (tmp_path / CYCLE_FOLDER).iterdir()] == ["cycles.json"]
+
+
+def test_phases_of_other_rows_are_made_anew(tmp_path, monkeypatch):
+    first, validation = rows_of(40, seed=1), rows_of(16, seed=2)
+    weights = [[1.0 / (2 + place) for place in range(len(row))] for row in first["token_weights"]]
+    other = first.remove_columns("token_weights").add_column("token_weights", weights)
+    made = {}
+    for name, rows in (("same", first), ("other", other)):
+        with monkeypatch.context() as patch:
+            kill(patch, cycle_module, "fill_shortlists", at=1)
+            with pytest.raises(Killed):
+                trainer_of(tmp_path / name, rows=(first, validation)).train()
+        with monkeypatch.context() as patch:
+            original = cycle_module.CycleMaker._encode
+            encoded = made[name] = []
+            patch.setattr(
+                cycle_module.CycleMaker,
+                "_encode",
+                lambda *args, original=original, encoded=encoded: encoded.append(args[-1]) or original(*args),
+            )
+            trainer_of(tmp_path / name, rows=(rows, validation)).train()
+    assert made == {"same": [1, "last"], "other": [0, 1, "last"]}
+
+
+@pytest.mark.parametrize("settings", [{}, {"negatives": "all"}])
+def test_an_epoch_whose_checkpoint_was_not_saved_counts_once(tmp_path, settings):
+    trainer = trainer_of(tmp_path, **settings)
+    original, calls = trainer._save_checkpoint, []
+
+    def dying(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:  # the second epoch of the second cycle
+            raise Killed
+        return original(*args, **kwargs)
+
+    trainer._save_checkpoint = dying
+    with pytest.raises(Killed):
+        trainer.train()
+    facts = resumed(tmp_path, **settings).cycle_facts
+    expected = [(0, [0, 1, 2, 3])] if settings else [(0, [0, 1]), (1, [2, 3])]
+    found = [(one["cycle"], [epoch["epoch"] for epoch in one["classifier"]["of_epochs"]]) for one in facts[:-1]]
+    assert found == expected and facts[-1]["cycle"] == "last"
+    for one in facts[:-1]:
+        assert one["classifier"]["epochs"] == len(one["classifier"]["of_epochs"])
+
+
 @pytest.mark.parametrize("at", [1, 3])
 def test_killed_while_documents_are_encoded(unbroken, tmp_path, monkeypatch, at):
     def dying(*args, **kwargs):
@@ -121,6 +175,27 @@ def test_killed_in_phase_three(unbroken, tmp_path, monkeypatch, step):
     assert same_weights(resumed(tmp_path), unbroken)
 
 
+@pytest.mark.parametrize("settings", [{"negatives": "all"}, {"token_learning_rate_scale": 5.0}])
+def test_killed_with_other_settings(settings, tmp_path):
+    whole = trainer_of(tmp_path / "whole", **settings)
+    whole.train()
+    trainer = trainer_of(tmp_path / "killed", **settings)
+    original, calls = trainer.training_step, []
+
+    def dying(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 12:
+            raise Killed
+        return original(*args, **kwargs)
+
+    trainer.training_step = dying
+    with pytest.raises(Killed):
+        trainer.train()
+    again = resumed(tmp_path / "killed", **settings)
+    assert same_weights(again, whole)
+    assert [one["cycle"] for one in again.cycle_facts] == [one["cycle"] for one in whole.cycle_facts]
+
+
 def test_killed_between_two_epochs_goes_on_in_the_middle_of_an_epoch(tmp_path):
     settings = {"save_strategy": "steps", "save_steps": 3, "eval_strategy": "no", "load_best_model_at_end": False}
     whole = trainer_of(tmp_path / "whole", **settings)
@@ -150,6 +225,20 @@ def test_lists_that_are_gone_are_made_anew_and_that_is_said(tmp_path, capsys):
     capsys.readouterr()
     again.train(resume_from_checkpoint=str(checkpoint))
     assert "cycle 2: its shortlists are gone; they are made anew" in capsys.readouterr().err
+    assert [one["cycle"] for one in again.cycle_facts] == [0, 1, "last"]
+    assert again.cycle_facts[1]["classifier"]["epochs"] == 2
+
+
+def test_lists_of_another_index_are_not_taken_up(tmp_path, capsys):
+    trainer_of(tmp_path, keep_cycle_files=True).train()
+    checkpoint, file = tmp_path / "checkpoint-15", tmp_path / CYCLE_FOLDER / "001" / "label_vectors.npy"
+    line = "its shortlists are gone"
+    capsys.readouterr()
+    trainer_of(tmp_path, keep_cycle_files=True).train(resume_from_checkpoint=str(checkpoint))
+    assert line not in capsys.readouterr().err
+    np.save(file, np.load(file)[::-1])  # as a run of other weights would have left them
+    trainer_of(tmp_path, keep_cycle_files=True).train(resume_from_checkpoint=str(checkpoint))
+    assert line in capsys.readouterr().err
 
 
 def test_what_was_made_of_other_weights_is_not_taken(tmp_path):

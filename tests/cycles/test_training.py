@@ -10,9 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from hf_mlc.cycles import cycle
 from hf_mlc.cycles.beta import metric_value
 from hf_mlc.cycles.rows import label_table
 from hf_mlc.errors import UserError
+from hf_mlc.modeling import label_graph
+from hf_mlc.modeling.modeling_lightdxml import NOT_SCORED
 from hf_mlc.training.results import run_results
 from tests.cycles.conftest import NUM_LABELS, rows_of, trainer_of
 
@@ -67,7 +70,7 @@ def test_other_proxies_are_trained_too(tmp_path, proxy):
     trainer.train()
     # half precision on disk
     torch.testing.assert_close(trainer.model.index_vectors, index_of(trainer), rtol=1e-2, atol=1e-2)
-    losses = [cost["labels"].get("proxy_loss") for cost in trainer.costs]
+    losses = [cost["labels"].get("proxy_loss") for cost in trainer.cycle_facts]
     assert all(loss is None for loss in losses) if proxy == "none" else all(len(loss) == 2 for loss in losses)
 
 
@@ -104,6 +107,28 @@ def test_thresholds_are_of_scores_mixed_by_the_beta_that_was_chosen(trained):
     assert trained.evaluate()["eval_f1_micro"] == pytest.approx(choice.value)
 
 
+def test_beta_and_thresholds_come_from_validation_rows_alone(trained):
+    def chosen() -> tuple:
+        trained.model.config.beta = 0.5
+        thresholds = trained.tune_thresholds()
+        return trained.beta_choice.to_dict(), thresholds.to_dict()
+
+    train, validation, expected = trained.train_dataset, trained.eval_dataset, chosen()
+    weights = {name: values.clone() for name, values in trained.model.state_dict().items()}
+    try:
+        trained.train_dataset = rows_of(40, seed=9)
+        assert chosen() == expected
+        trained.train_dataset = train
+        labels = validation["label_ids"][:]
+        trained.eval_dataset = validation.remove_columns("label_ids").add_column("label_ids", labels[1:] + labels[:1])
+        beta, thresholds = chosen()
+        assert beta["tried"] != expected[0]["tried"] and thresholds != expected[1]
+    finally:
+        trained.train_dataset, trained.eval_dataset = train, validation
+        assert chosen() == expected
+    assert all(torch.equal(values, weights[name]) for name, values in trained.model.state_dict().items())
+
+
 def test_results_hold_what_the_cycles_cost_and_the_table_of_betas(trained):
     trained.tune_beta()
     results = run_results(trained)
@@ -113,6 +138,56 @@ def test_results_hold_what_the_cycles_cost_and_the_table_of_betas(trained):
             assert {"seconds", "cpu_seconds"} <= set(one[phase]), phase
         assert 0 < one["shortlists"]["recall@5"] <= 1
     assert {"beta", "p@5", "psp@5"} <= set(results["beta"]["tried"][0])
+
+
+def test_against_all_labels_no_lists_are_made_and_the_index_at_the_end(tmp_path):
+    rows = rows_of(40, seed=1, num_labels=NUM_LABELS - 2), rows_of(16, seed=2)
+    trainer = trainer_of(tmp_path, rows=rows, num_train_epochs=3, negatives="all", keep_cycle_files=True)
+    scored, evaluated = [], []
+
+    def note(model, args, inputs, output):
+        if model.training:
+            scored.append(inputs["candidate_ids"].tolist())
+        else:
+            evaluated.append((model.has_index, output.candidate_ids, output.logits.shape[1]))
+            assert (output.logits[:, -2:] == NOT_SCORED).all()
+
+    with trainer.model.register_forward_hook(note, with_kwargs=True):
+        trainer.train()
+    assert scored == [list(range(NUM_LABELS - 2))] * 15  # the labels with training rows
+    assert evaluated == [(False, None, NUM_LABELS)] * 6  # between epochs, all by the classifier alone
+    assert trainer.model.has_index
+    torch.testing.assert_close(trainer.model.index_vectors, index_of(trainer), rtol=1e-4, atol=1e-5)
+    assert [one["cycle"] for one in trainer.cycle_facts] == [0, "last"]
+    assert trainer.cycle_facts[0]["classifier"]["epochs"] == 3 and "shortlists" not in trainer.cycle_facts[0]
+    assert {file.name for file in tmp_path.rglob("*.np?")} == {"vectors.npy", "label_vectors.npy", "proxy.npz"}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_against_random_labels_no_list_is_sought_and_the_index_is_made(tmp_path, monkeypatch, shared):
+    monkeypatch.setattr(cycle, "fill_shortlists", None)
+    trainer = trainer_of(
+        tmp_path, fields={"shared_shortlist": shared}, num_train_epochs=3, negatives="random", keep_cycle_files=True
+    )
+    trainer.train()
+    facts = trainer.cycle_facts
+    assert [one["cycle"] for one in facts] == [0, 1, "last"] and "shortlists" not in facts[0]
+    assert facts[0]["validation"]["recall@5"] > 0
+    assert {file.name for file in tmp_path.rglob("*.np?")} == {"vectors.npy", "label_vectors.npy", "proxy.npz"}
+
+
+def test_that_no_graph_can_be_made_is_said_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(label_graph, "hnswlib", None)
+    for index, number in (("hnsw", 1), ("exact", 0)):
+        trainer = trainer_of(tmp_path / index, fields={"index": index})
+        trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)
+        said = capsys.readouterr().err
+        assert said.count("compared with all 12 labels") == said.count("pip install hf_mlc[ann]") == number
+
+
+def test_all_labels_and_a_list_for_each_document_exclude_each_other(tmp_path):
+    with pytest.raises(UserError, match=r"'negatives'.*accepted: shortlist or random"):
+        trainer_of(tmp_path, fields={"shared_shortlist": False}, negatives="all")
 
 
 def test_labels_without_training_rows_are_in_no_list(tmp_path):

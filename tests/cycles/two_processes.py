@@ -15,6 +15,8 @@ CASES = {
     "shared": {},
     "sparse": {"sparse_gradients": True},
     "documents": {"shared_shortlist": False},
+    "random": {"negatives": "random"},
+    "all": {"negatives": "all"},
 }
 
 
@@ -25,10 +27,12 @@ def train_all(folder: Path, *, batch_size: int) -> None:
         folder (`Path`): holds a folder of each case afterwards.
         batch_size (`int`): 8 of one process, 4 of two.
     """
-    for case, fields in CASES.items():
+    for case, settings in CASES.items():
+        fields = {name: value for name, value in settings.items() if name != "negatives"}
         trainer = trainer_of(
             folder / case,
             fields={**QUIET, **fields},
+            negatives=settings.get("negatives", "shortlist"),
             per_device_train_batch_size=batch_size,
             ddp_backend="gloo" if "LOCAL_RANK" in os.environ else None,
             random_negatives=2,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+
 import pytest
+from tokenizers import Tokenizer, normalizers, processors
 
 from hf_mlc.data import bags as bags_module
 from hf_mlc.data import train_tokenizer
-from hf_mlc.data.bags import counted_tokens, pieces_of
+from hf_mlc.data.bags import bag_batch, counted_tokens, pieces_of
 from hf_mlc.errors import UserError
 
 
@@ -44,6 +48,36 @@ def test_tokenizers_that_may_look_over_blanks_are_not_taken_apart():
     assert pieces_of(tokenizer_of(add_special_tokens_around=True)) is None
 
 
+@pytest.mark.parametrize("normalizer", [normalizers.Lowercase(), normalizers.NFC(), normalizers.Sequence([])], ids=str)
+def test_known_steps_of_normalisation_may_stand_alone(normalizer):
+    tokenizer = tokenizer_of()
+    tokenizer.backend_tokenizer.normalizer = normalizer
+    pieces = pieces_of(tokenizer)
+    assert [list(pieces.of_text(text)) for text in TEXTS] == tokenizer(TEXTS)["input_ids"]
+
+
+def test_tokenizers_that_change_texts_in_other_ways_are_not_taken_apart():
+    def with_normalizer(normalizer):
+        tokenizer = tokenizer_of()
+        tokenizer.backend_tokenizer.normalizer = normalizer
+        return tokenizer
+
+    assert pieces_of(with_normalizer(normalizers.Prepend("z"))) is None
+    assert (
+        pieces_of(with_normalizer(normalizers.Sequence([normalizers.Lowercase(), normalizers.Prepend("z")]))) is None
+    )
+    without = tokenizer_of()
+    state = json.loads(without.backend_tokenizer.to_str()) | {"normalizer": None}
+    without._tokenizer = Tokenizer.from_str(json.dumps(state))
+    assert without.backend_tokenizer.normalizer is None and pieces_of(without) is None
+    around = tokenizer_of()
+    around.backend_tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    assert pieces_of(around) is None
+    added = tokenizer_of()
+    added.add_tokens(["the cat"])  # over a blank
+    assert pieces_of(added) is None
+
+
 def test_the_vocabulary_is_chosen_by_documents():
     # "a" stands three times in one text, "b" in two texts, "c" in three, "d" in all four
     texts = ["a a a b c d", "b c d", "c d", "d"]
@@ -69,3 +103,18 @@ def test_rows_without_any_token_are_empty():
     assert [counts.tolist() for counts in bags["token_counts"]] == [[], [2.0], [], []]
     nothing = counted_tokens([[], []], left_out=[0])
     assert [len(ids) for ids in nothing["input_ids"]] == [0, 0] and len(nothing["token_counts"]) == 2
+
+
+@pytest.mark.parametrize("arguments", [{}, {"kind": "bpe", "by_documents": False, "vocab_size": 300}])
+def test_a_batch_of_bags_is_what_the_tokenizer_says_counted(arguments):
+    tokenizer = tokenizer_of(**arguments)
+    tokenizer.model_max_length = 7
+    batch = bag_batch(tokenizer, TEXTS)
+    special = tokenizer.all_special_ids
+    for place, ids in enumerate(tokenizer(TEXTS, truncation=True)["input_ids"]):
+        wanted = Counter(token for token in ids if token not in special)
+        read = batch["attention_mask"][place].bool()
+        found = zip(batch["input_ids"][place][read].tolist(), batch["token_counts"][place][read].tolist(), strict=True)
+        assert dict(found) == wanted
+        assert (batch["input_ids"][place][~read] == tokenizer.pad_token_id).all()
+    assert bag_batch(tokenizer, [""])["attention_mask"].tolist() == [[0]]

@@ -62,6 +62,44 @@ def test_splits_of_a_folder_are_stored_as_sparse_rows_and_other_texts_beside_the
     assert len(first["train"]) == 2
 
 
+def test_the_last_ending_says_what_a_file_is(tmp_path):
+    assert read(tmp_path / "a.txt.SVM", "0 1:1\n")[0]["labels"] == [0]
+    assert read(tmp_path / "a.svm.TXT", ROWS)[0]["labels"] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.txt", b"0 1:1\n", "train.txt, row 1: the first line is '0 1:1'; accepted: N V L"),
+        ("TRAIN.TXT", b"", "TRAIN.TXT, row 1: the first line is ''; accepted: N V L"),
+        ("train.txt.gz", gzip.compress(ROWS.encode())[:-9], r"train.txt.gz, row \d: the archive is cut short"),
+        ("train-00000-of-00001.txt", b"0 1:1\n", "train-00000-of-00001.txt, row 1: the first line is '0 1:1'"),
+    ],
+)
+def test_what_is_wrong_with_a_split_s_file_is_said_of_a_folder_too(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "test.txt").write_text(ROWS, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        load_splits(tmp_path, columns=COLUMNS, cache_dir=tmp_path / "cache")
+
+
+def test_a_file_of_rows_is_found_whatever_the_case_of_its_ending(tmp_path):
+    (tmp_path / "train.TXT").write_text(ROWS, encoding="utf-8")
+    (tmp_path / "train_notes.TXT").write_text("no rows\n", encoding="utf-8")
+    assert len(load_splits(tmp_path, columns=COLUMNS, cache_dir=tmp_path / "cache")["train"]) == 4
+
+
+def test_a_model_of_texts_is_told_what_the_file_holds(tmp_path):
+    accepted = "texts in .jsonl, .csv or .parquet"
+    for name, content in (("train.txt", ROWS), ("train.svm", "0 1:1\n")):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=f"{name}: holds sparse rows; accepted: --encoder features, or {accepted}"):
+            load_splits(train_file=tmp_path / name, cache_dir=tmp_path / "cache")
+    (tmp_path / "notes.txt").write_text("Dear all,\n", encoding="utf-8")
+    with pytest.raises(UserError, match=f"notes.txt: is a plain text; accepted: {accepted}"):
+        list(iterate_rows(tmp_path / "notes.txt", Columns(labels=None)))
+
+
 def test_rows_to_predict_on_need_no_labels(tmp_path):
     rows = read(tmp_path / "a.svm", "0:1\n3:2\n", Columns(features="features", labels=None))
     assert rows[1] == {"id": "2", "features": {"indices": [3], "values": [2.0]}}
@@ -71,7 +109,7 @@ def test_rows_to_predict_on_need_no_labels(tmp_path):
     ("content", "message"),
     [
         ("0,2 0:1\n", "row 1: the first line is '0,2 0:1'; accepted: N V L"),
-        ("", "no rows"),
+        ("", "row 1: the first line is ''; accepted: N V L"),
         ("2 5 3\n0 1:1\n", "the first line says 2 rows, there are 1; accepted: a whole file"),
         ("1 5 3\n0 1:1\n0 2:1\n", "row 2: the first line says 1 rows, and more follow"),
         ("1 5 3\n3 1:1\n", "row 1, field 'labels': the label '3'; accepted: 0 to 2"),
@@ -92,14 +130,11 @@ def test_rows_to_predict_on_need_no_labels(tmp_path):
         ("1 5 3\n0 1 3:1\n", "row 1, field 'features': found '1'; accepted: FEATURE:VALUE"),
         ("1 5 3\n0 1:2:3\n", "row 1, field 'features': the value '2:3' of feature 1"),
         (" 1:1\n", "row 1: the first line is"),
+        ("1 0 3\n0 0:1\n", "row 1, field 'features': feature 0; accepted: none of the 0 that the first line says"),
+        ("1 5 0\n0 1:1\n", "row 1, field 'labels': the label '0'; accepted: none"),
     ],
 )
 def test_a_file_that_is_broken_is_one_line(tmp_path, content, message):
-    if not content:
-        with pytest.raises(UserError, match=message):
-            (tmp_path / "a.txt").touch()
-            load_splits(train_file=tmp_path / "a.txt", columns=COLUMNS, cache_dir=tmp_path / "cache")
-        return
     with pytest.raises(UserError, match=message) as caught:
         read(tmp_path / "a.txt", content)
     assert "a.txt" in str(caught.value)

@@ -52,6 +52,7 @@ def test_large_tables_get_sparse_gradients_unless_told_otherwise():
         ({"encoder": "transformer", "embed_dim": 10}, "multiple of `num_attention_heads`, found 10 and 4"),
         ({"encoder": "gru"}, "encoder"),
         ({"table_dtype": "int4"}, "table_dtype"),
+        ({"embedding_activation": "gelu"}, "embedding_activation"),
         ({"sparse_gradients": "yes"}, "sparse_gradients"),
     ],
 )

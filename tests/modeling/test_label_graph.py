@@ -104,11 +104,24 @@ def test_it_is_kept_beside_the_weights_if_asked(tmp_path, monkeypatch):
 
 
 @needs_hnswlib
-@pytest.mark.parametrize("spoiled", ["cut", "other vectors", "other labels"])
+def test_fewer_candidates_than_neighbours_are_hnswlibs_own_settings(tmp_path, caplog):
+    config, file = LightDxmlConfig(**{**SETTINGS, "hnsw_ef_construction": 5}), tmp_path / GRAPH_FILE
+    LabelGraph(some_vectors(), TRAINED, config).save(file)
+    transformers_logging.enable_propagation()
+    with caplog.at_level(logging.WARNING):
+        LabelGraph(some_vectors(), TRAINED, config, file=file)
+    transformers_logging.disable_propagation()
+    assert "is made anew" not in caplog.text
+
+
+@needs_hnswlib
+@pytest.mark.parametrize("spoiled", ["cut", "other vectors", "other labels", "hnsw_m", "hnsw_ef_construction"])
 def test_a_graph_of_something_else_is_made_anew(spoiled, tmp_path, caplog):
     config, file = LightDxmlConfig(**SETTINGS), tmp_path / GRAPH_FILE
     trained = ~TRAINED if spoiled == "other labels" else TRAINED
-    LabelGraph(some_vectors(1 if spoiled == "other vectors" else 0), trained, config).save(file)
+    settings = {**SETTINGS, spoiled: 30} if spoiled.startswith("hnsw") else SETTINGS
+    vectors = some_vectors(1 if spoiled == "other vectors" else 0)
+    LabelGraph(vectors, trained, LightDxmlConfig(**settings)).save(file)
     if spoiled == "cut":
         file.write_bytes(file.read_bytes()[:1000])
     transformers_logging.enable_propagation()

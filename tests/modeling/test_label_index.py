@@ -8,7 +8,10 @@ from torch.nn import functional as F
 
 from hf_mlc.modeling import label_index
 from hf_mlc.modeling.label_index import RunningTop, blocks, nearest_labels
-from hf_mlc.modeling.label_tables import StoredTable
+from hf_mlc.modeling.label_tables import StoredTable, read_rows
+
+
+TABLE = torch.zeros(23, 4)
 
 
 @pytest.fixture(autouse=True)
@@ -24,15 +27,29 @@ def some_vectors(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_blocks_hold_every_label_once():
     for size in (1, 5, 23, 100):
-        found = [label for block in blocks(23, size, 6) for label in range(23)[block]]
+        found = [label for block in blocks(TABLE, size, 6) for label in range(23)[block]]
         assert found == list(range(23))
-        assert max(len(range(23)[block]) for block in blocks(23, size, 6)) == min(size, 23)
+        assert max(len(range(23)[block]) for block in blocks(TABLE, size, 6)) == min(size, 23)
 
 
 def test_few_documents_are_compared_with_more_labels_at_once(monkeypatch):
     monkeypatch.setattr(label_index, "MIN_BLOCK_SCORES", 20)
-    assert [block.stop for block in blocks(23, 5, 2)] == [10, 20, 23]
-    assert [block.stop for block in blocks(23, 5, 100)] == [5, 10, 15, 20, 23]
+    assert [block.stop for block in blocks(TABLE, 5, 2)] == [10, 20, 23]
+    assert [block.stop for block in blocks(TABLE, 5, 100)] == [5, 10, 15, 20, 23]
+
+
+@pytest.mark.parametrize(
+    "table", [StoredTable(23, 4, "float16"), StoredTable(23, 4, "int8"), torch.zeros(23, 4).bfloat16()]
+)
+def test_no_more_than_a_block_of_a_smaller_table_is_made_float32(table, monkeypatch):
+    monkeypatch.setattr(label_index, "MIN_BLOCK_SCORES", 10**6)
+    assert [block.stop for block in blocks(table, 5, 1)] == [5, 10, 15, 20, 23]
+    read = []
+    monkeypatch.setattr(
+        label_index, "read_rows", lambda table, rows: read.append(rows.stop - rows.start) or read_rows(table, rows)
+    )
+    nearest_labels(torch.ones(1, 4), table, 3, block_size=5)
+    assert max(read) == 5
 
 
 @pytest.mark.parametrize("block_size", [1, 4, 23, 100])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+from hf_mlc.modeling import label_tables
 from hf_mlc.modeling.label_tables import StoredTable, read_rows
 
 
@@ -57,3 +60,17 @@ def test_rows_of_every_form_of_table_are_read_alike():
             torch.testing.assert_close(read_rows(table, rows), VECTORS[rows], atol=1e-2, rtol=1e-3)
     read_rows(embedding, torch.tensor([4, 1])).sum().backward()
     assert embedding.weight.grad.sum(dim=1).tolist() == [0, 5, 0, 0, 5, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_what_is_kept_at_hand_follows_the_stored_values(dtype, monkeypatch):
+    table = StoredTable.of(VECTORS, dtype)
+    kept = table.read(slice(None))
+    assert table.read(IDS).equal(kept[IDS]) and table.read(slice(1, 3)).equal(kept[1:3])
+    table.load_state_dict(StoredTable.of(2 * VECTORS, dtype).state_dict())
+    twice = table.read(slice(None))
+    assert torch.allclose(twice, 2 * kept)
+    copied = copy.deepcopy(table)
+    assert copied.__dict__["_known"][1] is None and copied.read(IDS).equal(twice[IDS])
+    monkeypatch.setattr(label_tables, "MOST_KEPT", 0)  # a large table is read row by row
+    assert table.read(IDS).equal(twice[IDS]) and table.read(slice(None)).equal(twice)

@@ -193,6 +193,13 @@ def test_a_list_of_the_whole_batch_has_the_targets_of_lists_that_are_alike():
     assert columns_of_targets(ids, shared).tolist() == [[5, 3, 6], [6, 6, 6], [1, 0, 5]]
 
 
+def test_a_list_of_the_whole_batch_may_be_empty():
+    ids, nothing = torch.tensor([[4, -100], [2, 3]]), torch.zeros(0, dtype=torch.long)
+    assert columns_of_targets(ids, nothing).tolist() == [[0, 0], [0, 0]]
+    assert targets_of_candidates(ids, nothing).shape == (2, 0)
+    assert summed_cross_entropy(torch.zeros(2, 0), columns_of_targets(ids, nothing)).item() == 0
+
+
 def test_the_sum_of_all_cells_needs_no_target_a_cell():
     logits = torch.tensor([[LOG_3, -LOG_3, 50.0], [-60.0, 0.0, LOG_3]], requires_grad=True)
     # the first row's positives are columns 0 and 2, one of them given twice; the second has none

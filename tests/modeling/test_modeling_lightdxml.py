@@ -156,8 +156,23 @@ def test_training_without_lists_takes_those_of_the_index_and_all_targets():
     assert small().train()(input_ids=IDS, label_ids=LABEL_IDS).logits.shape == (4, 12)  # no index yet
 
 
+def test_a_list_of_no_label_costs_nothing():
+    model = small().train()
+    output = model(input_ids=IDS, candidate_ids=torch.zeros(0, dtype=torch.long), label_ids=LABEL_IDS)
+    assert output.logits.shape == (4, 0) and output.loss.item() == 0
+    output.loss.backward()
+
+
+def test_statistics_start_the_bias_at_the_labels_log_odds_where_lists_are_shared():
+    model = small()
+    model.set_training_statistics(torch.tensor([5, 0, 1, 8, *[2] * 8]), 8)
+    expected = [math.log(odds) for odds in (5.5 / 3.5, 0.5 / 8.5, 1.5 / 7.5, 8.5 / 0.5, *[2.5 / 6.5] * 8)]
+    assert model.classifier_bias.weight.squeeze(1).tolist() == pytest.approx(expected)
+    assert model.trained_labels.tolist() == [True, False, *[True] * 10]
+
+
 def test_statistics_hide_labels_without_documents_and_start_the_bias_at_a_lists_odds():
-    model = small(shortlist_size=4)
+    model = small(shortlist_size=4, shared_shortlist=False)
     model.set_training_statistics(torch.tensor([5, 0, 1, 2, *[1] * 8]), 8)
     assert model.trained_labels.tolist() == [True, False, *[True] * 10]
     # 16 pairs in 8 lists of 4 labels: 16.5 to 16.5
@@ -197,8 +212,10 @@ def test_scoring_all_labels_in_blocks_is_scoring_them_at_once(monkeypatch):
         found_ids, found_scores = model.predict_topk({"input_ids": IDS, "label_ids": LABEL_IDS}, k=6)
         assert torch.equal(found_ids, ids)
         torch.testing.assert_close(found_scores, scores)
-        assert model.predict_topk({"input_ids": IDS}, k=12)[0][:, -1].tolist() == [10] * 4  # never trained: last
-    assert model.predict_topk({"input_ids": IDS}, k=12)[1][:, -1].tolist() == [0.0] * 4
+        ids, scores = model.predict_topk({"input_ids": IDS}, k=12)
+        # label 10 was never trained and is no answer
+        assert ids[:, -1].tolist() == [-1] * 4 and scores[:, -1].tolist() == [0.0] * 4
+        assert 10 not in ids and (scores[:, :-1] > 0).all()
 
 
 def test_answers_of_a_shortlist_are_no_longer_than_it():
@@ -231,6 +248,51 @@ def test_an_index_is_noticed_however_it_came_in(tmp_path):
         tmp_path, num_labels=9, ignore_mismatched_sizes=True
     )
     assert not relabelled.has_index
+
+
+@pytest.mark.parametrize("came_in", ["set", "loaded", "opened", "compressed"])
+def test_a_compiled_model_knows_its_index_at_the_first_call(came_in, tmp_path):
+    filled = small(with_index=True)
+    if came_in == "set":
+        model = filled
+    elif came_in == "loaded":
+        model = small()
+        model.load_state_dict(filled.state_dict())
+    elif came_in == "opened":
+        filled.save_pretrained(tmp_path)
+        model = LightDxmlForMultiLabelClassification.from_pretrained(tmp_path)
+    else:
+        model = filled.compress("float16")
+    torch.compiler.reset()
+    with torch.no_grad():
+        found = torch.compile(model, backend="eager")(input_ids=IDS)
+        expected = model(input_ids=IDS)
+    assert found.logits.shape == (4, 5) and torch.equal(found.candidate_ids, expected.candidate_ids)
+    torch.testing.assert_close(found.logits, expected.logits)
+
+
+def test_a_compiled_model_notices_an_index_that_comes_later():
+    model = small()
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="eager")
+    with torch.no_grad():
+        assert compiled(input_ids=IDS).candidate_ids is None
+        model.set_index(torch.randn(12, 8))
+        assert compiled(input_ids=IDS).candidate_ids.shape == (4, 5)
+
+
+@pytest.mark.parametrize("scoring", ["all", "shortlist"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_in_half_precision_answers_nearly_the_same(dtype, scoring):
+    model = small(with_index=True, scoring=scoring, beta=0.4, shortlist_size=12)
+    with torch.no_grad():
+        expected = model(input_ids=IDS).logits.sigmoid().sort(dim=1).values
+        best = model.predict_topk({"input_ids": IDS}, k=4)
+        model.to(dtype)
+        assert model.index_vectors.dtype == dtype
+        found = model(input_ids=IDS).logits.sigmoid().sort(dim=1).values
+    torch.testing.assert_close(found.float(), expected, atol=0.02, rtol=0)
+    torch.testing.assert_close(model.predict_topk({"input_ids": IDS}, k=4)[1], best[1], atol=0.02, rtol=0)
 
 
 # -- explanations ------------------------------------------------------------------------------------------------------

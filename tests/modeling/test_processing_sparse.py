@@ -104,6 +104,9 @@ def test_an_unknown_feature_is_left_out_and_counted_or_an_error():
         ({"indices": [1], "values": [1, 2]}, "row 7: 1 indices and 2 values"),
         ({"indices": [-1], "values": [1]}, "row 7: a position is -1; accepted: whole numbers from 0 on"),
         ({"indices": [1.5], "values": [1]}, "row 7: a position is 1.5"),
+        ({"indices": np.array([2**63 + 3], np.uint64), "values": [1]}, "row 7: a position is 9223372036854775811; accepted: whole numbers from 0 on, up to 2147483646"),
+        ({"indices": [2**31], "values": [1]}, "row 7: a position is 2147483648"),
+        ({str(2**31): 1}, "row 7: a position is '2147483648'"),
         ({"indices": ["x"], "values": [1]}, "row 7: a position is 'x'"),
         ({"indices": [True], "values": [1]}, "row 7: a position is True"),
         ({"wheat": 1}, "row 7: a position is 'wheat'"),
@@ -131,8 +134,10 @@ def test_names_twice_in_a_row_and_bad_arguments_are_one_line():
         SparseFeatureExtractor(feature_names=["oil", "oil"])
     with pytest.raises(ValueError, match="2 entries for 3 features"):
         SparseFeatureExtractor(3, feature_names=["oil", "gas"])
-    with pytest.raises(ValueError, match="0 or more, found -1"):
-        SparseFeatureExtractor(-1)
+    for wrong, found in ((-1, "-1"), (10.5, "10.5"), ("10", "'10'"), (True, "True")):
+        with pytest.raises(ValueError, match=f"`num_features` must be a whole number, 0 or more, found {found}"):
+            SparseFeatureExtractor(wrong)
+    assert SparseFeatureExtractor(np.int64(3)).to_json_string() == SparseFeatureExtractor(3).to_json_string()
 
 
 @pytest.mark.parametrize("extractor", [EXTRACTOR, NAMED, SparseFeatureExtractor(4, scale_rows=False)])

@@ -65,6 +65,14 @@ def test_the_bag_is_the_rectified_product_of_row_and_table():
     assert expected[2].tolist() == [0] * 6
 
 
+def test_the_sum_may_be_left_as_it_is():
+    plain, rectified = small_bag(embedding_activation="none"), small_bag()
+    assert torch.equal(plain.embeddings.word_embeddings.weight, rectified.embeddings.word_embeddings.weight)
+    found = plain.encode(IDS, MASK.long()).vector
+    assert (found < 0).any()
+    assert torch.equal(found.relu(), rectified.encode(IDS, MASK.long()).vector)
+
+
 def test_unknown_tokens_and_those_of_idf_0_count_for_nothing():
     bag = small_bag()
     bag.idf[4] = 0

@@ -54,6 +54,12 @@ def trainer_of(parts, folder, targets="labels", **arguments):
     )
 
 
+def test_printed_evaluations_leave_out_what_is_by_training_documents(parts, tmp_path, capsys):
+    found = trainer_of(parts, tmp_path).evaluate()
+    printed = capsys.readouterr().out
+    assert "eval_p@1@1-5" in found and "'eval_p@1':" in printed and "@1-5" not in printed
+
+
 @pytest.mark.parametrize("targets", ["labels", "label_ids"])
 def test_both_target_forms_give_the_same_metrics_and_loss(parts, tmp_path, targets):
     model, tokenizer, rows, space = parts

@@ -69,15 +69,28 @@ def test_the_file_the_arrow_rows_and_the_encoded_ones_are_one_data_set(tmp_path)
     assert [row["labels"] for row in SMALL.rows(30)] == read["train"]["labels"][:]
     space = LabelSpace.from_names([str(number) for number in range(200)])
     encoded = encode_sparse(read, SparseFeatureExtractor(2000), space)["train"]
-    straight = SMALL.encoded(30, cache_dir=tmp_path)
+    straight = SMALL.encoded(30, tmp_path)
     assert straight.features == encoded.features and len(straight) == 30
     for ours, theirs in zip(straight, encoded, strict=True):
         assert np.allclose(ours.pop("token_weights"), theirs.pop("token_weights"), atol=1e-6)
         assert ours == theirs
-    again = SMALL.encoded(30, cache_dir=tmp_path)
+    again = SMALL.encoded(30, tmp_path)
     assert again.cache_files == straight.cache_files and isinstance(again, datasets.Dataset)
-    other = dataclasses.replace(SMALL, noise=0.1).encoded(30, cache_dir=tmp_path)
+    other = dataclasses.replace(SMALL, noise=0.1).encoded(30, tmp_path)
     assert other.cache_files != straight.cache_files
+    assert len(list(tmp_path.glob("*.arrow"))) == 2 == len(list(tmp_path.glob("*power-law-*")))  # nothing half-written
+
+
+def test_files_are_found_again_by_all_that_makes_their_documents(tmp_path, monkeypatch):
+    changed = {"num_labels": 201, "num_features": 2001, "nonzeros": 21, "labels_per_document": 2.5, "exponent": 0.8,
+               "prototype_size": 31, "topic_share": 0.4, "labels_per_topic": 51, "noise": 0.3, "seed": 6}  # fmt: skip
+    assert changed.keys() == {field.name for field in dataclasses.fields(PowerLawSet)}
+    prints = {dataclasses.replace(SMALL, **{name: value}).fingerprint for name, value in changed.items()}
+    assert len(prints | {SMALL.fingerprint}) == 11
+    assert dataclasses.replace(SMALL).fingerprint == SMALL.fingerprint
+    before = SMALL.encoded(3, tmp_path)
+    monkeypatch.setattr("hf_mlc.xmc.power_law._VERSION", 1000)  # code that makes other documents
+    assert SMALL.encoded(3, tmp_path).cache_files != before.cache_files
 
 
 def test_memory_grows_neither_with_documents_nor_with_labels():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hf_mlc import load_splits
 from hf_mlc.commands.prepare_xmc import main
 from hf_mlc.commands.running import run
 from hf_mlc.data import Columns
+from hf_mlc.labels import LabelSpace
 from tests.xmc.test_prepare_xmc import prepared, write_json_layout
 
 
@@ -70,7 +70,7 @@ def test_both_layouts_are_the_same_data_set(tmp_path, write):
     (source / "Y.txt").write_text("agri\nexport\nfish\n", encoding="utf-8")
     report = prepared(source, tmp_path / "out")
     assert rows_of(tmp_path / "out" / "data", tmp_path) == EXPECTED
-    assert json.loads((tmp_path / "out" / "data" / "labels.json").read_text()) == ["agri", "export", "fish"]
+    assert LabelSpace.load(tmp_path / "out" / "data") == LabelSpace.from_names(["agri", "export", "fish"])
     assert report["layout"] == "features" and report["files"][-1] == "Y.txt"
     assert report["data_sets"]["data"] == {
         "rows": {"all": 4, "train": 3, "test": 1},
@@ -78,13 +78,25 @@ def test_both_layouts_are_the_same_data_set(tmp_path, write):
         "labels": 3,
         "labels_in_train": 3,
         "rows_without_labels": 1,
+        "rows_put_in_order": 0,
         "labels_a_row": 1.0,
     }
 
 
+def test_features_out_of_order_are_put_in_order_and_counted(tmp_path):
+    one_file = write_one_file(tmp_path / "one", train=TRAIN.replace("0:1.5 3:2", "3:2 0:1.5"))
+    pairs = write_pairs(
+        tmp_path / "two", trn_X_Xf="3 5\n3:2 0:1.5\n4:1\n1:0.25 2:1\n", trn_X_Y="3 3\n2:1 0:1\n\n1:1\n"
+    )
+    for source in (one_file, pairs):
+        report = prepared(source, tmp_path / "out" / source.name)
+        assert report["data_sets"]["data"]["rows_put_in_order"] == 1
+        assert rows_of(tmp_path / "out" / source.name / "data", tmp_path) == EXPECTED
+
+
 def test_labels_without_names_are_numbers_and_counts_are_compared(tmp_path, capsys):
     prepared(write_one_file(tmp_path / "in"), tmp_path / "out", "--name", "eurlex4k")
-    assert json.loads((tmp_path / "out" / "eurlex4k" / "labels.json").read_text()) == ["0", "1", "2"]
+    assert LabelSpace.load(tmp_path / "out" / "eurlex4k").names == ["0", "1", "2"]
     lines = capsys.readouterr().err.splitlines()
     assert "eurlex4k: features: 5, published 5,000" in lines and "eurlex4k: labels: 3, published 3,993" in lines
     prepared(write_one_file(tmp_path / "in"), tmp_path / "out", "--name", "eurlex4k", "--overwrite_output", "true")
@@ -105,7 +117,9 @@ def test_texts_go_before_features_unless_these_are_asked_for(tmp_path):
         (lambda d: write_one_file(d, train=TRAIN.replace("4:1", "5:1")), "train.txt, row 2, field 'features': feature 5"),
         (lambda d: write_one_file(d, train=TRAIN + "1 0:1\n"), "train.txt, row 4: the first line says 3 rows, and more follow"),
         (lambda d: write_pairs(d, trn_X_Y="2 3\n0:1\n1:1\n"), "trn_X_Y.txt, row 1: the first line says 2 rows; accepted: 3, as trn_X_Xf.txt says"),
-        (lambda d: write_pairs(d, trn_X_Y="3 3\n0:1\n3:1\n\n"), "trn_X_Y.txt, row 2, field 'features': feature 3; accepted: 0 to 2"),
+        (lambda d: write_one_file(d, train=TRAIN.replace("0:1.5 3:2", "3:2 0:1 3:1")), "train.txt, row 1, field 'features': feature 3 stands there twice; accepted: features each once"),
+        (lambda d: write_pairs(d, trn_X_Y="3 3\n0:1\n3:1\n\n"), "trn_X_Y.txt, row 2, field 'labels': label 3; accepted: 0 to 2"),
+        (lambda d: write_pairs(d, trn_X_Y="3 3\n0:1\n1\n\n"), "trn_X_Y.txt, row 2, field 'labels': found '1'; accepted: LABEL:VALUE, the label a number from 0 on"),
         (lambda d: write_pairs(d, trn_X_Y="3 3\n0:1\n1:1\n"), "trn_X_Y.txt: the first line says 3 rows, there are 2"),
         (lambda d: write_pairs(d, trn_X_Xf="3 5\n0:1\n1:nan\n2:1\n"), "trn_X_Xf.txt, row 2, field 'features': the value 'nan'"),
         (lambda d: write_pairs(d, tst_X_Xf="5\n0:1\n"), "tst_X_Xf.txt, row 1: the first line is '5'; accepted: two numbers"),
@@ -134,7 +148,7 @@ def test_files_that_are_missing_or_too_many_are_one_line(tmp_path, capsys):
     assert "is there too" in error(source)
     source = write_one_file(tmp_path / "names")
     (source / "Y.txt").write_text("agri\nfish\n", encoding="utf-8")
-    assert "Y.txt: 2 names of labels; accepted: 3, as train.txt says" in error(source)
+    assert "Y.txt: 2 names of labels; accepted: 3, as the first line of" in error(source)
     assert "no sparse rows" in error(write_json_layout(tmp_path / "texts"), "--features", "true")
     source = write_one_file(tmp_path / "cut", packed=True)
     (source / "train.txt.gz").write_bytes((source / "train.txt.gz").read_bytes()[:-9])

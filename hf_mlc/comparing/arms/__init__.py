@@ -60,6 +60,8 @@ class Fitted:
         predict_seconds: the seconds that scoring took, where the clock of this process would count another's start.
         spared (`dict`, *optional*): `seconds` and `cpu_seconds` of work that an earlier arm did for this one as well; they
             belong to what fitting it costs.
+        beside (`dict`, *optional*): `seconds` and `cpu_seconds` of what fitting did for the comparison alone, such as writing rows
+            down in another form; they do not.
         parameter_parts (`dict[str, int]`, *optional*): of a model that relates labels on top of an encoder, how `parameters` divide
             into `encoder`, `head` and `relation`.
         optimizer_cpu_seconds (`float`, *optional*): of a network, the process seconds of its optimiser's steps alone, of every training
@@ -76,6 +78,7 @@ class Fitted:
     versions: dict[str, str] = field(default_factory=dict)
     predict_seconds: Callable[[], float] | None = None
     spared: dict[str, float] | None = None
+    beside: dict[str, float] | None = None
     parameter_parts: dict[str, int] | None = None
     optimizer_cpu_seconds: float | None = None
     timed: Callable[[Sequence[Any], int], Timing] | None = None

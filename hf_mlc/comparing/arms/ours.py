@@ -25,6 +25,7 @@ from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.inference import LoadedModel, encoded_batches, load_model, scored_batches
 from hf_mlc.inputs import SPARSE
 from hf_mlc.modeling.answers import choose_labels
+from hf_mlc.modeling.label_graph import GRAPH_FILE
 from hf_mlc.tabular.feature_files import read_feature_file
 
 
@@ -142,8 +143,15 @@ def timed(loaded: LoadedModel, items: Sequence[Any], batch_size: int) -> Timing:
 
 
 def bytes_of_model(folder: Path) -> int:
-    """Weights, configuration and tokenizer, or what else prepares the input: the files that loading reads."""
-    names = ("model*.safetensors*", "config.json", "labels.json", "tokenizer*.json", "preprocessor_config.json")
+    """Weights, configuration, tokenizer or what else prepares the input, and an index's graph: the files that loading reads."""
+    names = (
+        "model*.safetensors*",
+        "config.json",
+        "labels.json",
+        "tokenizer*.json",
+        "preprocessor_config.json",
+        GRAPH_FILE,
+    )
     return sum(file.stat().st_size for name in names for file in folder.glob(name))
 
 

@@ -144,6 +144,7 @@ def fit_outside(
         model_bytes=answer["bytes"] + extra_bytes,
         facts={**answer.get("facts", {}), "settings": settings},
         versions=answer["versions"],
+        beside=answer.get("beside"),
         predict_seconds=lambda: seconds,
         timed=None if seconds_of_preparing is None else timed,
     )

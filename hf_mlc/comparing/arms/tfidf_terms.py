@@ -15,7 +15,9 @@ import scipy.sparse
 from hf_mlc.errors import UserError
 
 
-DEFAULTS = {"ngram_range": (1, 1), "min_df": 3, "max_df": 0.5, "max_features": None}
+# the words of our own tokenizer (`hf_mlc.data.tokenizing`): runs of letters and digits, and single marks
+WORDS = r"\w+|[^\w\s]"
+DEFAULTS = {"ngram_range": (1, 1), "min_df": 3, "max_df": 0.5, "max_features": None, "token_pattern": WORDS}
 
 
 class TfidfTerms:

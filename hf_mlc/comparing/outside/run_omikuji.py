@@ -43,7 +43,8 @@ def write(features: scipy.sparse.csr_matrix, labels: scipy.sparse.csr_matrix, fi
         stream.write(f"{features.shape[0]} {features.shape[1]} {labels.shape[1]}\n")
         for (columns, values), (ids, _) in zip(rows_of(features), rows_of(labels), strict=True):
             pairs = " ".join(f"{column}:{value:.6g}" for column, value in zip(columns, values, strict=True))
-            stream.write(f"{','.join(map(str, ids))} {pairs}\n")
+            # it refuses a row without features where a space follows the labels
+            stream.write(f"{','.join(map(str, ids))} {pairs}".rstrip() + "\n")
 
 
 def load(file: str) -> scipy.sparse.csr_matrix:
@@ -54,8 +55,10 @@ def load(file: str) -> scipy.sparse.csr_matrix:
 
 def fit(request: dict) -> dict:
     folder, labels = Path(request["folder"], "model"), scipy.sparse.load_npz(request["labels"]).tocsr()
-    data = Path(request["folder"], "train.txt")
-    write(load(request["features"]), labels, data)
+    data, features = Path(request["folder"], "train.txt"), load(request["features"])
+    start = time.perf_counter(), time.process_time()
+    write(features, labels, data)
+    written = {"seconds": time.perf_counter() - start[0], "cpu_seconds": time.process_time() - start[1]}
     settings = omikuji.Model.default_hyper_param()
     for name, value in request["settings"].items():
         if name != "beam_size":
@@ -64,7 +67,7 @@ def fit(request: dict) -> dict:
         omikuji.Model.train_on_data(str(data), settings, THREADS).save(str(folder))
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     # weights lie on the disk as pairs of an index and a number, four bytes each
-    return {"parameters": size // 8, "bytes": size}
+    return {"parameters": size // 8, "bytes": size, "beside": written}
 
 
 def opened(request: dict) -> tuple[omikuji.Model, scipy.sparse.csr_matrix]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mlc.cycles.costs import CycleSize, cycle_flops, gpu_plan, label_bytes, stated_peak
-from hf_mlc.cycles.scale_tables import scale_tables, size_of
 from hf_mlc.modeling.configuration_lightdxml import LightDxmlConfig
 from hf_mlc.modeling.modeling_lightdxml import LightDxmlForMultiLabelClassification
 from hf_mlc.readme import with_results
+from hf_mlc.scale.costs import CycleSize, cycle_flops, gpu_plan, label_bytes, stated_peak
+from hf_mlc.scale.tables import PLANNED, plan_table, scale_tables, size_of, work_table
 
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +117,26 @@ def test_tables_are_made_of_the_newest_line_of_each_case(tmp_path):
     grown = sum(label_bytes(size_of(lines[0])).values())
     assert f"| 2,000 | 1.00 GB | 0.10 GB | 0.01 GB | 1,000 B | {grown:,} B |" in tables
     assert "| 1,000 | 1.25 ms | 0.50 ms | 1.000 ms | 0.500 ms | 0.970 | 0.990 | 0.800 | 0.600 |" in tables
+
+
+def test_the_plan_says_how_long_the_measured_machine_would_take(tmp_path):
+    assert "measured" not in plan_table([])
+    exact = {**line_of(2000, 10**9), "index": "exact"}
+    exact["cycles"][0]["classifier"]["epochs"] = 4
+    plan, size = plan_table([exact]), size_of(exact)
+    assert plan.splitlines()[0].endswith("| at the rate measured here, 2 threads, 2,000 labels |")
+    hours = {name: work / cycle_flops(size)[name] * 2.0 / 3600 for name, work in cycle_flops(PLANNED).items()}
+    cells = {row.split(" | ")[0].strip("| "): row.split(" | ")[-1].strip("| ") for row in plan.splitlines()}
+    assert cells["a cycle: vectors of the documents"] == f"{hours['encode']:.1f} h"
+    assert cells["a cycle: shortlists, exact"] == f"{hours['shortlists, exact']:.1f} h"
+    # four epochs took the two seconds
+    assert cells["an epoch: products"] == f"{hours['classifier'] / 4:.1f} h, with its rows"
+    assert cells["memory of each"] == cells["an epoch: what travels"] == "–"
+    # a graph's time says nothing of exact lists
+    by_graph = [row for row in plan_table([{**exact, "index": "hnsw"}]).splitlines() if "shortlists, exact" in row]
+    assert by_graph[0].endswith("| – |")
+    # without the plan's hours, which stand beside the data sheet's
+    assert "| encode | 4.00 ms a document |" in work_table(exact)
 
 
 def test_the_page_shows_what_was_measured_and_counted():

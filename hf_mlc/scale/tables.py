@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md, made of what `benchmarks/label_scale.py` measured and of what `hf_mlc.cycles.costs` counts."""
+"""The tables of docs/scale.md, made of what `benchmarks/label_scale.py` measured and of what `hf_mlc.scale.costs` counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.cards.markdown import table
-from hf_mlc.cycles.costs import A100, CycleSize, cycle_flops, document_bytes, gpu_plan, label_bytes, stated_peak
+from hf_mlc.scale.costs import A100, CycleSize, cycle_flops, document_bytes, gpu_plan, label_bytes, stated_peak
 
 
 MEASURED = "claims/scale.jsonl"  # in model_cards/
@@ -41,7 +41,7 @@ def scale_tables(model_cards: Path) -> str:
     measured += [work_table(line) for line in lines[-1:]]
     if not lines:
         measured = [f"Nothing is measured yet; `{COMMAND}` does it."]
-    return "\n\n".join([*measured, "Counted", bytes_table(lines), plan_table()])
+    return "\n\n".join([*measured, "Counted", bytes_table(lines), plan_table(lines)])
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
@@ -124,39 +124,32 @@ def answers_table(lines: list[dict[str, Any]]) -> str:
 
 
 def work_table(line: dict[str, Any]) -> str:
-    """What a machine did a second in each phase, of the work counted, and how long the plan would take it at that rate."""
-    flops, planned = cycle_flops(size_of(line)), cycle_flops(PLANNED)
-    first, hnsw = line["cycles"][0], line["index"] != "exact"
+    """What a machine did a second in each phase, of the work counted."""
     rows = []
-    for phase, names in (
-        ("encode", ["encode"]),
-        ("labels", ["centroids", "proxy"]),
-        ("shortlists", ["shortlists, exact"]),
-        ("classifier", ["classifier"]),
-    ):
-        work, seconds = sum(flops[name] for name in names), first[phase]["seconds"]
-        work_planned = sum(planned[name] for name in names)
-        epochs = first[phase].get("epochs", 1)
-        rate = epochs * work / seconds / 1e9
-        if phase == "shortlists" and hnsw:  # a graph compares with few labels: what counts is documents a second
-            rows.append([phase, f"{1000 * seconds / line['num_documents']:.2f} ms a document", "by index", "–"])
-            continue
-        hours = work_planned / (rate * 1e9) / 3600
-        rows.append(
-            [
-                phase,
-                f"{1000 * seconds / line['num_documents'] / epochs:.2f} ms a document",
-                f"{rate:.2f}",
-                f"{hours:.1f} h",
-            ]
-        )
-    head = [
-        "phase",
-        f"{line['num_labels']:,} labels, {line['threads']} threads",
-        "10^9 operations a second",
-        "the plan, at that rate",
-    ]
-    return table(head, rows, numbers=range(1, 4))
+    for phase, rate in rates_of(line).items():
+        cost = line["cycles"][0][phase]
+        took = f"{1000 * cost['seconds'] / line['num_documents'] / cost.get('epochs', 1):.2f} ms a document"
+        rows.append([phase, took, "by index" if rate is None else f"{rate / 1e9:.2f}"])
+    head = ["phase", f"{line['num_labels']:,} labels, {line['threads']} threads", "10^9 operations a second"]
+    return table(head, rows, numbers=range(1, 3))
+
+
+def rates_of(line: dict[str, Any]) -> dict[str, float | None]:
+    """Multiplications and additions a second of each phase; `None` of shortlists by a graph, which compares with few labels."""
+    work, cycle = _work(size_of(line)), line["cycles"][0]
+    rates = {phase: cycle[phase].get("epochs", 1) * work[phase] / cycle[phase]["seconds"] for phase in _PHASES}
+    return rates if line["index"] == "exact" else rates | {"shortlists": None}
+
+
+def _work(size: CycleSize) -> dict[str, float]:
+    """The counted work by the phases that are measured."""
+    flops = cycle_flops(size)
+    return {
+        "encode": flops["encode"],
+        "labels": flops["centroids"] + flops["proxy"],
+        "shortlists": flops["shortlists, exact"],
+        "classifier": flops["classifier"],
+    }
 
 
 def bytes_table(lines: list[dict[str, Any]]) -> str:
@@ -172,29 +165,40 @@ def bytes_table(lines: list[dict[str, Any]]) -> str:
     return table(head, rows, numbers=range(1, len(head)))
 
 
-def plan_table() -> str:
-    """What three million labels ask of 1, 8 and 64 GPUs."""
+def plan_table(lines: list[dict[str, Any]]) -> str:
+    """What three million labels ask of 1, 8 and 64 GPUs, and how long the machine of the largest measured case would take."""
     plans = [gpu_plan(PLANNED, processes=processes, batch_size=BATCH_SIZE) for processes in PROCESSES]
+    head = [f"at least, on {A100.name}", *(f"{number} GPUs" if number > 1 else "1 GPU" for number in PROCESSES)]
+    measured: dict[str, str] = {}
+    for line in lines[-1:]:
+        head.append(f"at the rate measured here, {line['threads']} threads, {line['num_labels']:,} labels")
+        rates, work = rates_of(line), _work(PLANNED)
+        measured = {phase: f"{work[phase] / rate / 3600:.1f} h" for phase, rate in rates.items() if rate is not None}
+        # what is measured of an epoch is all of it
+        measured["classifier"] += ", with its rows"
     rows = [
-        [meaning, *(f"{plan[name]:.{digits}f} {unit}" for plan in plans)]
-        for name, meaning, digits, unit in (
-            ("memory_gb", "memory of each", 1, "GB"),
-            ("memory_gb_split", "memory of each, were label tables split by rows", 1, "GB"),
-            ("encode_seconds", "a cycle: vectors of the documents", 3, "s"),
-            ("proxy_seconds", "a cycle: label embeddings, on one", 2, "s"),
-            ("shortlist_seconds", "a cycle: shortlists, exact", 2, "s"),
-            ("product_seconds", "an epoch: products", 3, "s"),
-            ("row_seconds", "an epoch: rows read and written", 2, "s"),
-            ("link_seconds", "an epoch: what travels", 2, "s"),
-            ("link_seconds_split", "an epoch: what travels, were label tables split", 2, "s"),
+        [
+            meaning,
+            *(f"{plan[name]:.{digits}f} {unit}" for plan in plans),
+            *([measured.get(phase, "–")] * bool(measured)),
+        ]
+        for name, meaning, digits, unit, phase in (
+            ("memory_gb", "memory of each", 1, "GB", None),
+            ("memory_gb_split", "memory of each, were label tables split by rows", 1, "GB", None),
+            ("encode_seconds", "a cycle: vectors of the documents", 3, "s", "encode"),
+            ("proxy_seconds", "a cycle: label embeddings, on one", 2, "s", "labels"),
+            ("shortlist_seconds", "a cycle: shortlists, exact", 2, "s", "shortlists"),
+            ("product_seconds", "an epoch: products", 3, "s", "classifier"),
+            ("row_seconds", "an epoch: rows read and written", 2, "s", None),
+            ("link_seconds", "an epoch: what travels", 2, "s", None),
+            ("link_seconds_split", "an epoch: what travels, were label tables split", 2, "s", None),
         )
     ]
-    return table([f"at least, on {A100.name}", *(f"{number} GPUs" if number > 1 else "1 GPU" for number in PROCESSES)],
-                 rows, numbers=range(1, 4))  # fmt: skip
+    return table(head, rows, numbers=range(1, len(head)))
 
 
 def size_of(line: dict[str, Any]) -> CycleSize:
-    """What was measured, as `hf_mlc.cycles.costs` counts it."""
+    """What was measured, as `hf_mlc.scale.costs` counts it."""
     return CycleSize(**{field.name: line[field.name] for field in dataclasses.fields(CycleSize)})
 
 
