@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_mlc.data.targets import check_form, targets_of
+from hf_mlc.data.target_collator import TargetCollator
 from hf_mlc.errors import UserError
 
 
 @dataclass
-class MultiLabelCollator:
+class MultiLabelCollator(TargetCollator):
     """Pads tokens to the longest row of the batch, and makes the targets.
 
     Args:
@@ -50,37 +50,29 @@ class MultiLabelCollator:
     pad_to_multiple_of: int | None = None
     return_ids: bool = False
 
-    def __post_init__(self):
-        check_form(self.targets)
-
-    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        lengths = [len(feature["input_ids"]) for feature in features]
+    def _inputs(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        lengths = [len(row["input_ids"]) for row in rows]
         width = max(1, *lengths)
         if self.pad_to_multiple_of:
             width = -(-width // self.pad_to_multiple_of) * self.pad_to_multiple_of
-        batch: dict[str, Any] = {
-            "input_ids": self._padded([feature["input_ids"] for feature in features], width, self._pad_id),
+        batch = {
+            "input_ids": self._padded([row["input_ids"] for row in rows], width, self._pad_id),
             "attention_mask": self._padded(
                 [
-                    feature["attention_mask"] if "attention_mask" in feature else np.ones(length, dtype=np.int64)
-                    for feature, length in zip(features, lengths, strict=True)
+                    row["attention_mask"] if "attention_mask" in row else np.ones(length, dtype=np.int64)
+                    for row, length in zip(rows, lengths, strict=True)
                 ],
                 width,
                 0,
             ),
         }
-        for name in features[0]:
+        for name in rows[0]:
             if name in batch or name in ("labels", "label_ids"):
                 continue
-            column = self._column(name, [feature[name] for feature in features], lengths, width)
+            column = self._column(name, [row[name] for row in rows], lengths, width)
             if column is not None:
                 batch[name] = column
-        batch |= targets_of(features, self.num_labels, self.targets)
-        if self.return_ids:
-            batch["ids"] = [feature.get("id") for feature in features]
         return batch
-
-    # -- inputs
 
     @property
     def _pad_id(self) -> int:

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import torch
 
-from hf_mlc.data.targets import check_form, targets_of
+from hf_mlc.data.target_collator import TargetCollator
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.event_rows import EventRowError
 from hf_mlc.modeling.processing_events import EventProcessor
 
 
 @dataclass
-class EventCollator:
+class EventCollator(TargetCollator):
     """Pads the histories of encoded rows, and makes the targets.
 
     Args:
@@ -43,17 +43,8 @@ class EventCollator:
     targets: Literal["labels", "label_ids"] = "labels"
     return_ids: bool = False
 
-    def __post_init__(self):
-        check_form(self.targets)
-
-    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = {
-            name: torch.from_numpy(values) for name, values in self.processor.pad(features).items()
-        }
-        batch |= targets_of(features, self.num_labels, self.targets)
-        if self.return_ids:
-            batch["ids"] = [feature.get("id") for feature in features]
-        return batch
+    def _inputs(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(values) for name, values in self.processor.pad(rows).items()}
 
 
 def tensors_of(processor: EventProcessor, histories: Sequence[Any]) -> dict[str, torch.Tensor]:

@@ -9,15 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from transformers import BaseImageProcessor
 
-from hf_mlc.data.targets import check_form, targets_of
+from hf_mlc.data.target_collator import TargetCollator
 from hf_mlc.errors import UserError
 from hf_mlc.images.processing import pixels_of
 
 
 @dataclass
-class ImageCollator:
+class ImageCollator(TargetCollator):
     """Opens the pictures of a batch, prepares them, and makes the targets.
 
     Pictures are opened here and not before: a training set of them is larger than memory, and
@@ -45,15 +46,8 @@ class ImageCollator:
     targets: Literal["labels", "label_ids"] = "labels"
     return_ids: bool = False
 
-    def __post_init__(self):
-        check_form(self.targets)
-
-    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = {"pixel_values": pixels_of(self.image_processor, [_picture(row) for row in features])}
-        batch |= targets_of(features, self.num_labels, self.targets)
-        if self.return_ids:
-            batch["ids"] = [feature.get("id") for feature in features]
-        return batch
+    def _inputs(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        return {"pixel_values": pixels_of(self.image_processor, [_picture(row) for row in rows])}
 
 
 def _picture(feature: Mapping[str, Any]) -> Any:

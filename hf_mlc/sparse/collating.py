@@ -12,14 +12,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from hf_mlc.data.targets import check_form, targets_of
+from hf_mlc.data.target_collator import TargetCollator
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.processing_sparse import SparseFeatureExtractor, SparseRows, padded
 from hf_mlc.modeling.processing_table import TableRowError
 
 
 @dataclass
-class SparseCollator:
+class SparseCollator(TargetCollator):
     """Pads encoded rows to the longest, and makes the targets.
 
     Args:
@@ -44,16 +44,6 @@ class SparseCollator:
     num_labels: int
     targets: Literal["labels", "label_ids"] = "label_ids"
     return_ids: bool = False
-
-    def __post_init__(self):
-        check_form(self.targets)
-
-    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = self._inputs(features)
-        batch |= targets_of(features, self.num_labels, self.targets)
-        if self.return_ids:
-            batch["ids"] = [feature.get("id") for feature in features]
-        return batch
 
     def _inputs(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         if "input_ids" not in rows[0]:

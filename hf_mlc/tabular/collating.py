@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from hf_mlc.data.targets import check_form, targets_of
+from hf_mlc.data.target_collator import TargetCollator
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError
 
 
 @dataclass
-class TableCollator:
+class TableCollator(TargetCollator):
     """Puts encoded rows into one tensor, and makes the targets. This is where a sparse row becomes dense.
 
     Args:
@@ -44,15 +44,8 @@ class TableCollator:
     targets: Literal["labels", "label_ids"] = "labels"
     return_ids: bool = False
 
-    def __post_init__(self):
-        check_form(self.targets)
-
-    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = {"input_features": torch.from_numpy(self._features(features))}
-        batch |= targets_of(features, self.num_labels, self.targets)
-        if self.return_ids:
-            batch["ids"] = [feature.get("id") for feature in features]
-        return batch
+    def _inputs(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        return {"input_features": torch.from_numpy(self._features(rows))}
 
     def _features(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         if "input_features" not in rows[0]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import unittest
 
-import torch
-
 from hf_mlc.modeling.configuration_lanet import LanetConfig
 from hf_mlc.modeling.modeling_lanet import LanetForMultiLabelClassification
 
 from ..test_configuration_common import ConfigTester
-from ..test_modeling_common import ModelTesterMixin
+from .common_mixin import CommonTests
 from .lanet_tester import LanetModelTester
 
 
-class LanetCommonTests(ModelTesterMixin):
+class LanetCommonTests(CommonTests):
     """What holds for both forms; the classes below choose one each."""
 
     all_model_classes = (LanetForMultiLabelClassification,)
@@ -22,20 +20,10 @@ class LanetCommonTests(ModelTesterMixin):
     # its attention is between labels, whose number no length of an input says; tests/modeling looks at it
     has_attentions = False
     test_resize_embeddings = False
-    # without it, a file without a copyright year counts as older than the test and is let off
-    test_can_init_all_missing_weights_before_2023 = True
 
     def setUp(self):
         self.model_tester = LanetModelTester(self, **self.settings)
         self.config_tester = ConfigTester(self, config_class=LanetConfig, has_text_modality=False, embed_dim=8)
-
-    def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
-        inputs_dict = super()._prepare_for_class(inputs_dict, model_class)
-        if return_labels:
-            tester = self.model_tester
-            inputs_dict["labels"] = torch.zeros(tester.batch_size, tester.num_labels)
-            inputs_dict["labels"][:, 1] = 1.0
-        return inputs_dict
 
     def test_model_get_set_embeddings(self):
         self.skipTest("histories have no word vectors")

@@ -36,7 +36,7 @@ stub utils/test_configuration_utils.py 'config_common_kwargs = {}'
 rm -rf tests/models
 mkdir -p tests/models
 touch tests/models/__init__.py
-cp "$here"/*_tester.py tests/models/
+cp "$here"/common_mixin.py "$here"/*_tester.py tests/models/
 for file in "$here"/*_common.py; do
   name=$(basename "$file" _common.py)
   cp "$file" "tests/models/test_modeling_$name.py"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import unittest
 
-import torch
-
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
 
 from ..test_configuration_common import ConfigTester
-from ..test_modeling_common import ModelTesterMixin
+from .common_mixin import CommonTests, OverTransformer
 from .sgm_tester import SgmModelTester
 
 
-class SgmCommonTests(ModelTesterMixin):
+class SgmCommonTests(CommonTests):
     """What holds for every encoder; the classes below choose one each."""
 
     all_model_classes = (SgmForMultiLabelClassification,)
@@ -23,8 +21,6 @@ class SgmCommonTests(ModelTesterMixin):
     all_generative_model_classes = ()
     encoder: str
     settings: dict = {}
-    # without it, a file without a copyright year counts as older than the test and is let off
-    test_can_init_all_missing_weights_before_2023 = True
 
     def setUp(self):
         # the label sets that the model decides on are booleans, which these tests subtract from each other
@@ -32,17 +28,6 @@ class SgmCommonTests(ModelTesterMixin):
         self.config_tester = ConfigTester(
             self, config_class=SgmConfig, encoder=self.encoder, hidden_size=32, num_hidden_layers=2
         )
-
-    def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
-        inputs_dict = super()._prepare_for_class(inputs_dict, model_class)
-        if return_labels:
-            tester = self.model_tester
-            inputs_dict["labels"] = torch.zeros(tester.batch_size, tester.num_labels)
-            inputs_dict["labels"][:, 1] = 1.0
-        return inputs_dict
-
-    def test_config(self):
-        self.config_tester.run_common_tests()
 
     @unittest.skip(
         "asks an encoder-decoder for `encoder_hidden_states`; ours are `hidden_states`, as of all our models"
@@ -72,15 +57,7 @@ class SgmGruTest(SgmCommonTests, unittest.TestCase):
     has_attentions = False
 
 
-class SgmTransformerTest(SgmCommonTests, unittest.TestCase):
-    encoder = "transformer"
-    _is_composite = True  # `text_config` is a model of its own
-
-    def test_sdpa_can_dispatch_non_composite_models(self):
-        # the composite form of this test wants a second modality; the plain form says what is to be said of one
-        self._is_composite = False
-        super().test_sdpa_can_dispatch_non_composite_models()
-
+class SgmTransformerTest(OverTransformer, SgmCommonTests, unittest.TestCase):
     @unittest.skip("sets the attention of the decoder's configuration; ours is told anew at each call, and has none")
     def test_attn_implementation_composite_models(self):
         pass

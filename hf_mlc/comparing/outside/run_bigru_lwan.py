@@ -1,14 +1,13 @@
 """LibMultiLabel's BiGRU with label-wise attention, by its own data sets, network and trainer."""
 
-import importlib.metadata
 import json
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import torch
+from exchange import answer_request
 from libmultilabel.nn import networks
 from libmultilabel.nn.data_utils import PAD, UNK, get_dataset_loader, tokenize
 from libmultilabel.nn.model import Model
@@ -114,9 +113,4 @@ def predict(request: dict) -> dict:
 
 
 if __name__ == "__main__":
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    answer = {"fit": fit, "predict": predict}[request["verb"]](request)
-    answer["versions"] = {
-        f"{name}": importlib.metadata.version(name) for name in ("libmultilabel", "lightning", "torch", "numpy")
-    }
-    Path(request["folder"], "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    answer_request({"fit": fit, "predict": predict}, ("libmultilabel", "lightning", "torch", "numpy"))

@@ -1,14 +1,12 @@
 """napkinXC's probabilistic label tree on sparse features: `fit` leaves a model, `predict` the best labels of each row."""
 
-import importlib.metadata
-import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse
 from batch_timing import seconds_of
+from exchange import answer_request, save_best
 from napkinxc.models import PLT
 
 
@@ -47,16 +45,9 @@ def predict(request: dict) -> dict:
     start = time.perf_counter()
     found = model.predict_proba(features, top_k=top_k)
     seconds = time.perf_counter() - start
-    ids, scores = np.full((len(found), top_k), -1, np.int32), np.zeros((len(found), top_k), np.float32)
-    for row, pairs in enumerate(found):
-        for column, (label, score) in enumerate(pairs):
-            ids[row, column], scores[row, column] = label, min(max(score, 0.0), 1.0)
-    np.savez(request["output"], ids=ids, scores=scores)
+    save_best(found, request)
     return {"seconds": seconds}
 
 
 if __name__ == "__main__":
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    answer = {"fit": fit, "predict": predict, "time": time_batches}[request["verb"]](request)
-    answer["versions"] = {name: importlib.metadata.version(name) for name in ("napkinxc", "numpy", "scipy")}
-    Path(request["folder"], "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    answer_request({"fit": fit, "predict": predict, "time": time_batches}, ("napkinxc", "numpy", "scipy"))

@@ -1,9 +1,6 @@
 """Omikuji's label trees on sparse features: `fit` leaves a model, `predict` the best labels of each row."""
 
-import importlib.metadata
-import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +10,7 @@ import numpy as np
 import omikuji
 import scipy.sparse
 from batch_timing import seconds_of
+from exchange import answer_request, save_best
 
 
 THREADS = 1  # the arms of a comparison have one thread each
@@ -95,16 +93,9 @@ def predict(request: dict) -> dict:
     start = time.perf_counter()
     found = answers(model, features, request["settings"]["beam_size"], top_k)
     seconds = time.perf_counter() - start
-    ids, scores = np.full((len(found), top_k), -1, np.int32), np.zeros((len(found), top_k), np.float32)
-    for row, pairs in enumerate(found):
-        for column, (label, score) in enumerate(pairs):
-            ids[row, column], scores[row, column] = label, min(max(score, 0.0), 1.0)
-    np.savez(request["output"], ids=ids, scores=scores)
+    save_best(found, request)
     return {"seconds": seconds}
 
 
 if __name__ == "__main__":
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    answer = {"fit": fit, "predict": predict, "time": time_batches}[request["verb"]](request)
-    answer["versions"] = {name: importlib.metadata.version(name) for name in ("omikuji", "numpy", "scipy")}
-    Path(request["folder"], "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    answer_request({"fit": fit, "predict": predict, "time": time_batches}, ("omikuji", "numpy", "scipy"))

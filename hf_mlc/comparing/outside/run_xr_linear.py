@@ -1,14 +1,12 @@
 """libpecos' XR-Linear on sparse features: `fit` leaves a model in the folder, `predict` the best labels of each row."""
 
-import importlib.metadata
-import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse
 from batch_timing import seconds_of
+from exchange import answer_request, save_best
 from pecos.utils import smat_util
 from pecos.xmc import Indexer, LabelEmbeddingFactory
 from pecos.xmc.xlinear.model import XLinearModel
@@ -52,17 +50,10 @@ def predict(request: dict) -> dict:
     found = model.predict(features, only_topk=top_k, beam_size=beam, threads=THREADS)
     seconds = time.perf_counter() - start
     found = smat_util.sorted_csr(found, only_topk=top_k)
-    ids, scores = np.full((found.shape[0], top_k), -1, np.int32), np.zeros((found.shape[0], top_k), np.float32)
-    for row in range(found.shape[0]):
-        part = slice(found.indptr[row], found.indptr[row + 1])
-        number = part.stop - part.start
-        ids[row, :number], scores[row, :number] = found.indices[part], np.clip(found.data[part], 0, 1)
-    np.savez(request["output"], ids=ids, scores=scores)
+    pairs = np.column_stack([found.indices, found.data])
+    save_best([pairs[start:end] for start, end in zip(found.indptr[:-1], found.indptr[1:], strict=True)], request)
     return {"seconds": seconds}
 
 
 if __name__ == "__main__":
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    answer = {"fit": fit, "predict": predict, "time": time_batches}[request["verb"]](request)
-    answer["versions"] = {name: importlib.metadata.version(name) for name in ("libpecos", "numpy", "scipy")}
-    Path(request["folder"], "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    answer_request({"fit": fit, "predict": predict, "time": time_batches}, ("libpecos", "numpy", "scipy"))
