@@ -85,7 +85,9 @@ def test_labels_that_both_sides_have_are_measured(news, tmp_path):
             yield list(range(len(texts))), scores, None, scores > 0.85
 
         fitted = Fitted(score, [0.5, 0.5, 0.5, 0.5], 1, 1, 1)
-        found[name] = one_run.measure(fitted, SimpleNamespace(rows=rows), str(tmp_path / f"{name}.npz"))
+        found[name] = one_run.measure(
+            fitted, SimpleNamespace(rows=rows, batch_sizes=()), str(tmp_path / f"{name}.npz")
+        )
     # plain: grain and ship survive; the document of rice alone has no answer and is left out
     facts = ("shared_labels", "trained_labels", "measured_labels", "left_out_documents", "documents", "unknown_labels")
     assert [found["plain"][fact] for fact in facts] == [2, 4, 3, 1, 2, 2]

@@ -154,6 +154,7 @@ CLAIM = Claim(
     differences=(
         *(("lightdxml", arm.name) for arm in OUTSIDE),
         *(("lightdxml", arm.name) for arm in OURS[1:]),
+        ("lightdxml-proxy", "lightdxml"),
     ),
     own_data=ClaimData(
         name="", folder="", end_points=END_POINTS, shown=SHOWN, recipe="model_cards/lightdxml-eurlex57k/recipe.yaml",
