@@ -33,4 +33,5 @@ $(READY): setup.py pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'hf_mlc needs Python 3.11 or newer, found ' + sys.version.split()[0])"
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable ".[dev]"
+	$(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) "hnswlib>=0.8" || echo "no hnswlib (it needs a C++ compiler): its tests are skipped"
 	touch $@
