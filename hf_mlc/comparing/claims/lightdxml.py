@@ -162,7 +162,7 @@ CLAIM = Claim(
     ),
     must_be_ahead={"lightdxml": TREES},
     statements=(
-        Statement("with a proxy, is above centroids: the proxy pays", ("lightdxml-proxy",), ("lightdxml",), END_POINTS),
+        Statement("is above centroids: the proxy pays", ("lightdxml-proxy",), ("lightdxml",), END_POINTS),
         Statement("is above one cycle: making shortlists anew pays", ("lightdxml",), ("lightdxml-one-cycle",), END_POINTS),
         Statement("is above random negatives: shortlists pay", ("lightdxml",), ("lightdxml-random-negatives",), END_POINTS),
     ),
