@@ -65,6 +65,38 @@ def note_unknown_labels(split: str, number: int, report: DataReport | None) -> N
         report.splits[split].unknown_labels = number
 
 
+def encoded_block(
+    processor: Any,
+    encode: Callable[[], Any],
+    block: dict[str, list[Any]],
+    indices: list[int],
+    *,
+    label_space: LabelSpace,
+    split: str,
+    strict: bool,
+) -> tuple[Any, dict[str, list[Any]]]:
+    """What a processor makes of a block of rows, and the columns that every kind of rows has for `encoded_splits`.
+
+    Args:
+        processor: with `unseen_counts`, which `encode` adds to.
+        encode (callable): encodes the block's rows.
+        block (`dict[str, list]`): the rows, with `labels`.
+        indices (`list[int]`): their numbers in the split, from 0 and one after the other.
+        label_space, split, strict: see `encode_labels`.
+
+    Returns:
+        What `encode` gives, and `label_ids`, `_unknown` and `_unseen`, a list of as many as there are rows each.
+    """
+    before = processor.unseen_counts.total()
+    encoded = encode()
+    unseen = [0] * len(indices)
+    unseen[0] = processor.unseen_counts.total() - before  # of the block as a whole
+    ids, unknown = encode_labels(
+        block["labels"], label_space, split=split, strict=strict, rows=range(indices[0] + 1, indices[-1] + 2)
+    )
+    return encoded, {"label_ids": ids, "_unknown": unknown, "_unseen": unseen}
+
+
 def encoded_splits(
     dataset: datasets.DatasetDict,
     block: Callable[..., dict[str, Any]],

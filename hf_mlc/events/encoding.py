@@ -6,12 +6,13 @@ Labels and their bins are stored as they are, an event after another; the collat
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import datasets
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels, encoded_splits, state_of
+from hf_mlc.data.encoding import encoded_block, encoded_splits, state_of
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.event_rows import EventRowError
@@ -116,21 +117,16 @@ def _encoded_block(
     file: str,
     strict: bool,
 ) -> dict[str, Any]:
-    before = processor.unseen_counts.total()
+    encode = partial(processor.encode, block["events"], is_flat=True)
     try:
-        rows = processor.encode(block["events"], is_flat=True)
+        rows, columns = encoded_block(
+            processor, encode, block, indices, label_space=label_space, split=split, strict=strict
+        )
     except EventRowError as error:
         row = block["id"][error.row - 1]
         raise UserError(error.problem, file=file, row=row, field=error.field, accepted=error.accepted) from None
-    unseen = [0] * len(rows)
-    unseen[0] = processor.unseen_counts.total() - before  # of the block as a whole
-    ids, unknown = encode_labels(
-        block["labels"], label_space, split=split, strict=strict, rows=range(indices[0] + 1, indices[-1] + 2)
-    )
     return {
         **{name: [row[name] for row in rows] for name in rows[0]},
-        "label_ids": ids,
         "length": [len(row["event_gaps"]) for row in rows],
-        "_unknown": unknown,
-        "_unseen": unseen,
+        **columns,
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import datasets
 import numpy as np
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels, encoded_splits, state_of
+from hf_mlc.data.encoding import encoded_block, encoded_splits, state_of
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.processing_sparse import SparseFeatureExtractor
 from hf_mlc.modeling.processing_table import TableRowError
@@ -80,23 +81,17 @@ def _encoded_block(
     file: str,
     strict: bool,
 ) -> dict[str, Any]:
-    rows = block["features"]
-    before = extractor.unseen_counts.total()
+    encode = partial(extractor.encode, block["features"], unknown="error" if split == "train" else "skip")
     try:
-        encoded = extractor.encode(rows, unknown="error" if split == "train" else "skip")
+        encoded, columns = encoded_block(
+            extractor, encode, block, indices, label_space=label_space, split=split, strict=strict
+        )
     except TableRowError as error:
         raise named_row(of_user(error, file), block["id"], file) from None
-    unseen = [0] * len(rows)
-    unseen[0] = extractor.unseen_counts.total() - before  # of the block as a whole
-    ids, unknown = encode_labels(
-        block["labels"], label_space, split=split, strict=strict, rows=range(indices[0] + 1, indices[-1] + 2)
-    )
     inner = encoded.offsets[1:-1]
     return {
         "input_ids": np.split(encoded.input_ids, inner),
         "token_weights": np.split(encoded.token_weights, inner),
-        "label_ids": ids,
         "length": np.diff(encoded.offsets).tolist(),
-        "_unknown": unknown,
-        "_unseen": unseen,
+        **columns,
     }

@@ -6,13 +6,14 @@ Shape legend: B rows of a block, P columns of `input_features`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import datasets
 import numpy as np
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.encoding import encode_labels, encoded_splits, state_of
+from hf_mlc.data.encoding import encoded_block, encoded_splits, state_of
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError
@@ -107,23 +108,17 @@ def _encoded_block(
     strict: bool,
     sparse: bool,
 ) -> dict[str, Any]:
-    rows = block["features"]
-    before = extractor.unseen_counts.total()
+    encode = partial(extractor.encode, block["features"])
     try:
-        features_BP = extractor.encode(rows)
+        features_BP, columns = encoded_block(
+            extractor, encode, block, indices, label_space=label_space, split=split, strict=strict
+        )
     except TableRowError as error:
         raise named_row(of_user(error, file), block["id"], file) from None
-    unseen = [0] * len(rows)
-    unseen[0] = extractor.unseen_counts.total() - before  # of the block as a whole
-    ids, unknown = encode_labels(
-        block["labels"], label_space, split=split, strict=strict, rows=range(indices[0] + 1, indices[-1] + 2)
-    )
     return {
         "input_features": [_sparse(features_P) for features_P in features_BP] if sparse else list(features_BP),
-        "label_ids": ids,
-        "length": [1] * len(rows),
-        "_unknown": unknown,
-        "_unseen": unseen,
+        "length": [1] * len(features_BP),
+        **columns,
     }
 
 
