@@ -9,7 +9,7 @@
   Multi-label Classification", CVPR 2020).
 - `set_bce`: binary cross-entropy on the probability that a label is written at all.
 
-Any of them may be joined by the loss of a head that scores each label by itself (`modeling_sgm.py` adds it).
+Any of them may be joined by the loss of a head that scores each label by itself (`sgm_losses.py` adds it).
 
 A document's loss is a sum over its steps (or labels), and the loss a mean over documents. Log-probabilities of -inf
 mark what the decoder can't write (padding, the beginning, labels it has written); they cost nothing where no target is,

@@ -17,7 +17,8 @@ from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
 from hf_mlc.commands.running import check_output_file, say, write_json
 from hf_mlc.data import fingerprint
-from hf_mlc.data.loading import SPLITS, column_names
+from hf_mlc.data.finding import SPLITS
+from hf_mlc.data.loading import column_names
 from hf_mlc.data.training_rows import label_sets, results_of, rows_of_training
 from hf_mlc.errors import UserError, rows_of
 from hf_mlc.inference import LoadedModel, load_model, scored_batches

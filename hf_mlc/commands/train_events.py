@@ -17,7 +17,8 @@ from hf_mlc.commands.parsing import check_at_least
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.data import Columns, DataReport
 from hf_mlc.data.columns import ColumnRows
-from hf_mlc.data.loading import column_names, file_of, formed_columns
+from hf_mlc.data.loading import column_names, formed_columns
+from hf_mlc.data.storing import file_of
 from hf_mlc.errors import UserError
 from hf_mlc.events.encoding import EventRows
 from hf_mlc.events.fitting import MAX_GAP_VALUES, fit_events, summary

@@ -13,9 +13,10 @@ from datasets import Dataset
 from hf_mlc.commands.parsing import check_at_least
 from hf_mlc.commands.train_bags import bag_training
 from hf_mlc.commands.train_inputs import InputStep
-from hf_mlc.data.loading import file_of, training_file
+from hf_mlc.data.finding import training_file
 from hf_mlc.data.reading import format_of, shape_of
 from hf_mlc.data.sparse_text import Shape
+from hf_mlc.data.storing import file_of
 from hf_mlc.data.writing import LABELS_FILE
 from hf_mlc.errors import UserError
 from hf_mlc.inputs import SPARSE

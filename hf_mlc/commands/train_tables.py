@@ -14,7 +14,7 @@ from hf_mlc.commands.parsing import check_at_least
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.data import Columns
 from hf_mlc.data.columns import ColumnRows
-from hf_mlc.data.loading import file_of
+from hf_mlc.data.storing import file_of
 from hf_mlc.data.writing import FEATURES_FILE, LABELS_FILE
 from hf_mlc.errors import UserError
 from hf_mlc.inputs import TABLES

@@ -12,7 +12,7 @@ from datasets.fingerprint import Hasher
 from transformers.utils import logging
 
 from hf_mlc.data.checking import DataReport
-from hf_mlc.data.loading import file_of
+from hf_mlc.data.storing import file_of
 from hf_mlc.labels import LabelSpace
 
 

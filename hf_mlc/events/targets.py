@@ -22,7 +22,8 @@ import datasets
 import numpy as np
 from transformers.utils import logging
 
-from hf_mlc.data.loading import SPLITS, causes_raised, file_of
+from hf_mlc.data.finding import SPLITS
+from hf_mlc.data.storing import causes_raised, file_of
 from hf_mlc.errors import UserError
 from hf_mlc.events.settings import EventSettings
 from hf_mlc.modeling.event_periods import merged_events

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from hf_mlc.data.loading import iterate_rows
+from hf_mlc.data.file_splits import iterate_rows
 from hf_mlc.data.reading import decoded_line
 from hf_mlc.data.rows import Columns
 from hf_mlc.errors import UserError

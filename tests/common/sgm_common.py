@@ -17,7 +17,7 @@ class SgmCommonTests(CommonTests):
 
     all_model_classes = (SgmForMultiLabelClassification,)
     # transformers' tests of `generate` are for language models and not in the source distribution; ours are in
-    # tests/modeling/test_modeling_sgm.py and test_sgm_decoder.py
+    # tests/modeling/test_modeling_sgm.py, test_sgm_generation.py and test_sgm_decoder.py
     all_generative_model_classes = ()
     encoder: str
     settings: dict = {}
@@ -66,7 +66,7 @@ class SgmTransformerTest(OverTransformer, SgmCommonTests, unittest.TestCase):
 def _skip_sdpa_of_a_decoder(test_class) -> None:
     """These tests feed text ids and a mask to a decoder with self-attention; ours is recurrent and reads label ids.
 
-    tests/modeling/test_modeling_sgm.py compares both implementations in the encoder.
+    tests/modeling/test_sgm_encoder.py compares both implementations in the encoder.
     """
     for name in dir(test_class):
         if name.startswith("test_eager_matches_sdpa_inference_"):

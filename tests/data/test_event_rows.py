@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hf_mlc.data import check_splits, fingerprint
+from hf_mlc.data import check_splits, fingerprint, hub_splits
 from hf_mlc.data.contents.events import EventForm
-from hf_mlc.data.loading import iterate_rows, load_splits
+from hf_mlc.data.file_splits import iterate_rows
+from hf_mlc.data.loading import load_splits
 from hf_mlc.data.rows import Columns, checked_row
 from hf_mlc.data.values import RowForm
 from hf_mlc.errors import UserError
@@ -101,8 +102,6 @@ BESIDE = [
 
 
 def test_user_and_target_time_stand_beside_the_events(tmp_path, monkeypatch):
-    from hf_mlc.data import loading
-
     rows = loaded(jsonl(tmp_path / "d.jsonl", BESIDE))
     assert [(row["id"], row["events"]["user"], row["events"]["target_time"]) for row in rows] == [
         ("1", "ann", 9),
@@ -120,7 +119,7 @@ def test_user_and_target_time_stand_beside_the_events(tmp_path, monkeypatch):
     pq.write_table(table, tmp_path / "d.parquet")
     assert loaded(tmp_path / "d.parquet")["events"][:] == rows["events"][:1]
     data = datasets.Dataset.from_list(BESIDE[:1])
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
     assert load_splits("org/x", columns=Columns(events="events"))["train"]["events"][:] == rows["events"][:1]
 
 
@@ -230,24 +229,20 @@ def test_a_long_table_in_parquet_gives_the_same(tmp_path):
 
 @pytest.mark.parametrize("most", [None, 1])
 def test_a_long_table_of_the_hub_gives_the_same(tmp_path, monkeypatch, most):
-    from hf_mlc.data import loading
-
     data = datasets.Dataset.from_csv(str(long_csv(tmp_path / "d.csv")))
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
     most_of = {} if most is None else {"train": most}
     rows = load_splits("org/x", columns=LONG, max_samples=most_of)["train"]
     assert rows["events"][:] == HISTORIES[:most]  # users are counted, not rows of the table
 
 
 def test_events_of_the_hub_may_be_a_sequence_of_objects(monkeypatch):
-    from hf_mlc.data import loading
-
     event = {"time": datasets.Value("int64"), "labels": datasets.List(datasets.Value("string"))}
     features = datasets.Features({"events": datasets.Sequence(event)})
     transposed = [{"time": [2, 1], "labels": [["b"], ["a", "c"]]}, {"time": [], "labels": []}]
     data = datasets.Dataset.from_dict({"events": transposed}, features=features)
     assert data[0]["events"] == transposed[0]
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
     rows = load_splits("org/x", columns=Columns(events="events"))["train"]
     assert [(history["times"], history["labels"]) for history in rows["events"]] == [
         ([1, 2], ["a", "c", "b"]),
@@ -256,20 +251,16 @@ def test_events_of_the_hub_may_be_a_sequence_of_objects(monkeypatch):
 
 
 def test_a_bad_row_of_the_hub_is_one_line(tmp_path, monkeypatch):
-    from hf_mlc.data import loading
-
     data = datasets.Dataset.from_csv(str(long_csv(tmp_path / "d.csv", CSV + "u,2024-01-01,tea,-1\n")))
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
     with pytest.raises(UserError, match=r"^org/x\[train\], row 6, field 'much': the amount is a float: -1.0"):
         load_splits("org/x", columns=LONG)
 
 
 def test_histories_come_from_the_hub_too(monkeypatch):
-    from hf_mlc.data import loading
-
     events = [[{"time": 1, "labels": [5]}, {"time": 0, "labels": [4]}], [{"time": 3, "labels": [4]}]]
     data = datasets.Dataset.from_dict({"id": ["u", "v"], "events": events})
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
     rows = load_splits("org/x", columns=Columns(events="events"))["train"]
     assert [history["labels"] for history in rows["events"]] == [[4, 5], [4]] and rows["labels"][:] == [[], []]
     assert rows.features["labels"].feature.dtype == "int64"

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hf_mlc.data import hub, loading
-from hf_mlc.data.loading import iterate_rows, load_splits
+from hf_mlc.data import hub, hub_splits
+from hf_mlc.data.file_splits import iterate_rows
+from hf_mlc.data.loading import load_splits
 from hf_mlc.data.rows import Columns
 from hf_mlc.errors import UserError
 
@@ -224,7 +225,7 @@ def test_what_is_not_on_disk_comes_from_the_hub(monkeypatch):
     there = datasets.DatasetDict(
         {name: datasets.Dataset.from_dict(rows, features=features) for name in ("train", "dev")}
     )
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: asked.append((args, kwargs)) or there)
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: asked.append((args, kwargs)) or there)
     splits = load_splits(
         "org/emotions", config_name="small", revision="abc", columns=Columns(text="sentence"), max_samples={"train": 1}
     )
@@ -243,7 +244,7 @@ def test_what_is_not_on_disk_comes_from_the_hub(monkeypatch):
 def test_integers_on_the_hub_stay_integers_and_null_labels_are_an_error(monkeypatch):
     features = datasets.Features({"text": datasets.Value("string"), "labels": datasets.List(datasets.Value("int32"))})
     there = {"train": datasets.Dataset.from_dict({"text": ["s"], "labels": [[7]]}, features=features)}
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: there)
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: there)
     assert load_splits("org/x")["train"].to_list() == [{"id": "1", "text": "s", "labels": [7]}]
     there["train"] = datasets.Dataset.from_dict({"text": ["s"], "labels": [None]}, features=features)
     with pytest.raises(UserError, match=r"org/x\[train\], row 1, field 'labels': the labels are null"):
@@ -275,7 +276,7 @@ def test_a_data_set_on_the_hub_that_cannot_be_read_is_one_line(monkeypatch, fail
 
 @pytest.mark.parametrize("name", ["./none", "/no/where", "none.csv", "none.jsonl.gz", "a/b/c"])
 def test_a_mistaken_path_is_not_looked_for_on_the_hub(name, monkeypatch):
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: pytest.fail("asked the Hub"))
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: pytest.fail("asked the Hub"))
     with pytest.raises(UserError, match="no such file or folder"):
         load_splits(name)
 

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hf_mlc.data import check_splits, fingerprint
-from hf_mlc.data.loading import iterate_rows, load_splits
+from hf_mlc.data import check_splits, fingerprint, hub_splits
+from hf_mlc.data.file_splits import iterate_rows
+from hf_mlc.data.loading import load_splits
 from hf_mlc.data.rows import Columns
+from hf_mlc.data.storing import file_of
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from tests.data.test_loading import jsonl
@@ -117,33 +119,27 @@ def test_a_csv_may_hold_the_features_as_json(tmp_path):
 
 
 def test_features_come_from_the_hub_too(monkeypatch):
-    from hf_mlc.data import loading
-
     data = datasets.Dataset.from_dict({"age": [1.5, 2.0], "colour": ["red", "blue"], "hot": [1, 0]})
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": data}))
     rows = load_splits("org/x", columns=Columns(features="*", label_columns=("hot",)))["train"]
     assert rows[0] == {"id": "1", "features": {"age": "1.5", "colour": "red"}, "labels": ["hot"]}
 
 
 def test_splits_of_the_hub_are_read_and_stored_as_the_first_of_them(monkeypatch):
-    from hf_mlc.data import loading
-
     train = datasets.Dataset.from_dict({"code": ["07", "red"], "hot": [1, 0]})
     test = datasets.Dataset.from_dict({"code": ["07", "7"], "note": ["x", "y"], "hot": [1, 0]})
     monkeypatch.setattr(
-        loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": train, "test": test})
+        hub_splits, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict({"train": train, "test": test})
     )
     splits = load_splits("org/x", columns=Columns(features="*", label_columns=("hot",)))
     assert splits["test"]["features"][:] == [{"code": "07"}, {"code": "7"}]
     assert splits["train"].features == splits["test"].features
-    assert loading.file_of(splits["test"].select([1]), "test") == "org/x[test]"
+    assert file_of(splits["test"].select([1]), "test") == "org/x[test]"
 
 
 def test_a_string_that_comes_in_a_later_split_of_the_hub_makes_all_of_them_strings(monkeypatch):
-    from hf_mlc.data import loading
-
     both = {name: datasets.Dataset.from_dict({"a": [v], "hot": [1]}) for name, v in (("train", "1"), ("test", "x"))}
-    monkeypatch.setattr(loading, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict(both))
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: datasets.DatasetDict(both))
     splits = load_splits("org/x", columns=Columns(features=("a",), label_columns=("hot",)))
     assert [splits[name]["features"][:] for name in ("train", "test")] == [[{"a": "1"}], [{"a": "x"}]]
 

@@ -10,7 +10,7 @@ import datasets
 import pytest
 
 from hf_mlc.data import Columns, fingerprint, load_splits
-from hf_mlc.data.loading import file_of
+from hf_mlc.data.storing import file_of
 from hf_mlc.errors import UserError
 from hf_mlc.events.settings import EventSettings
 from hf_mlc.events.targets import all_labels, count_events, split_read, target_rows, target_sets

@@ -69,6 +69,7 @@ def test_a_model_of_label_sequences_is_published_with_what_generate_does(demo_co
     assert set(files) - code - PLOTS == ALWAYS | {"generation_config.json"}
     assert json.loads(files["generation_config.json"])["decoder_start_token_id"] == 1
     assert {"modeling_sgm.py", "sgm_decoder.py", "sgm_search.py", "label_constraints.py"} <= code
+    assert {"sgm_losses.py", "sgm_answers.py", "sgm_generation.py", "sgm_evidence.py"} <= code  # mixed in
 
 
 def test_a_model_of_tables_is_published_with_its_feature_extractor_and_its_code(tmp_path):

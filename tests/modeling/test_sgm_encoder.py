@@ -1,0 +1,90 @@
+"""What an SGM reads with: a pretrained backbone's weights, its attention, images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModel, BertConfig, set_seed
+
+from hf_mlc.modeling.text_encoder import load_pretrained_encoder
+from tests.common.sgm_tester import SgmModelTester
+
+from .model_tester import build
+
+
+def test_a_pretrained_backbone_gives_its_weights_to_the_encoder(tmp_path):
+    from transformers import BertModel
+
+    set_seed(1)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 37}
+    bert = BertModel(BertConfig(vocab_size=40, max_position_embeddings=64, **sizes)).eval()
+    bert.save_pretrained(tmp_path)
+    tester = SgmModelTester(encoder="transformer")
+    model = build(tester, text_config=BertConfig.from_pretrained(tmp_path))
+    load_pretrained_encoder(model.encoder, str(tmp_path))
+    batch = tester.collate(tester.documents())
+    with torch.no_grad():
+        expected = bert(**batch).last_hidden_state
+        found = model(**batch, output_hidden_states=True).hidden_states[-1]
+    text = batch["attention_mask"].bool()
+    torch.testing.assert_close(found[text], expected[text])
+
+
+def test_eager_and_fused_attention_of_the_backbone_agree():
+    tester = SgmModelTester(encoder="transformer")
+    model, batch = build(tester), tester.collate([*tester.documents(), ()])
+    with torch.no_grad():
+        model.set_attn_implementation("eager")
+        eager = model(**batch, output_attentions=True)
+        model.set_attn_implementation("sdpa")
+        assert model.encoder.backbone.config._attn_implementation == "sdpa"
+        fused = model(**batch)
+    torch.testing.assert_close(fused.logits, eager.logits, atol=1e-4, rtol=1e-4)
+    assert [tuple(weights.shape) for weights in eager.attentions] == [(5, 2, 9, 9)] * 2
+
+
+# -- images ---------------------------------------------------------------------------------------------------------------
+
+VIT = {
+    "model_type": "vit",
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 37,
+}
+VISION = (
+    {},
+    {"vision_config": {**VIT, "image_size": 16, "patch_size": 8}},
+    {"vision_config": {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}},
+    {"backbone_config": {**VIT, "model_type": "vitdet", "image_size": 16, "patch_size": 8, "out_features": ["stage1"]}},
+    {"backbone_config": {"model_type": "convnext", "hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2, "out_features": ["stage2"]}},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", VISION, ids=["default", "vit", "resnet", "vitdet", "convnext"])
+def test_images_are_read_by_any_backbone_or_vision_model(settings, tmp_path):
+    tester = SgmModelTester(encoder="image")
+    model = build(tester, **settings)
+    pixels = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 1, 0, 0, 0]])
+    with torch.no_grad():
+        logits = model(pixel_values=pixels).logits
+        alone = torch.cat([model(pixel_values=pixels[row : row + 1]).logits for row in range(3)])
+    torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
+    assert model.generate(pixel_values=pixels).shape[0] == 3
+    model.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(loaded(pixel_values=pixels).logits, logits)
+    model.train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(30):
+        loss = model(pixel_values=pixels, labels=targets).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+    with pytest.raises(ValueError, match="give `pixel_values`"):
+        model(input_ids=torch.ones(1, 2, dtype=torch.long))
