@@ -33,7 +33,7 @@ from .text_pooling import SELF_INITIALISED, PooledTextEncoder
 from .tfidf_bag import ResidualBlock, TfidfBag, TokenVectors
 
 
-# the logit of padding in a list, and of labels that no training document had
+# the logit of padding in a list, and of labels that may not be found
 NOT_SCORED = -1e4
 # many documents with lists of their own are scored against all labels, as one matrix product, where there are no more labels than so
 # many lists would hold: a row that is looked up costs as much as so many that are multiplied
@@ -68,7 +68,8 @@ class LightDxmlForMultiLabelClassification(LabelSearch, LabelEvidence, TableStor
 
     Buffers:
         index_vectors (`torch.FloatTensor` of shape `(L, D)`): unit vectors of the labels; 0 before the first cycle.
-        trained_labels (`torch.BoolTensor` of shape `(L,)`): labels with training documents; others are in no shortlist.
+        trained_labels (`torch.BoolTensor` of shape `(L,)`):
+            labels that may be found: with training documents, or with features of their own; others are in no shortlist.
     """
 
     def __init__(self, config: LightDxmlConfig):
@@ -132,14 +133,31 @@ class LightDxmlForMultiLabelClassification(LabelSearch, LabelEvidence, TableStor
         if self.classifier_bias is None:
             return
         if self.config.shared_shortlist:
-            counts_L = counts_L.to(torch.float64)
-            odds_L = (counts_L + 0.5) / (num_documents - counts_L + 0.5)
-            self.classifier_bias.weight.copy_(odds_L.log()[:, None])
+            self.classifier_bias.weight.copy_(_log_odds(counts_L, num_documents)[:, None])
         else:
             size = min(self.config.shortlist_size, int((counts_L > 0).sum())) * num_documents
             present = float(counts_L.sum())
             odds = (present + 0.5) / (max(size - present, 0.0) + 0.5)
             self.classifier_bias.weight.fill_(torch.tensor(odds).log())
+
+    @torch.no_grad()
+    def set_unseen_labels(self, ids: torch.LongTensor, num_documents: int) -> None:
+        """Labels that may be found although no training document has them; the classifier says of them, of any document,
+        `ln(0.5 / (num_documents + 0.5))`, the log-odds of a label that was not seen once. Their order is the index's.
+
+        Args:
+            ids (`torch.LongTensor` of shape `(n,)`): the labels; their rows, which nothing has taught, become 0.
+            num_documents (`int`): training documents.
+
+        Raises:
+            `ValueError`: a model without `label_bias`, whose logit of a row of zeros would be even odds.
+        """
+        if self.classifier_bias is None:
+            raise ValueError("`label_bias` must be true where labels without training documents may be found")
+        ids = ids.to(self.trained_labels.device)
+        self.trained_labels[ids] = True
+        self.classifier.weight[ids] = 0.0
+        self.classifier_bias.weight[ids] = _log_odds(torch.zeros(1), num_documents).to(self.classifier_bias.weight)
 
     # -- from documents to lists and scores ---------------------------------------------------------------------------
 
@@ -375,6 +393,12 @@ class LightDxmlForMultiLabelClassification(LabelSearch, LabelEvidence, TableStor
             found = [values.masked_fill(hidden, float("-inf")).amax(dim=1, keepdim=True) for values in scores]
             tops = found if tops is None else [torch.maximum(*pair) for pair in zip(tops, found, strict=True)]
         return tops[0], tops[1]
+
+
+def _log_odds(counts_L: torch.Tensor, num_documents: int) -> torch.DoubleTensor:
+    """Of a document to have each label, from its number of training documents; half a document is added on each side."""
+    counts_L = counts_L.to(torch.float64)
+    return ((counts_L + 0.5) / (num_documents - counts_L + 0.5)).log()
 
 
 __all__ = ["NOT_SCORED", "LightDxmlForMultiLabelClassification", "LightDxmlPreTrainedModel"]

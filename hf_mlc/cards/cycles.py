@@ -72,10 +72,11 @@ def _of_first(facts: CardFacts) -> str:
 
 
 def _list_size(facts: CardFacts) -> int:
-    """How many labels a list has: no more than there are with training rows."""
+    """How many labels a list has: no more than there are with training rows, or found by features of their own."""
     counts = facts.label_space.counts
     trained = len(facts.label_space) if counts is None else max(1, int((counts > 0).sum()))
-    return min(facts.config.shortlist_size, trained)
+    cycles = facts.results.get("cycles") or [{}]
+    return min(facts.config.shortlist_size, trained + cycles[-1].get("labels", {}).get("unseen_labels", 0))
 
 
 def _recall_of(facts: CardFacts, cycle: dict[str, Any], phase: str) -> float | None:

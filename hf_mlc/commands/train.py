@@ -26,11 +26,13 @@ from hf_mlc.commands.train_folder import (
     prepare_output,
 )
 from hf_mlc.commands.train_inputs import InputStep
+from hf_mlc.commands.train_label_features import LabelFeatureStep
 from hf_mlc.commands.train_model import check_trained, new_model, trained_model
 from hf_mlc.commands.train_steps import ARGUMENTS, STEPS, step_of_run
 from hf_mlc.commands.train_texts import TextStep
 from hf_mlc.cycles.arguments import without_cycles
 from hf_mlc.cycles.folder import CYCLE_FOLDER
+from hf_mlc.cycles.trainer import LightDxmlTrainer
 from hf_mlc.data import check_splits
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import RESULTS_FILE
@@ -101,13 +103,17 @@ def main(arguments: list[str]) -> None:
             target_lists=step.target_lists,
         )
     report = check_splits(splits, label_space, noun=step.kind.noun)
-    identity = {"arguments": comparable(given), "data": facts_of_data(splits, label_space, data_args)}
+    is_cyclic = issubclass(architecture.trainer, LightDxmlTrainer)
+    label_features = LabelFeatureStep(args.label_features if is_cyclic else None, step, label_space)
+    data_facts = {**facts_of_data(splits, label_space, data_args), **label_features.facts}
+    identity = {"arguments": comparable(given), "data": data_facts}
     checkpoint = checkpoint_to_resume(output, args, identity)
 
     processor = step.processor(splits["train"], checkpoint)
     with args.main_process_first(desc="encoding"):
         encoded = step.encoded(splits, processor, label_space, report)
-    for line in [str(report), *lines, *step.notes]:
+    further_inputs = label_features.inputs(processor)
+    for line in [str(report), *lines, *step.notes, *label_features.notes]:
         tell(line)
 
     def make_model(label_space: LabelSpace, *counted: str) -> MultiLabelPreTrainedModel:
@@ -140,6 +146,7 @@ def main(arguments: list[str]) -> None:
         eval_dataset=encoded["validation"],
         data_collator=step.collator(processor, len(label_space)),
         processing_class=processor,
+        **further_inputs,
     )
     if main_process:
         output.mkdir(parents=True, exist_ok=True)
@@ -176,7 +183,6 @@ def main(arguments: list[str]) -> None:
     trainer.save_model(_internal_call=True)  # by itself it would push, and the results are yet to come
 
     # the one look at the test split, after every choice was made
-    data_facts = identity["data"]
     if args.do_predict:
         # a test split that can't be read ends the run here; the same command goes on from here once it can
         with args.main_process_first(desc="reading the test split"):

@@ -45,6 +45,10 @@ class LightDxmlArguments:
         halving_step (`int`, *optional*):
             the learning rate is halved after so many epochs, and sooner each time (`hf_mlc.cycles.schedule`), in place of
             `lr_scheduler_type`.
+        label_features (`str`, *optional*):
+            a file of what labels say of themselves, in the documents' own kind (`hf_mlc.cycles.label_features`); encoded as documents
+            are, it takes part in the label's centroid.
+        label_feature_weight (`float`, *optional*, defaults to 1.0): how many training documents it counts as there, above 0.
     """
 
     betas: list[float] = field(
@@ -76,6 +80,13 @@ class LightDxmlArguments:
     halving_step: int | None = field(
         default=None, metadata={"help": "LightDXML: halve the learning rate after so many epochs, then sooner (14)."}
     )
+    label_features: str | None = field(
+        default=None,
+        metadata={"help": "LightDXML: a file of label features: sparse rows, or JSON Lines of label and text."},
+    )
+    label_feature_weight: float = field(
+        default=1.0, metadata={"help": "LightDXML: how many documents a label's features count as."}
+    )
 
     def check_cycles(self) -> None:
         """`UserError` for a value that there can't be; fills in a default that hangs on `ranking_ks`."""
@@ -89,10 +100,9 @@ class LightDxmlArguments:
         ):
             if getattr(self, name) not in accepted:
                 raise UserError(f"found '{getattr(self, name)}'", field=name, accepted=", ".join(accepted))
-        if not 0 < self.token_learning_rate_scale < float("inf"):
-            raise UserError(
-                f"found {self.token_learning_rate_scale}", field="token_learning_rate_scale", accepted="above 0"
-            )
+        for name in ("token_learning_rate_scale", "label_feature_weight"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"found {getattr(self, name)}", field=name, accepted="above 0")
         for name, least in (("random_negatives", 0), ("cycle_batch_size", 1), ("halving_step", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -107,9 +117,10 @@ def without_cycles(given: Iterable[str], config: Any, *, is_new: bool) -> list[s
         config (`MultiLabelConfig`): the model's.
         is_new (`bool`): whether the model is: token vectors of a trained one are what they are.
     """
-    unread = {one.name for one in fields(LightDxmlArguments)}
+    given, unread = set(given), {one.name for one in fields(LightDxmlArguments)}
     if config.model_type == "lightdxml":
         has_tokens = config.encoder != "transformer"  # in a table of their own
         unread = set() if has_tokens else {"token_start", "token_learning_rate_scale"}
         unread |= set() if is_new else {"token_start"}
-    return sorted(set(given) & unread)
+        unread |= set() if "label_features" in given else {"label_feature_weight"}
+    return sorted(given & unread)

@@ -1,6 +1,6 @@
 """Phases 1 and 2 of a cycle, and what is made after the last epoch: encode, centroids, label embeddings, shortlists.
 
-Shape legend: N training rows, L labels, D width, S shortlist.
+Shape legend: N training rows, L labels, D width, S shortlist, F rows of label features.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from scipy import sparse
 from torch.nn import functional as F
 
-from hf_mlc.cycles.centroids import label_centroids, label_counts
+from hf_mlc.cycles.centroids import FeatureVectors, label_centroids, label_counts
 from hf_mlc.cycles.encoding import batches_of_rows, encode_rows
 from hf_mlc.cycles.folder import CycleFolder, array_written_together, delete_cycles, key_of, rng_of
 from hf_mlc.cycles.proxy import label_embeddings, train_proxy
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 VECTORS_FILE, INDEX_FILE, SHORTLISTS_FILE = "vectors.npy", "label_vectors.npy", "shortlists.npy"
+FEATURE_VECTORS_FILE = "label_feature_vectors.npy"
 PROXY_PHASE = 1  # which of a cycle's random numbers are those of its pairs' order
 # of the configuration, what index and lists are made by
 OF_LABELS = (
@@ -56,7 +57,22 @@ class CycleMaker:
         self.rows = self._inputs_of(trainer.train_dataset)
         self.labels_NL = label_table(trainer.train_dataset, self.config.num_labels)
         self.trained_L = label_counts(self.labels_NL) > 0
-        self.num_near = min(self.config.shortlist_size, max(1, int(self.trained_L.sum())))
+        self.feature_rows, self.features_FL = None, None
+        self.unseen = np.zeros(0, np.int64)  # labels that may be found by their features, and have no training row
+        if trainer.label_features is not None:
+            self.feature_rows = self._inputs_of(trainer.label_features)
+            self.features_FL = label_table(trainer.label_features, self.config.num_labels)
+            self.unseen = self._unseen_labels()
+        num_findable = int(self.trained_L.sum()) + len(self.unseen)
+        self.num_near = min(self.config.shortlist_size, max(1, num_findable))
+
+    def _unseen_labels(self) -> np.ndarray:
+        """Those with features alone, where a bias can say how rare they are; without one there are none, and that is said."""
+        ids = np.flatnonzero((label_counts(self.features_FL) > 0) & ~self.trained_L)
+        if self.config.label_bias or not len(ids):
+            return ids
+        self.trainer.tell(f"labels of features alone, which can't be found without label_bias: {len(ids):,}")
+        return ids[:0]
 
     # -- what is asked for
 
@@ -99,7 +115,8 @@ class CycleMaker:
                 self._read_index(folder)
             facts[name] = found
         if self._is_main and not self.args.keep_cycle_files:  # not before all phases are noted to have ended
-            folder.file(VECTORS_FILE).unlink(missing_ok=True)
+            for file in (VECTORS_FILE, FEATURE_VECTORS_FILE):
+                folder.file(file).unlink(missing_ok=True)
         stopwatch = Stopwatch()
         facts["validation"] = {f"recall@{self.num_near}": self.validation_recall(), **stopwatch.read()}
         return facts
@@ -129,19 +146,19 @@ class CycleMaker:
     # -- phases
 
     def _encode(self, folder: CycleFolder, cycle: int | str) -> dict[str, Any]:
-        shape = len(self.rows), self.config.embed_dim
-        batches = self._share(self._lengths(self.trainer.train_dataset), shape[0])
-        with self._array(folder.file(VECTORS_FILE), shape, self.args.cycle_dtype) as vectors_ND:
-            for rows, vectors_BD in self._encoded(self.rows, batches, "Encoding documents"):
-                vectors_ND[rows] = vectors_BD.cpu().numpy()
-        return {"documents": shape[0]}
+        self._write_vectors(folder.file(VECTORS_FILE), self.rows, "Encoding documents")
+        facts = {"documents": len(self.rows)}
+        if self.feature_rows is not None:
+            self._write_vectors(folder.file(FEATURE_VECTORS_FILE), self.feature_rows, "Encoding label features")
+            facts["label_features"] = len(self.feature_rows)
+        return facts
 
     def _make_index(self, folder: CycleFolder, cycle: int | str) -> dict[str, Any]:
         """Label embeddings of the documents' vectors, into the model and its file; made by the first process."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, Any] = {"unseen_labels": len(self.unseen)} if self.feature_rows is not None else {}
         if self._is_main:
             vectors_ND = np.load(folder.file(VECTORS_FILE), mmap_mode="r")
-            centroids_LD = label_centroids(self.labels_NL, vectors_ND)
+            centroids_LD = label_centroids(self.labels_NL, vectors_ND, features=self._feature_vectors(folder))
             proxy, config = self.model.proxy, self.config
             if config.proxy != "none":
                 losses = train_proxy(
@@ -177,6 +194,8 @@ class CycleMaker:
                 self.labels_NL,
                 shortlists_NS,
                 blocks[self._rank :: self._num_ranks],
+                # what has no training row can't be learned: a list would teach nothing but its absence
+                listed_L=None if self.features_FL is None else self.trained_L,
                 device=self.args.device,
                 progress=self._progress,
             )
@@ -203,11 +222,26 @@ class CycleMaker:
 
     # -- parts of them
 
+    def _write_vectors(self, file: Path, rows: NumberedRows, description: str) -> None:
+        """The vectors of rows, this process's share of them, into an array that all write together."""
+        batches = self._share(self._lengths(rows.dataset), len(rows))
+        with self._array(file, (len(rows), self.config.embed_dim), self.args.cycle_dtype) as vectors_ND:
+            for numbers, vectors_BD in self._encoded(rows, batches, description):
+                vectors_ND[numbers] = vectors_BD.cpu().numpy()
+
+    def _feature_vectors(self, folder: CycleFolder) -> FeatureVectors | None:
+        if self.features_FL is None:
+            return None
+        vectors_FD = np.load(folder.file(FEATURE_VECTORS_FILE), mmap_mode="r")
+        return FeatureVectors(self.features_FL, vectors_FD, self.args.label_feature_weight)
+
     def _read_index(self, folder: CycleFolder) -> None:
         """What the file of label embeddings holds becomes the model's index, and the proxy what made them."""
         vectors_LD = torch.from_numpy(np.load(folder.file(INDEX_FILE)))
         self.model.set_index(vectors_LD)
         self.model.trained_labels.copy_(torch.from_numpy(self.trained_L))
+        if len(self.unseen):
+            self.model.set_unseen_labels(torch.from_numpy(self.unseen), len(self.rows))
         with np.load(folder.file("proxy.npz")) as content:
             self.model.proxy.load_state_dict({name: torch.from_numpy(content[name]) for name in content.files})
 
@@ -244,7 +278,12 @@ class CycleMaker:
             "dtype": self.args.cycle_dtype,
             **{name: getattr(self.config, name) for name in OF_LABELS},
         }
-        return key_of(settings, {}, self.labels_NL.indptr, self.labels_NL.indices)
+        tables = [self.labels_NL]
+        if self.feature_rows is not None:
+            weight = self.args.label_feature_weight
+            settings["label_features"] = {"rows": self.feature_rows.digest(), "weight": weight}
+            tables.append(self.features_FL)
+        return key_of(settings, {}, *(part for table in tables for part in (table.indptr, table.indices)))
 
     def _key(self, cycle: int | str) -> str:
         weights = {

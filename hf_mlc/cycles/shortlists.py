@@ -14,6 +14,7 @@ import torch
 from scipy import sparse
 from tqdm.auto import tqdm
 
+from hf_mlc.cycles.collating import PADDING
 from hf_mlc.cycles.encoding import as_tensor
 
 
@@ -55,17 +56,19 @@ def fill_shortlists(
     shortlists_NS: np.ndarray,
     blocks: Sequence[np.ndarray],
     *,
+    listed_L: np.ndarray | None = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> Recall:
     """Writes the nearest labels of these rows, nearest first, by the model's index.
 
     Args:
-        model (`LightDxmlForMultiLabelClassification`): with its index filled; it leaves out labels without training rows.
+        model (`LightDxmlForMultiLabelClassification`): with its index filled; it leaves out labels that may not be found.
         vectors_ND (`np.ndarray` of shape `(N, D)`): the rows' vectors, perhaps a memory map.
         labels_NL (`scipy.sparse.csr_array` of shape `(N, L)`): the rows' labels, for the recall.
         shortlists_NS (`np.ndarray` of shape `(N, S)`): int32, written to.
         blocks (list of `np.ndarray`): numbers of the rows that are looked at together.
+        listed_L (`np.ndarray` of shape `(L,)`, *optional*): labels that are written; the place of another is padding. All.
         device (`torch.device`, *optional*): where the model is.
         progress (`bool`, *optional*, defaults to `False`): whether a bar is shown.
 
@@ -76,6 +79,6 @@ def fill_shortlists(
     for rows in tqdm(blocks, desc="Shortlists", unit=" blocks", disable=not progress, leave=False):
         vectors_BD = as_tensor(vectors_ND[rows], device)
         ids_BS = model.shortlist(vectors_BD, width)[0].cpu().numpy()
-        shortlists_NS[rows] = ids_BS
+        shortlists_NS[rows] = ids_BS if listed_L is None else np.where(listed_L[ids_BS], ids_BS, PADDING)
         recall.count(ids_BS, rows, labels_NL)
     return recall

@@ -6,6 +6,7 @@ import math
 import sys
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
@@ -37,10 +38,13 @@ class LightDxmlTrainer(MultiLabelTrainer):
     Args:
         model (`LightDxmlForMultiLabelClassification`): the model.
         args ([`~hf_mlc.training.arguments.MultiLabelTrainingArguments`]): those of `hf_mlc.cycles.arguments` among them.
+        label_features (`datasets.Dataset`, *optional*):
+            what labels say of themselves: encoded rows as `train_dataset` has them, with the label's id alone in `label_ids`; `train`
+            makes them of the file `args.label_features`.
         kwargs: as of the base class; `train_dataset` holds encoded rows with `label_ids`.
     """
 
-    def __init__(self, model, args, **kwargs):
+    def __init__(self, model, args, *, label_features: datasets.Dataset | None = None, **kwargs):
         if args.n_gpu > 1:
             raise UserError(
                 f"found {args.n_gpu} GPUs in one process",
@@ -55,6 +59,10 @@ class LightDxmlTrainer(MultiLabelTrainer):
                 field="negatives",
                 accepted="shortlist or random, or shared_shortlist true",
             )
+        if args.label_features is not None and label_features is None:
+            accepted = "its rows, encoded, as the trainer's own argument of this name; or none"
+            raise UserError("a trainer reads no files", field="label_features", accepted=accepted)
+        self.label_features = label_features
         if args.betas:
             check_rankings(args.beta_metric.split("+"), args.ranking_ks, field="beta_metric")
         if args.world_size > 1 and torch.distributed.is_initialized():
@@ -219,6 +227,9 @@ class LightDxmlTrainer(MultiLabelTrainer):
         """As of the base class, on scores mixed by the `beta` that is chosen before."""
         self.tune_beta(dataset)
         return super().tune_thresholds(dataset)
+
+    def own_inputs(self) -> dict[str, Any]:
+        return {"label_features": self.label_features}
 
     def own_facts(self) -> dict[str, Any]:
         """What results.json says of the cycles and of beta."""

@@ -17,6 +17,8 @@ from hf_mlc.files import folder_written_whole
 SPLIT_FILES = {split: f"{split}.jsonl.gz" for split in ("train", "validation", "test")}
 SPARSE_FILES = {split: f"{split}.txt.gz" for split in SPLIT_FILES}  # of sparse rows
 LABELS_FILE = "labels.json"
+# what labels say of themselves, for `--label_features`
+LABEL_FEATURES_FILE, LABEL_TEXTS_FILE = "label_features.txt.gz", "label_features.jsonl.gz"
 FEATURES_FILE = "features.json"  # of tables
 REPORT_FILE = "report.json"
 
@@ -84,6 +86,24 @@ def write_mixed_rows(
     }
 
 
+def write_label_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> int:
+    """Writes [`LABEL_TEXTS_FILE`], a line a label, and returns how many there are; without any there is no file.
+
+    Args:
+        folder (`Path`): is there.
+        texts (iterable of `(name, text)`): of the labels that have a text; read once.
+    """
+    count = 0
+    with _gzipped(folder / LABEL_TEXTS_FILE) as stream:
+        for name, text in texts:
+            line = json.dumps({"label": name, "text": text}, ensure_ascii=False)
+            stream.write(line.encode("utf-8", "replace") + b"\n")
+            count += 1
+    if not count:
+        (folder / LABEL_TEXTS_FILE).unlink()
+    return count
+
+
 def check_output(path: str | Path, names: Iterable[str], *, overwrite: bool, field: str = "output_dir") -> None:
     """`UserError` where something is in the way; with `overwrite` an earlier output of the same kind isn't.
 
@@ -137,6 +157,7 @@ def _first_foreign(path: Path, names: set[str]) -> str | None:
     if not path.is_dir():
         return "no folder but a file"
     ours = {*SPLIT_FILES.values(), *SPARSE_FILES.values(), LABELS_FILE, FEATURES_FILE}
+    ours |= {LABEL_FEATURES_FILE, LABEL_TEXTS_FILE}
     for inside in sorted(path.iterdir()):
         if inside.name == REPORT_FILE:
             continue

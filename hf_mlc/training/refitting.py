@@ -106,6 +106,7 @@ def refit(
         data_collator=trainer.data_collator,
         processing_class=trainer.processing_class,
         callbacks=[StopAtShare(share)],
+        **trainer.own_inputs(),
     )
     stopwatch = Stopwatch()
     outcome = again.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -201,6 +201,10 @@ class MultiLabelTrainer(PushingTrainer):
             self.search_choice = tune_search(self, dataset, end_biases=self.args.end_biases)
         return self.search_choice
 
+    def own_inputs(self) -> dict[str, Any]:
+        """Arguments of this class that a second training on the same data is to be given too; nothing here."""
+        return {}
+
     def own_facts(self) -> dict[str, Any]:
         """What results.json says of an architecture's own way of training; nothing here."""
         return {}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hf_mlc.data.published_counts import compared, flat
-from hf_mlc.data.writing import LABELS_FILE, SPARSE_FILES, write_data_set
+from hf_mlc.data.writing import (
+    LABEL_FEATURES_FILE,
+    LABELS_FILE,
+    SPARSE_FILES,
+    write_data_set,
+    write_label_texts,
+)
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.xmc.published import published
@@ -19,10 +25,18 @@ from hf_mlc.xmc.reading import (
     label_names_for,
     read_json_documents,
     read_label_names,
+    read_label_texts,
     read_text_documents,
 )
-from hf_mlc.xmc.sparse_reading import SparseRow, SparseSplit, find_sparse_splits
-from hf_mlc.xmc.writing import write_rows
+from hf_mlc.xmc.sparse_reading import (
+    SparseRow,
+    SparseSplit,
+    find_label_features,
+    find_sparse_splits,
+    matrix_rows,
+    matrix_shape,
+)
+from hf_mlc.xmc.writing import write_matrix, write_rows
 
 
 def prepare_xmc(
@@ -51,7 +65,11 @@ def prepare_xmc(
             rows = {
                 split: read_text_documents(file, layout.label_sets[split]) for split, file in layout.documents.items()
             }
-        written = {**write_data_set(output / (name or "data"), rows, label_names=names), **facts}
+        folder = output / (name or "data")
+        written = {**write_data_set(folder, rows, label_names=names), **facts}
+        if layout.label_names is not None and ".json" in layout.label_names.suffixes:
+            texts = read_label_texts(layout.label_names, names)
+            written["labels_with_features"] = write_label_texts(folder, texts)
         files = [*layout.documents.values(), *layout.label_sets.values(), *filter(None, [layout.label_names])]
     counted = flat(written) | ({"features": written["features"]} if layout is None else {})
     return {
@@ -81,11 +99,11 @@ def _found(folder: Path, *, features: bool) -> tuple[Layout | None, dict[str, Sp
 
 def write_sparse_data_set(folder: Path, splits: Mapping[str, SparseSplit]) -> tuple[dict[str, Any], list[Path]]:
     """Writes `train.txt.gz`, `test.txt.gz` and `labels.json`, the names of all labels, or their numbers where no file beside
-    the rows has names. Features that are out of order are put in order.
+    the rows has names; and `label_features.txt.gz`, where there are label features. Features that are out of order are put in order.
 
     Returns:
-        Counts: rows of each split, features, labels, labels in training, rows without labels, rows whose features were out of
-        order, labels a row; and the files besides the rows that were read.
+        Counts: rows of each split, features, labels, labels in training, labels with features, where there are such, rows without
+        labels, rows whose features were out of order, labels a row; and the files besides the rows that were read.
 
     Raises:
         `UserError`: another number of names than of labels; what is wrong with a row.
@@ -93,16 +111,15 @@ def write_sparse_data_set(folder: Path, splits: Mapping[str, SparseSplit]) -> tu
     folder.mkdir(parents=True)
     shape = splits["train"].shape
     names, source = label_names_for(splits["train"].files[-1], shape.labels)
+    of_labels = find_label_features(splits)
     counts = {split: np.zeros(shape.labels, dtype=np.int64) for split in splits}
     num_empty = num_sorted = 0
 
     def counting(split: str, rows: Iterator[SparseRow]) -> Iterator[tuple[list[int], list[float], list[int]]]:
         nonlocal num_empty, num_sorted
         for features, labels in rows:
-            indices, values = features["indices"], features["values"]
-            if any(map(int.__gt__, indices, indices[1:])):
-                num_sorted += 1
-                indices, values = zip(*sorted(zip(indices, values, strict=True)), strict=True)
+            indices, values, was_in_order = _in_order(features)
+            num_sorted += not was_in_order
             distinct = sorted(set(labels))
             counts[split][distinct] += 1
             num_empty += not distinct
@@ -122,4 +139,30 @@ def write_sparse_data_set(folder: Path, splits: Mapping[str, SparseSplit]) -> tu
         "rows_put_in_order": num_sorted,
         "labels_a_row": round(sum(int(of_split.sum()) for of_split in counts.values()) / max(total, 1), 3),
     }
-    return facts, [] if source is None else [source]
+    if of_labels is not None:
+        facts["labels_with_features"] = _write_label_features(folder, of_labels)
+    return facts, [file for file in (source, of_labels) if file is not None]
+
+
+def _write_label_features(folder: Path, file: Path) -> int:
+    """Copies label features, in order, and returns how many labels have some."""
+    num_filled = 0
+
+    def counting() -> Iterator[tuple[Sequence[int], Sequence[float]]]:
+        nonlocal num_filled
+        for features in matrix_rows(file, "feature"):
+            indices, values, _ = _in_order(features)
+            num_filled += bool(indices)
+            yield indices, values
+
+    write_matrix(folder / LABEL_FEATURES_FILE, counting(), matrix_shape(file))
+    return num_filled
+
+
+def _in_order(features: Mapping[str, list]) -> tuple[Sequence[int], Sequence[float], bool]:
+    """A row's features in ascending order, with their values, and whether they stood so."""
+    indices, values = features["indices"], features["values"]
+    if not any(map(int.__gt__, indices, indices[1:])):
+        return indices, values, True
+    indices, values = zip(*sorted(zip(indices, values, strict=True)), strict=True)
+    return indices, values, False

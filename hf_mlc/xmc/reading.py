@@ -75,14 +75,9 @@ def read_label_names(file: Path) -> tuple[list[str], dict[str, Any]]:
     A name that stands there twice gets its number behind it, and an empty one is its number. Some of the repository's
     files of names are no UTF-8 but Latin-1.
     """
-    lines = list(_raw_lines(file))
-    encoding = "utf-8"
-    try:
-        texts = [line.decode("utf-8-sig" if n == 0 else "utf-8") for n, line in enumerate(lines)]
-    except UnicodeDecodeError:
-        encoding, texts = "latin-1", [line.decode("latin-1") for line in lines]
+    texts, encoding = _label_lines(file)
     if ".json" in file.suffixes:
-        names = [_title(text, file, row) for row, text in enumerate(texts, start=1) if text.strip()]
+        names = [_text(line, "title", file, row) for row, line in _objects(texts, file)]
     else:
         names = [text.strip() for text in texts]
     if not names:
@@ -91,6 +86,21 @@ def read_label_names(file: Path) -> tuple[list[str], dict[str, Any]]:
     repeated = {name for name, count in counts.items() if count > 1}
     unique = [f"{name} [{n}]".strip() if name in repeated or not name else name for n, name in enumerate(names)]
     return unique, {"label_names_encoding": encoding, "repeated_label_names": len(repeated)}
+
+
+def read_label_texts(file: Path, names: list[str]) -> Iterator[tuple[str, str]]:
+    """The name of each label that has a text, and that text, title and content as of a document; of a file of names nothing.
+
+    Args:
+        file (`Path`): `lbl.json`, or another that [`read_label_names`] reads.
+        names (`list[str]`): what it found there.
+    """
+    if ".json" not in file.suffixes:
+        return
+    for name, (row, line) in zip(names, _objects(_label_lines(file)[0], file), strict=True):
+        text = _whole_text(line, file, row)
+        if text:
+            yield name, text
 
 
 def label_names_for(file: Path, num_labels: int | None) -> tuple[list[str] | None, Path | None]:
@@ -122,7 +132,7 @@ def read_json_documents(file: Path, names: list[str]) -> Iterator[dict[str, Any]
         if not raw.strip():
             continue
         line = json_row(decoded_line(raw, number, file=file), file=file, row=number)
-        text = "\n".join(part for key in ("title", "content") if (part := _text(line, key, file, number)))
+        text = _whole_text(line, file, number)
         targets = line.get("target_ind")
         if not isinstance(targets, list):
             raise UserError(
@@ -197,5 +207,20 @@ def _text(line: dict[str, Any], key: str, file: Path, row: int) -> str:
     return value.strip()
 
 
-def _title(text: str, file: Path, row: int) -> str:
-    return _text(json_row(text, file=file, row=row), "title", file, row)
+def _whole_text(line: dict[str, Any], file: Path, row: int) -> str:
+    return "\n".join(part for key in ("title", "content") if (part := _text(line, key, file, row)))
+
+
+def _label_lines(file: Path) -> tuple[list[str], str]:
+    """The lines of a file of label names, and their encoding."""
+    lines = list(_raw_lines(file))
+    try:
+        return [line.decode("utf-8-sig" if n == 0 else "utf-8") for n, line in enumerate(lines)], "utf-8"
+    except UnicodeDecodeError:
+        return [line.decode("latin-1") for line in lines], "latin-1"
+
+
+def _objects(texts: list[str], file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for row, text in enumerate(texts, start=1):
+        if text.strip():
+            yield row, json_row(text, file=file, row=row)

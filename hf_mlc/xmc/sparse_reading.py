@@ -5,7 +5,8 @@ One file a split: `train.txt`, `test.txt`, or with the data set's name before (`
 
 Features and labels apart, as of its sets with label features (LF-...): `trn_X_Xf.txt`, `tst_X_Xf.txt`, a first line `N V` and then a
 line of `feature:value` a row, and beside them `trn_X_Y.txt`, `tst_X_Y.txt`, a first line `N L` and `label:1` for each label of a
-row.
+row. Beside them, or beside rows in one file, what the labels say of themselves may lie: `lbl_X_Xf.txt`, `N` labels of the same `V`
+features, in the order of their numbers.
 
 All of them plain or `.gz`.
 """
@@ -68,6 +69,27 @@ def find_sparse_splits(folder: Path) -> dict[str, SparseSplit]:
     return splits
 
 
+def find_label_features(splits: Mapping[str, SparseSplit]) -> Path | None:
+    """The file of label features beside the rows; `None` where there is none.
+
+    Raises:
+        `UserError`: of another number of labels or features than the rows.
+    """
+    file = _plain_or_packed(splits["train"].files[-1].parent, "lbl_X_Xf.txt")
+    if file is None:
+        return None
+    (labels, features), shape = matrix_shape(file), splits["train"].shape
+    if (labels, features) != (shape.labels, shape.features):
+        problem = f"the first line says {labels:,} labels and {features:,} features"
+        accepted = f"{shape.labels:,} and {shape.features:,}, as the training rows have"
+        raise UserError(problem, file=file, row=1, accepted=accepted)
+    return file
+
+
+def _plain_or_packed(folder: Path, name: str) -> Path | None:
+    return next((path for end in ("", ".gz") if (path := folder / f"{name}{end}").is_file()), None)
+
+
 def _in_one_file(folder: Path) -> dict[str, SparseSplit]:
     found: dict[str, SparseSplit] = {}
     for file in sorted(folder.iterdir()):
@@ -86,16 +108,13 @@ def _in_one_file(folder: Path) -> dict[str, SparseSplit]:
 def _in_pairs(folder: Path) -> Mapping[str, SparseSplit]:
     found = {}
     for split, stem in _PAIRS.items():
-        files = [
-            next((path for end in ("", ".gz") if (path := folder / f"{stem}_X_{what}.txt{end}").is_file()), None)
-            for what in ("Xf", "Y")
-        ]
+        files = [_plain_or_packed(folder, f"{stem}_X_{what}.txt") for what in ("Xf", "Y")]
         if not any(files):
             continue
         if not all(files):
             there, missing = (files[0], "Y") if files[0] else (files[1], "Xf")
             raise UserError("is there alone", file=there, accepted=f"{stem}_X_{missing}.txt beside it")
-        (rows, features), (rows_of_labels, labels) = map(_matrix_shape, files)
+        (rows, features), (rows_of_labels, labels) = map(matrix_shape, files)
         if rows != rows_of_labels:
             problem = f"the first line says {rows_of_labels:,} rows"
             raise UserError(problem, file=files[1], row=1, accepted=f"{rows:,}, as {files[0].name} says")
@@ -103,7 +122,8 @@ def _in_pairs(folder: Path) -> Mapping[str, SparseSplit]:
     return found
 
 
-def _matrix_shape(file: Path) -> tuple[int, int]:
+def matrix_shape(file: Path) -> tuple[int, int]:
+    """The numbers of rows and columns that the first line of a sparse matrix says; `UserError` where it is another line."""
     line = next((line for _, line in numbered_lines(file)), "")
     numbers = whole_numbers_in(line, 2)
     if numbers is None:
@@ -113,13 +133,22 @@ def _matrix_shape(file: Path) -> tuple[int, int]:
 
 
 def _joined(of_features: Path, of_labels: Path) -> Iterator[SparseRow]:
-    for features, labels in zip_longest(_matrix_rows(of_features, "feature"), _matrix_rows(of_labels, "label")):
+    for features, labels in zip_longest(matrix_rows(of_features, "feature"), matrix_rows(of_labels, "label")):
         # both have as many rows as their first lines, which agree, or an error was raised
         yield features, [label for label, value in zip(*labels.values(), strict=True) if value > 0]
 
 
-def _matrix_rows(file: Path, noun: str) -> Iterator[dict[str, Any]]:
-    num_rows, num_columns = _matrix_shape(file)
+def matrix_rows(file: Path, noun: str) -> Iterator[dict[str, Any]]:
+    """The rows of a sparse matrix, `{"indices", "values"}` in the order of the file, as many as its first line says.
+
+    Args:
+        file (`Path`): a first line `N V`, then `column:value ...` a row; plain or `.gz`.
+        noun (`str`): what messages call a column.
+
+    Raises:
+        `UserError`: by file and row, what is wrong with it.
+    """
+    num_rows, num_columns = matrix_shape(file)
     lines = (line.rstrip("\r\n") for _, line in islice(numbered_lines(file), 1, None))
     for number, line in counted_rows(lines, num_rows, file=file):
         # a space before the first word: it is no label

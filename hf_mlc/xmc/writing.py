@@ -21,23 +21,45 @@ def write_rows(
         rows (iterable of `(indices, values, label_ids)`): read once, one at a time; as many as `shape` says.
         shape (`(int, int, int)`): the numbers of rows, features and labels.
     """
-    file = Path(file)
+    lines = (
+        f"{','.join(map(str, _plain(label_ids)))} {_pairs(indices, values)}" for indices, values, label_ids in rows
+    )
+    return _write(Path(file), lines, shape)
+
+
+def write_matrix(
+    file: str | Path, rows: Iterable[tuple[Sequence[int], Sequence[float]]], shape: tuple[int, int]
+) -> Path:
+    """As [`write_rows`], of rows without labels: `N V`, and features and values alone.
+
+    Args:
+        file (`str` or `Path`): its folder is made if missing.
+        rows (iterable of `(indices, values)`): read once, one at a time; as many as `shape` says.
+        shape (`(int, int)`): the numbers of rows and features.
+    """
+    return _write(Path(file), (_pairs(indices, values) for indices, values in rows), shape)
+
+
+def _write(file: Path, lines: Iterable[str], shape: Sequence[int]) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(file, binary=True) as raw:
         if file.suffix == ".gz":  # without name and time in the header, so that the same rows are the same bytes
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=4) as stream:
-                _write(stream, rows, shape)
+                _write_lines(stream, lines, shape)
         else:
-            _write(raw, rows, shape)
+            _write_lines(raw, lines, shape)
     return file
 
 
-def _write(stream, rows, shape) -> None:
-    stream.write(f"{shape[0]} {shape[1]} {shape[2]}\n".encode())
-    for indices, values, label_ids in rows:
-        # seven digits are a float32's
-        pairs = " ".join(f"{index}:{value:.7g}" for index, value in zip(_plain(indices), _plain(values), strict=True))
-        stream.write(f"{','.join(map(str, _plain(label_ids)))} {pairs}\n".encode())
+def _write_lines(stream, lines: Iterable[str], shape: Sequence[int]) -> None:
+    stream.write(f"{' '.join(map(str, shape))}\n".encode())
+    for line in lines:
+        stream.write(f"{line}\n".encode())
+
+
+def _pairs(indices, values) -> str:
+    # seven digits are a float32's
+    return " ".join(f"{index}:{value:.7g}" for index, value in zip(_plain(indices), _plain(values), strict=True))
 
 
 def _plain(values):

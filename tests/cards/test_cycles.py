@@ -142,6 +142,11 @@ def test_the_recall_is_that_of_the_lists(copied):
     ]
     recall = cycles_section(read_facts(with_results(copied, cycles=cycles)))["recall"]
     assert f"against the {trained} labels nearest" in recall and "hold 100.0% of" in recall
+    # or with features of their own
+    cycles[0]["labels"] = {**CYCLES[-1]["labels"], "unseen_labels": 1}
+    cycles[0]["validation"] |= {f"recall@{trained + 1}": 0.25}
+    recall = cycles_section(read_facts(with_results(copied, cycles=cycles)))["recall"]
+    assert f"against the {trained + 1} labels nearest" in recall and "hold 25.0% of" in recall
 
 
 def test_a_model_that_was_trained_twice_says_of_which_training_its_cycles_are(copied):

@@ -37,6 +37,17 @@ def rows_of(num_rows: int, seed: int, *, num_labels: int = NUM_LABELS) -> datase
     return datasets.Dataset.from_dict(rows)
 
 
+def features_of(labels: list[int], weights: tuple[float, float] = (0.8, 0.6)) -> datasets.Dataset:
+    """What labels say of themselves: of each a row of the two features that tell it."""
+    rows = {
+        "input_ids": [[3 * label + 1, 3 * label + 2] for label in labels],
+        "token_weights": [list(weights)] * len(labels),
+        "label_ids": [[label] for label in labels],
+        "length": [2] * len(labels),
+    }
+    return datasets.Dataset.from_dict(rows)
+
+
 def space_of(rows: datasets.Dataset) -> LabelSpace:
     """Twelve labels with their counts in these rows."""
     counts = np.bincount([label for labels in rows["label_ids"] for label in labels], minlength=NUM_LABELS)
@@ -57,7 +68,9 @@ def model_of(space: LabelSpace, **fields) -> LightDxmlForMultiLabelClassificatio
     return model
 
 
-def trainer_of(folder: Path, *, fields: dict | None = None, rows=None, **arguments) -> LightDxmlTrainer:
+def trainer_of(
+    folder: Path, *, fields: dict | None = None, rows=None, label_features=None, **arguments
+) -> LightDxmlTrainer:
     """A trainer of 40 rows in batches of 8, 4 epochs, its checkpoints at their ends; dropout on."""
     train, validation = rows or (rows_of(40, seed=1), rows_of(16, seed=2))
     space = space_of(train)
@@ -80,6 +93,7 @@ def trainer_of(folder: Path, *, fields: dict | None = None, rows=None, **argumen
         train_dataset=train,
         eval_dataset=validation,
         data_collator=SparseCollator(SparseFeatureExtractor(num_features=NUM_FEATURES), NUM_LABELS),
+        label_features=label_features,
     )
 
 

@@ -12,7 +12,15 @@ import torch
 from hf_mlc.cycles import cycle as cycle_module
 from hf_mlc.cycles.folder import CYCLE_FOLDER, CycleFolder, array_written_together
 from hf_mlc.training.trainer import last_complete_checkpoint
-from tests.cycles.conftest import rows_of, trainer_of
+from tests.cycles.conftest import features_of, rows_of, trainer_of
+
+
+# labels 10 and 11 have no training row, and label 10 is found by its features
+WITH_FEATURES = {
+    "rows": (rows_of(40, seed=1, num_labels=10), rows_of(16, seed=2)),
+    "label_features": features_of([10, 3, 0]),
+    "label_feature_weight": 0.5,
+}
 
 
 class Killed(BaseException):
@@ -100,6 +108,49 @@ def test_phases_of_other_rows_are_made_anew(tmp_path, monkeypatch):
     assert made == {"same": [1, "last"], "other": [0, 1, "last"]}
 
 
+def test_killed_while_label_features_are_encoded(tmp_path, monkeypatch):
+    def dying(*args, **kwargs):
+        for found in original(*args, **kwargs):
+            if kwargs["description"] == "Encoding label features":
+                calls.append(1)
+                if len(calls) == 2:
+                    raise Killed
+            yield found
+
+    whole = trainer_of(tmp_path / "whole", **WITH_FEATURES)
+    whole.train()
+    original, calls = cycle_module.encode_rows, []
+    with monkeypatch.context() as patch:
+        patch.setattr(cycle_module, "encode_rows", dying)
+        with pytest.raises(Killed):
+            trainer_of(tmp_path / "killed", **WITH_FEATURES).train()
+    assert not list((tmp_path / "killed" / CYCLE_FOLDER).rglob("label_feature_vectors.npy"))
+    assert same_weights(resumed(tmp_path / "killed", **WITH_FEATURES), whole)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        # the same features, of other labels
+        {
+            "label_features": features_of([10, 3, 0])
+            .remove_columns("label_ids")
+            .add_column("label_ids", [[10], [3], [1]])
+        },
+        {"label_features": features_of([10, 3, 0], weights=(0.6, 0.8))},
+        {"label_feature_weight": 2.0},
+        {"label_features": None},
+    ],
+)
+def test_phases_of_other_label_features_are_made_anew(tmp_path, changed):
+    settings = {**WITH_FEATURES, "num_train_epochs": 1, "keep_cycle_files": True}
+    trainer_of(tmp_path, **settings).train()
+    makers = [trainer_of(tmp_path, **{**settings, **other}).cycles for other in ({}, changed)]
+    for maker in makers:  # the index is the same; what it was made of is not
+        maker._read_index(CycleFolder(tmp_path, 0))
+    assert makers[0].shortlists(0) is not None and makers[1].shortlists(0) is None
+
+
 @pytest.mark.parametrize("settings", [{}, {"negatives": "all"}])
 def test_an_epoch_whose_checkpoint_was_not_saved_counts_once(tmp_path, settings):
     trainer = trainer_of(tmp_path, **settings)
@@ -175,7 +226,7 @@ def test_killed_in_phase_three(unbroken, tmp_path, monkeypatch, step):
     assert same_weights(resumed(tmp_path), unbroken)
 
 
-@pytest.mark.parametrize("settings", [{"negatives": "all"}, {"token_learning_rate_scale": 5.0}])
+@pytest.mark.parametrize("settings", [{"negatives": "all"}, {"token_learning_rate_scale": 5.0}, WITH_FEATURES])
 def test_killed_with_other_settings(settings, tmp_path):
     whole = trainer_of(tmp_path / "whole", **settings)
     whole.train()

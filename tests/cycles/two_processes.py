@@ -6,17 +6,22 @@ import os
 import sys
 from pathlib import Path
 
-from tests.cycles.conftest import trainer_of
+from tests.cycles.conftest import features_of, rows_of, trainer_of
 
 
 # without dropout: each process draws its own
 QUIET = {"embedding_dropout": 0.0, "residual_dropout": 0.0}
 CASES = {
     "shared": {},
-    "sparse": {"sparse_gradients": True},
-    "documents": {"shared_shortlist": False},
+    "sparse": {"fields": {"sparse_gradients": True}},
+    "documents": {"fields": {"shared_shortlist": False}},
     "random": {"negatives": "random"},
     "all": {"negatives": "all"},
+    # labels 10 and 11 have no training row, and label 10 is found by its features
+    "features": {
+        "rows": (rows_of(40, seed=1, num_labels=10), rows_of(16, seed=2)),
+        "label_features": features_of([10, 3, 0, 7, 1]),
+    },
 }
 
 
@@ -28,11 +33,9 @@ def train_all(folder: Path, *, batch_size: int) -> None:
         batch_size (`int`): 8 of one process, 4 of two.
     """
     for case, settings in CASES.items():
-        fields = {name: value for name, value in settings.items() if name != "negatives"}
         trainer = trainer_of(
             folder / case,
-            fields={**QUIET, **fields},
-            negatives=settings.get("negatives", "shortlist"),
+            **{**settings, "fields": {**QUIET, **settings.get("fields", {})}},
             per_device_train_batch_size=batch_size,
             ddp_backend="gloo" if "LOCAL_RANK" in os.environ else None,
             random_negatives=2,

@@ -11,6 +11,8 @@ import pytest
 from hf_mlc import load_splits
 from hf_mlc.commands.prepare_xmc import main
 from hf_mlc.commands.running import run
+from hf_mlc.cycles.label_features import read_label_features
+from hf_mlc.labels import LabelSpace
 from hf_mlc.xmc.reading import read_label_names
 from tests.mimic.generated import read_rows
 
@@ -83,6 +85,32 @@ def test_names_are_unique_and_may_be_latin_1(tmp_path):
     file = tmp_path / "lbl.json.gz"
     file.write_bytes(gzip.compress(b'{"uid": "x", "title": "Wine"}\n{"uid": "y", "title": "Fish", "content": ""}\n'))
     assert read_label_names(file)[0] == ["Wine", "Fish"]
+
+
+def test_titles_and_contents_of_labels_are_their_texts(tmp_path):
+    source = write_json_layout(tmp_path / "in")
+    (source / "Y.txt").unlink()
+    lines = [
+        {"uid": "x", "title": "Wine", "content": "of grapes"},
+        {"uid": "y", "title": "", "content": ""},
+        {"uid": "z", "title": "Wine"},
+    ]
+    (source / "lbl.json").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    report = prepared(source, tmp_path / "out")
+    written = tmp_path / "out" / "data"
+    assert read_rows(written / "label_features.jsonl.gz") == [
+        {"label": "Wine [0]", "text": "Wine\nof grapes"},
+        {"label": "Wine [2]", "text": "Wine"},
+    ]
+    assert report["data_sets"]["data"]["labels_with_features"] == 2
+    space = LabelSpace.load(written)
+    rows, num_unknown = read_label_features(written / "label_features.jsonl.gz", space, kind="text")
+    assert (space.encode([name for (name,) in rows["labels"]]).tolist(), num_unknown) == ([0, 2], 0)
+    # of names alone no such file is made, and of labels without a text neither
+    prepared(write_json_layout(tmp_path / "names"), tmp_path / "named")
+    (source / "lbl.json").write_text("{}\n{}\n{}\n", encoding="utf-8")
+    prepared(source, tmp_path / "untitled")
+    assert not list(tmp_path.glob("*ed/data/label_features*"))
 
 
 def changed(**values) -> dict:

@@ -10,6 +10,7 @@ import pytest
 from hf_mlc import load_splits
 from hf_mlc.commands.prepare_xmc import main
 from hf_mlc.commands.running import run
+from hf_mlc.cycles.label_features import read_label_features
 from hf_mlc.data import Columns
 from hf_mlc.labels import LabelSpace
 from tests.xmc.test_prepare_xmc import prepared, write_json_layout
@@ -83,6 +84,27 @@ def test_both_layouts_are_the_same_data_set(tmp_path, write):
     }
 
 
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("write", [write_one_file, write_pairs])
+def test_label_features_are_written_beside_the_rows_in_the_order_of_the_labels(tmp_path, write, packed):
+    source = write(tmp_path / "in")
+    (source / "Y.txt").write_text("fish\nagri\nexport\n", encoding="utf-8")
+    content = b"3 5\n3:2 0:1.5\n\n4:0.25\n"
+    (source / f"lbl_X_Xf.txt{'.gz' * packed}").write_bytes(gzip.compress(content) if packed else content)
+    report = prepared(source, tmp_path / "out")
+    written = tmp_path / "out" / "data"
+    assert gzip.decompress((written / "label_features.txt.gz").read_bytes()) == b"3 5\n0:1.5 3:2\n\n4:0.25\n"
+    assert report["files"][-2:] == ["Y.txt", f"lbl_X_Xf.txt{'.gz' * packed}"]
+    facts = report["data_sets"]["data"]
+    assert facts["labels_with_features"] == 2 and facts["rows_put_in_order"] == 0  # of documents
+    assert rows_of(written, tmp_path) == EXPECTED  # no split is taken for another
+    rows, num_unknown = read_label_features(
+        written / "label_features.txt.gz", LabelSpace.load(written), kind="features"
+    )
+    assert (rows["labels"][:], num_unknown) == ([["fish"], ["export"]], 0)
+    prepared(source, tmp_path / "out", "--overwrite_output", "true")
+
+
 def test_features_out_of_order_are_put_in_order_and_counted(tmp_path):
     one_file = write_one_file(tmp_path / "one", train=TRAIN.replace("0:1.5 3:2", "3:2 0:1.5"))
     pairs = write_pairs(
@@ -123,6 +145,9 @@ def test_texts_go_before_features_unless_these_are_asked_for(tmp_path):
         (lambda d: write_pairs(d, trn_X_Y="3 3\n0:1\n1:1\n"), "trn_X_Y.txt: the first line says 3 rows, there are 2"),
         (lambda d: write_pairs(d, trn_X_Xf="3 5\n0:1\n1:nan\n2:1\n"), "trn_X_Xf.txt, row 2, field 'features': the value 'nan'"),
         (lambda d: write_pairs(d, tst_X_Xf="5\n0:1\n"), "tst_X_Xf.txt, row 1: the first line is '5'; accepted: two numbers"),
+        (lambda d: write_pairs(d, lbl_X_Xf="3 6\n\n\n\n"), "lbl_X_Xf.txt, row 1: the first line says 3 labels and 6 features; accepted: 3 and 5, as"),
+        (lambda d: write_pairs(d, lbl_X_Xf="3 5\n0:1\n5:1\n\n"), "lbl_X_Xf.txt, row 2, field 'features': feature 5; accepted: 0 to 4"),
+        (lambda d: write_pairs(d, lbl_X_Xf="3 5\n0:1\n"), "lbl_X_Xf.txt: the first line says 3 rows, there are 1"),
     ],
 )  # fmt: skip
 def test_a_broken_file_is_one_line_and_nothing_is_written(tmp_path, capsys, write, fragment):
