@@ -44,7 +44,8 @@ LEAST = 1e-6  # what a score is kept away from 0 and 1 by, so that its logit is 
 
 def fit(job: Job, folder: Path) -> Fitted:
     """As `ours.fit`, the job's runner naming the head."""
-    settings = {**job.settings, "model_type": MODEL_TYPE, "head": HEADS[job.runner]}
+    # a search that isn't there has no end to be tuned
+    settings = {**job.settings, "model_type": MODEL_TYPE, "head": HEADS[job.runner], "end_biases": []}
     if settings["head"] == "powerset":
         space = job.rows.label_space()
         sets = {tuple(sorted(set(space.encode(labels).tolist()))) for labels in job.rows.read("train")["labels"]}
