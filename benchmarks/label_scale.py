@@ -23,6 +23,7 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +45,7 @@ from hf_mlc.xmc.power_law import PowerLawSet
 
 TEST_DOCUMENTS = 2048
 TIMED_DOCUMENTS = 50  # one by one, after five that warm up
+ENOUGH = 0.95  # of the nearest labels, for a search of the index
 MB = 2**20
 
 
@@ -96,6 +98,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, object]:
     watch, laps = MemoryWatch(), Laps()
     watch.look()
     imported = watch.own
+    if arguments.folder:
+        Path(arguments.folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         generated = PowerLawSet(
             num_labels, num_features=arguments.features, nonzeros=arguments.nonzeros, seed=arguments.seed
@@ -120,12 +124,13 @@ def measured(arguments: argparse.Namespace) -> dict[str, object]:
             shortlist_size=arguments.shortlist_size,
             shared_shortlist=arguments.shared_shortlist,
             cycle_epochs=arguments.epochs,
+            proxy=arguments.proxy,
             proxy_epochs=arguments.proxy_epochs,
             proxy_batch_size=arguments.proxy_batch_size,
             index=arguments.index,
             hnsw_m=arguments.hnsw_m,
             hnsw_ef_construction=arguments.hnsw_ef_construction,
-            hnsw_ef=arguments.hnsw_ef,
+            hnsw_ef=arguments.hnsw_ef[0],
             hnsw_threads=arguments.hnsw_threads or arguments.threads,
         )
         store_label_space(config, space)
@@ -174,7 +179,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, object]:
         peak_of_training = watch.own
         model.eval()
         del trainer
-        answers = asked(model, test, SparseCollator(extractor, num_labels), space)
+        answers = asked(model, test, SparseCollator(extractor, num_labels), space, arguments.hnsw_ef)
         laps("ask")
     watch.end()
     stated = label_bytes(size)
@@ -200,40 +205,37 @@ def measured(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 @torch.no_grad()
-def asked(model, test, collator: SparseCollator, space: LabelSpace) -> dict[str, object]:
-    """Milliseconds of an answer, what the index finds of what it should, and how good the answers are."""
+def asked(model, test, collator: SparseCollator, space: LabelSpace, efs: list[int]) -> dict[str, object]:
+    """Milliseconds of an answer, what the index finds of what it should, and how good the answers are.
+
+    A graph is searched with each of `efs`; what is printed as the index's is the first search that finds `ENOUGH` of the nearest.
+    """
     rows = [test[number] for number in range(len(test))]
     single = [_inputs(collator([row])) for row in rows[: TIMED_DOCUMENTS + 5]]
     batches = [collator(rows[start : start + 256]) for start in range(0, len(rows), 256)]
-    result: dict[str, object] = {}
     config, chosen = model.config, model.config.index
-    found = {}
-    for index in dict.fromkeys(("exact", chosen)):
-        config.index = index
-        model.shortlist(model.encode(**single[0]), config.shortlist_size)  # a graph is made when it is first asked
-        result[f"ms_one_{index}"] = _milliseconds(lambda inputs: model.predict_topk(inputs, k=5), single)
-        result[f"ms_of_256_{index}"] = _milliseconds(
-            lambda inputs: model.predict_topk(inputs, k=5), [_inputs(batch) for batch in batches], warm=1
-        )
-        found[index] = [
-            np.concatenate(parts)
-            for parts in zip(
-                *(
-                    (
-                        model.shortlist(model.encode(**_inputs(batch)), config.shortlist_size)[0].numpy(),
-                        model.predict_topk(_inputs(batch), k=5)[0].numpy(),
-                    )
-                    for batch in batches
-                ),
-                strict=True,
-            )
-        ]
+    config.index = "exact"
+    result: dict[str, object] = {f"{name}_exact": value for name, value in _timed(model, single, batches).items()}
+    found = exact = _answered(model, batches)
     config.index = chosen
     if chosen != "exact":
-        result["index_recall"] = _shared(found[chosen][0], found["exact"][0])
-        result["index_recall@5"] = _shared(found[chosen][1], found["exact"][1])
+        model.shortlist(model.encode(**single[0]), config.shortlist_size)  # a graph is made when it is first asked
+        searches = []
+        for ef in efs:
+            config.hnsw_ef = ef
+            found = _answered(model, batches)
+            recalls = {
+                "index_recall": _shared(found.shortlists, exact.shortlists),
+                "index_recall@5": _shared(found.best, exact.best),
+            }
+            searches.append({"hnsw_ef": ef, **_timed(model, single, batches), **recalls})
+            if recalls["index_recall"] >= ENOUGH:
+                break
+        last = searches[-1]
+        result |= {f"{name}_{chosen}": last[name] for name in ("ms_one", "ms_of_256")}
+        result |= {name: last[name] for name in ("index_recall", "index_recall@5")} | {"searches": searches}
     true = [row["label_ids"] for row in rows]
-    listed = [set(ids.tolist()) for ids in found[chosen][0]]
+    listed = [set(ids.tolist()) for ids in found.shortlists]
     pairs = [(label in near) for labels, near in zip(true, listed, strict=True) for label in labels]
     result["shortlist_recall"] = float(np.mean(pairs))
     metrics = MultiLabelMetrics(len(space), train_counts=space.counts, num_train_documents=space.num_documents)
@@ -242,6 +244,32 @@ def asked(model, test, collator: SparseCollator, space: LabelSpace) -> dict[str,
         metrics.update(output.logits.sigmoid(), candidate_ids=output.candidate_ids, label_ids=batch["label_ids"])
     values = metrics.compute()
     return result | {name: values[name] for name in ("p@1", "p@5", "psp@5")}
+
+
+class Answered(NamedTuple):
+    """Of all documents: labels of their shortlists `(N, S)`, and their best five `(N, 5)`."""
+
+    shortlists: np.ndarray
+    best: np.ndarray
+
+
+def _answered(model, batches: list[dict[str, torch.Tensor]]) -> Answered:
+    size = model.config.shortlist_size
+    shortlists = [model.shortlist(model.encode(**_inputs(batch)), size)[0].numpy() for batch in batches]
+    best = [model.predict_topk(_inputs(batch), k=5)[0].numpy() for batch in batches]
+    return Answered(np.concatenate(shortlists), np.concatenate(best))
+
+
+def _timed(model, single: list[dict[str, torch.Tensor]], batches: list[dict[str, torch.Tensor]]) -> dict[str, float]:
+    """Milliseconds of the best five of one document, and of 256 at a time."""
+
+    def answer(inputs: dict[str, torch.Tensor]):
+        return model.predict_topk(inputs, k=5)
+
+    return {
+        "ms_one": _milliseconds(answer, single),
+        "ms_of_256": _milliseconds(answer, [_inputs(batch) for batch in batches], warm=1),
+    }
 
 
 def _inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -276,12 +304,19 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch_size", type=int, default=256)
     parser.add_argument("--learning_rate", type=float, default=5e-3)
+    parser.add_argument("--proxy", choices=["affine", "two_layer", "none"], default="affine")
     parser.add_argument("--proxy_epochs", type=int, default=2)
     parser.add_argument("--proxy_batch_size", type=int, default=4096)
     parser.add_argument("--index", choices=["exact", "hnsw"], default="hnsw")
     parser.add_argument("--hnsw_m", type=int, default=32)
     parser.add_argument("--hnsw_ef_construction", type=int, default=100)
-    parser.add_argument("--hnsw_ef", type=int, default=200)
+    parser.add_argument(
+        "--hnsw_ef",
+        type=int,
+        nargs="+",
+        default=[200, 400, 800, 1600],
+        help="candidates of a search: the first is trained with; of a trained one the first that finds enough is shown",
+    )
     parser.add_argument("--hnsw_threads", type=int, help="that make the graph; all if not given")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=0)

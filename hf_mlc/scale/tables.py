@@ -38,6 +38,7 @@ def scale_tables(model_cards: Path) -> str:
     """
     lines = read_lines(model_cards / MEASURED)
     measured = [f"Measured by `{COMMAND}`", seconds_table(lines), memory_table(lines), answers_table(lines)]
+    measured += [searches_table(lines)] if any(line.get("searches") for line in lines) else []
     measured += [work_table(line) for line in lines[-1:]]
     if not lines:
         measured = [f"Nothing is measured yet; `{COMMAND}` does it."]
@@ -120,6 +121,33 @@ def answers_table(lines: list[dict[str, Any]]) -> str:
                 f"{line['p@1']:.3f}",
             ]
         )
+    return table(head, rows, numbers=range(len(head)))
+
+
+def searches_table(lines: list[dict[str, Any]]) -> str:
+    """What more candidates of the graph cost, and what they find."""
+    head = [
+        "labels",
+        "neighbours",
+        "candidates",
+        "one document",
+        "one of 256",
+        "finds of the nearest",
+        "of the five best",
+    ]
+    rows = [
+        [
+            f"{line['num_labels']:,}",
+            f"{line['hnsw_m']}",
+            f"{search['hnsw_ef']:,}",
+            f"{search['ms_one']:.2f} ms",
+            f"{search['ms_of_256'] / 256:.3f} ms",
+            f"{search['index_recall']:.3f}",
+            f"{search['index_recall@5']:.3f}",
+        ]
+        for line in lines
+        for search in line.get("searches", ())
+    ]
     return table(head, rows, numbers=range(len(head)))
 
 
