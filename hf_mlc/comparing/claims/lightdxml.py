@@ -54,22 +54,22 @@ OUTSIDE = (
     Arm("omikuji-bonsai", "Omikuji, shallow Bonsai-like trees", runner="omikuji", settings={"cluster_k": 100, "cluster_balanced": False, "max_depth": 3}, by_default=False),
 )  # fmt: skip
 
-# rows of sparse numbers; nothing here is tuned on their test rows
+# rows of sparse numbers: dropout, rates and no residual block by the validation rows of bibtex, seed 0, among eleven settings (there
+# P@1/3/5 .662/.415/.308; with the texts' dropout, rates and residual block .621/.378/.292)
 _ROWS = {
     "model_type": "lightdxml",
     "encoder": "features",
     "targets": "label_ids",
     "embedding_activation": "none",
-    "embedding_dropout": 0.3,
-    "residual_dropout": 0.2,
-    "spectral_norm": False,
+    "embedding_dropout": 0.5,
+    "residual": False,
     "token_start": "label_factors",
-    "token_learning_rate_scale": 10,
+    "token_learning_rate_scale": 3,
     "proxy": "none",
     "scoring": "all",
     "optim": "adamw_torch_fused",
     "adam_beta2": 0.98,
-    "learning_rate": 5e-3,
+    "learning_rate": 2e-3,
     "lr_scheduler_type": "linear",
     "max_grad_norm": 0.0,
     "train_sampling_strategy": "random",
