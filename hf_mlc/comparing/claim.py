@@ -138,7 +138,7 @@ class ClaimData:
         shown (`tuple[str]`): further metrics of the table.
         text_column (`tuple[str]`, *optional*): columns of the text.
         features_column (`str`, *optional*): of a table, the column of its features, instead of a text.
-        generated ([`Generated`], *optional*): sparse rows that are made where they are missing; `folder` is then where they are kept.
+        generated ([`Generated`], *optional*): sparse rows that are made where they are missing; `folder` is then their name in the cache.
         sequences ([`Sequences`], *optional*): of events, how rows are made of them, instead of a text.
         meta_file (`str`, *optional*): JSON file in the folder whose `feature_names` and `feature_types` are those of a table, and
             whose `labels` are the names of all labels, for data in which some label may have no training row. Labels may as well

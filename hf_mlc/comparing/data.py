@@ -127,7 +127,7 @@ class Rows:
 def folder_of(data: ClaimData, data_dir: str | Path) -> Path:
     """The data set's folder, written if it is a generated one; `UserError` where it is missing."""
     if data.generated is not None:
-        return data.generated.write(Path(data_dir), data.folder)
+        return data.generated.write(data.folder)
     folder = Path(data_dir) / data.folder  # an absolute `data.folder` stays itself
     if not folder.is_dir():
         raise UserError("no such folder", file=folder, field="data_dir", accepted="the folder of the data sets")

@@ -52,17 +52,14 @@ class Generated:
         """How many rows each split has."""
         return dict(zip(SPLITS, (self.num_train, self.num_validation, self.num_test), strict=True))
 
-    def folder(self, data_dir: Path, name: str) -> Path:
-        """Where its files lie: below the folder of all data sets where it can be written to, below ~/.cache otherwise."""
-        place = data_dir / name
-        if place.is_dir() or (data_dir.is_dir() and os.access(data_dir, os.W_OK)):
-            return place
+    def folder(self, name: str) -> Path:
+        """Where its files lie: below ~/.cache, never among data that others put there."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return cache / "hf_mlc" / "generated" / name
+        return cache / "hf_mlc" / "generated" / name / self.fingerprint
 
-    def write(self, data_dir: Path, name: str) -> Path:
+    def write(self, name: str) -> Path:
         """Writes what is missing of the files, each whole or not at all; returns their folder."""
-        folder = self.folder(data_dir, name) / self.fingerprint
+        folder = self.folder(name)
         for split, number in self._numbers.items():
             file = folder / f"{split}.txt"
             if not file.exists():
