@@ -56,6 +56,19 @@ def as_padded_ids(targets: torch.Tensor) -> torch.Tensor:
     return ids
 
 
+def check_eager_and_fused_attention(tester, *, atol: float, rtol: float) -> None:
+    """Of a tester whose encoder is a backbone: both forms of its attention give these logits, one of them the weights too."""
+    model, batch = build(tester), tester.collate([*tester.documents(), ()])
+    with torch.no_grad():
+        model.set_attn_implementation("eager")
+        eager = model(**batch, output_attentions=True)
+        model.set_attn_implementation("sdpa")
+        assert model.encoder.backbone.config._attn_implementation == "sdpa"
+        fused = model(**batch)
+    torch.testing.assert_close(fused.logits, eager.logits, atol=atol, rtol=rtol)
+    assert [tuple(weights.shape) for weights in eager.attentions] == [(5, 2, 9, 9)] * 2
+
+
 class MultiLabelModelTesterMixin(FreshProcessTesterMixin, PipelineTesterMixin, TrainingTesterMixin):
     """See the head of this file."""
 

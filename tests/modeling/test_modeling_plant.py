@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel, set_seed
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
 from tests.common.plant_tester import PlantModelTester
 
-from .model_tester import MultiLabelModelTesterMixin, build, some_targets
+from .model_tester import MultiLabelModelTesterMixin, build, check_eager_and_fused_attention, some_targets
 
 
 ENCODERS = ("bag_of_words", "convolution", "gru", "lstm", "awd_lstm", "transformer")
@@ -247,16 +247,7 @@ def test_token_types_reach_the_backbone_on_every_road():
 
 
 def test_eager_and_fused_attention_of_the_backbone_agree():
-    tester = PlantModelTester(encoder="transformer")
-    model, batch = build(tester), tester.collate([*tester.documents(), ()])
-    with torch.no_grad():
-        model.set_attn_implementation("eager")
-        eager = model(**batch, output_attentions=True)
-        model.set_attn_implementation("sdpa")
-        assert model.encoder.backbone.config._attn_implementation == "sdpa"
-        fused = model(**batch)
-    torch.testing.assert_close(fused.logits, eager.logits, atol=1e-5, rtol=1e-5)
-    assert [tuple(weights.shape) for weights in eager.attentions] == [(5, 2, 9, 9)] * 2
+    check_eager_and_fused_attention(PlantModelTester(encoder="transformer"), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow

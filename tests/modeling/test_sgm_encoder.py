@@ -9,7 +9,7 @@ from transformers import AutoModel, BertConfig, set_seed
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
 from tests.common.sgm_tester import SgmModelTester
 
-from .model_tester import build
+from .model_tester import build, check_eager_and_fused_attention
 
 
 def test_a_pretrained_backbone_gives_its_weights_to_the_encoder(tmp_path):
@@ -31,16 +31,7 @@ def test_a_pretrained_backbone_gives_its_weights_to_the_encoder(tmp_path):
 
 
 def test_eager_and_fused_attention_of_the_backbone_agree():
-    tester = SgmModelTester(encoder="transformer")
-    model, batch = build(tester), tester.collate([*tester.documents(), ()])
-    with torch.no_grad():
-        model.set_attn_implementation("eager")
-        eager = model(**batch, output_attentions=True)
-        model.set_attn_implementation("sdpa")
-        assert model.encoder.backbone.config._attn_implementation == "sdpa"
-        fused = model(**batch)
-    torch.testing.assert_close(fused.logits, eager.logits, atol=1e-4, rtol=1e-4)
-    assert [tuple(weights.shape) for weights in eager.attentions] == [(5, 2, 9, 9)] * 2
+    check_eager_and_fused_attention(SgmModelTester(encoder="transformer"), atol=1e-4, rtol=1e-4)
 
 
 # -- images ---------------------------------------------------------------------------------------------------------------
