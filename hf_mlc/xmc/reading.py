@@ -89,14 +89,12 @@ def read_label_names(file: Path) -> tuple[list[str], dict[str, Any]]:
 
 
 def read_label_texts(file: Path, names: list[str]) -> Iterator[tuple[str, str]]:
-    """The name of each label that has a text, and that text, title and content as of a document; of a file of names nothing.
+    """The name of each label that has a text, and that text, title and content as of a document.
 
     Args:
-        file (`Path`): `lbl.json`, or another that [`read_label_names`] reads.
+        file (`Path`): `lbl.json`, plain or `.gz`.
         names (`list[str]`): what it found there.
     """
-    if ".json" not in file.suffixes:
-        return
     for name, (row, line) in zip(names, _objects(_label_lines(file)[0], file), strict=True):
         text = _whole_text(line, file, row)
         if text:
