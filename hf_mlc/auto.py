@@ -43,7 +43,8 @@ from hf_mlc.training.trainer import MultiLabelTrainer
 @dataclass(frozen=True)
 class Architecture:
     """One row: the classes that a `model_type` stands for, whether `train` makes one, and whether it may read tables or
-    sparse features, or reads events; and the form of its targets, where none is asked for."""
+    sparse features, or reads events; whether its trainer takes features of the labels; and the form of its targets, where none
+    is asked for."""
 
     config: type[MultiLabelConfig]
     model: type[MultiLabelPreTrainedModel]
@@ -52,6 +53,7 @@ class Architecture:
     reads_tables: bool = False
     reads_events: bool = False
     reads_features: bool = False
+    takes_label_features: bool = False
     targets: Literal["labels", "label_ids"] = "labels"
 
 
@@ -65,6 +67,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         LightDxmlForMultiLabelClassification,
         trainer=LightDxmlTrainer,
         reads_features=True,
+        takes_label_features=True,
         targets="label_ids",
     ),
     "ensemble": Architecture(EnsembleConfig, EnsembleForMultiLabelClassification, trained=False, reads_tables=True),

@@ -23,7 +23,7 @@ from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 
 logger = logging.get_logger(__name__)
 
-DECISIONS = ("thresholds", "sequence", "expected_f1")
+DECISIONS = ("thresholds", "sequence", "expected_f1", "sets")
 # how a second model gets the processor of the first, by kind of input
 _SAME_PROCESSOR = {
     "text": "with --tokenizer_name of the first",
@@ -49,8 +49,8 @@ def make_ensemble(
         members (`Sequence[LoadedModel]`): two or more, with the same labels in the same order and the same tokenizer.
         names (`Sequence[str]`): what error messages call them.
         weights (`Sequence[float]`, *optional*): how much each counts; all alike if not given.
-        decision (`str`, *optional*): `"thresholds"`, `"sequence"` or `"expected_f1"` (`EnsembleConfig`); the members' if they
-            have the same one, `"thresholds"` otherwise, and of models of label relations, whose sets aren't averaged.
+        decision (`str`, *optional*): `"thresholds"`, `"sequence"`, `"expected_f1"` or `"sets"` (`EnsembleConfig`); the members' if
+            they have the same one and it can be averaged, `"thresholds"` otherwise.
 
     Returns:
         `LoadedModel`: in evaluation mode on the CPU, with the first member's label space and tokenizer.
@@ -84,9 +84,9 @@ def make_ensemble(
     if decision is None:
         decisions = {getattr(config, "decision", "thresholds") for config in configs}
         decision = decisions.pop() if len(decisions) == 1 else "thresholds"
-        if decision != "thresholds" and any(config.model_type == "msdn" for config in configs):
+        if any(config.model_type == "msdn" and not _votes(config, decision) for config in configs):
             logger.warning(
-                "The label sets of msdn models aren't averaged, their scores are: the ensemble decides by thresholds."
+                "Of msdn models the most probable sets of chains are averaged, others aren't: the ensemble decides by thresholds."
             )
             decision = "thresholds"
     if decision not in DECISIONS:
@@ -100,6 +100,11 @@ def make_ensemble(
     for part, member in zip(model.members, members, strict=True):
         part.load_state_dict(member.model.state_dict())
     return LoadedModel(model.eval(), first.processor, first.label_space)
+
+
+def _votes(config: Any, decision: str) -> bool:
+    """Whether an msdn model with this configuration can take part in such a decision."""
+    return decision == "thresholds" or (decision == "sets" and config.variant == "causal")
 
 
 def check_labels(expected: Sequence[str], found: Sequence[str], *, file: str, first: str) -> None:

@@ -32,15 +32,15 @@ class EnsembleConfig(MultiLabelConfig):
         decision (`str`, *optional*, defaults to `"thresholds"`):
             Which labels a document gets where nobody gives thresholds: `"thresholds"`, those whose averaged score reaches
             its threshold; of members that write label sequences also `"sequence"`, the set that all members together find
-            most probable, or `"expected_f1"`, the set with the highest expected F1 among what they find. The sets of models of
-            label relations (`"sets"`) aren't averaged; their scores are.
+            most probable, or `"expected_f1"`, the set with the highest expected F1 among what they find; of members that are
+            chains of label relations `"sets"`, the set that is most probable by all.
     """
 
     model_type = "ensemble"
 
     members: list[dict[str, Any]] | None = None
     member_weights: list[float | int] | None = None
-    decision: Literal["thresholds", "sequence", "expected_f1"] = "thresholds"
+    decision: Literal["thresholds", "sequence", "expected_f1", "sets"] = "thresholds"
     vocab_size: int | None = None
     pad_token_id: int | None = None
 
@@ -95,7 +95,14 @@ class EnsembleConfig(MultiLabelConfig):
                 )
             if not all(0 <= weight < float("inf") for weight in weights) or not sum(weights):
                 raise ValueError(f"`member_weights` must not be negative, and not all 0, found {weights}")
-        if self.decision != "thresholds" and set(kinds) - {"sgm"}:
+        if self.decision == "sets":
+            variants = [member.get("variant", "causal") for member in self.members or []]
+            if set(kinds) - {"msdn"} or set(variants) - {"causal"}:
+                found = [f"{kind} ({variant})" for kind, variant in zip(kinds, variants, strict=True)]
+                raise ValueError(
+                    f"`decision='sets'` needs members of the type msdn and the variant causal, found {found}"
+                )
+        elif self.decision != "thresholds" and set(kinds) - {"sgm"}:
             raise ValueError(f"`decision='{self.decision}'` needs members that write label sequences, found {kinds}")
 
 

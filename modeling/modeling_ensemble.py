@@ -6,8 +6,8 @@ and read the same tokens, and need not be of one architecture:
 
     p(l) = sum_k w_k sigmoid(z_k(l)),    p(S) = sum_k w_k p_k(S)
 
-p_k is a per-label head's probability, or the marginal of a model that writes label sequences or relates labels; of those that
-write sequences, whole sets S can be averaged too, each model's as far as its search found them.
+p_k is a per-label head's probability, or the marginal of a model that writes label sequences or relates labels. Of the latter two
+whole sets S can be averaged too: a sequence model's as far as its search found them, a chain's exactly (msdn_voting.py).
 
 Shape legend: B documents, T tokens, L labels, S chosen labels, E width of all members' word vectors, K found sets, P ids.
 """
@@ -17,9 +17,10 @@ from torch import nn
 
 from .configuration_ensemble import EnsembleConfig
 from .label_sequences import EOS, LABEL_OFFSET, NO_LABEL
-from .modeling_msdn import MsdnForMultiLabelClassification
+from .modeling_msdn import MsdnForMultiLabelClassification, with_fewest
 from .modeling_plant import PlantForMultiLabelClassification
 from .modeling_sgm import SgmForMultiLabelClassification
+from .msdn_voting import voted_sets
 from .multi_label import MultiLabelOutput
 from .set_scores import LabelSets, answered_set, merge_sets, rescore
 from .text_model import TextPreTrainedModel
@@ -117,7 +118,7 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
         outputs = []
         for member, own in zip(self.members, self._inputs_of_members(inputs, inputs_embeds), strict=True):
             own |= targets if self.training else {}
-            own |= {"output_sequences": True} if wants_sets else {}  # which only models of sequences decide on
+            own |= {"output_sequences": True} if wants_sets and self.config.decision != "sets" else {}
             outputs.append(member(**own, return_dict=True))
         logits_BL = None
         if all(output.logits is not None and output.candidate_ids is None for output in outputs):
@@ -127,7 +128,9 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
             loss = sum(weight * output.loss for weight, output in zip(self.weights, outputs, strict=True))
         elif has_targets:
             loss = self.compute_loss(logits_BL, **targets)
-        chosen_BL = self._chosen(outputs) if wants_sets else None
+        chosen_BL = None
+        if wants_sets:
+            chosen_BL = self._voted(outputs, logits_BL) if self.config.decision == "sets" else self._chosen(outputs)
         output = MultiLabelOutput(loss=loss, logits=logits_BL, chosen=chosen_BL)
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
@@ -175,6 +178,18 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
                 sets = rescore(sets, output.auxiliary_logits, member.config.rescoring_weight)
             parts.append(sets)
         return answered_set(join_sets(parts, self.weights), self.config.num_labels, self.config.decision)
+
+    def _voted(self, outputs: list, logits_BL: torch.Tensor) -> torch.BoolTensor:
+        """The same of models of label relations."""
+        min_labels = self.config.min_labels
+        with torch.autocast(logits_BL.device.type, enabled=False):  # sums over many labels and sets
+            chosen_BL = voted_sets(
+                [member.chain_decoder() for member in self.members],
+                [output.base_logits for output in outputs],
+                self.weights,
+                min_labels=min_labels,
+            )
+        return with_fewest(chosen_BL, logits_BL, min_labels)
 
     # -- explanations ---------------------------------------------------------------------------------------------------
 

@@ -263,7 +263,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             logits_BL, chosen_BL = answer.logits_BL, answer.chosen_BL
         if not self.decides_on_sets:
             return logits_BL, None
-        return logits_BL, _with_fewest(chosen_BL, logits_BL, config.min_labels)
+        return logits_BL, with_fewest(chosen_BL, logits_BL, config.min_labels)
 
     def chains(self) -> list[OrderedChain]:
         """The chain of each order, as searches see it: as a table of states where that is small enough. The causal variant's."""
@@ -418,7 +418,7 @@ def _version(tensor: torch.Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _with_fewest(chosen_BL: torch.BoolTensor, logits_BL: torch.Tensor, min_labels: int) -> torch.BoolTensor:
+def with_fewest(chosen_BL: torch.BoolTensor, logits_BL: torch.Tensor, min_labels: int) -> torch.BoolTensor:
     """Label sets, those with fewer than `min_labels` filled up with the labels of the highest scores."""
     if not min_labels:
         return chosen_BL
@@ -434,4 +434,4 @@ def _in_users_order(values_BML: torch.Tensor, orders_ML: torch.LongTensor) -> to
     return values_BML.gather(2, orders_ML.argsort(dim=1).expand_as(values_BML))
 
 
-__all__ = ["MsdnForMultiLabelClassification", "MsdnOutput", "MsdnPreTrainedModel"]
+__all__ = ["MsdnForMultiLabelClassification", "MsdnOutput", "MsdnPreTrainedModel", "with_fewest"]

@@ -177,6 +177,34 @@ class SetScorer:
         return 4 * (2 * self.num_sets + 4 * most)
 
 
+class SetFinder:
+    """Which of a list of label sets a set is. 16 bytes a set.
+
+    Sets are compared by sums of random numbers of 63 bits, one a label: among a million sets of the list and a million others two
+    different ones have the same sum about once in ten million times.
+
+    Args:
+        sets_SL (`torch.Tensor` of shape `(S, L)`): 0 and 1, each set once.
+    """
+
+    def __init__(self, sets_SL: torch.Tensor):
+        self.numbers_L = torch.randint(2**63 - 1, sets_SL.shape[1:], generator=torch.Generator().manual_seed(0))
+        self.numbers_L = self.numbers_L.to(sets_SL.device)
+        blocks = row_blocks(len(sets_SL), sets_SL.shape[1], _CELLS_A_BLOCK)
+        self.sums_S, self.order_S = torch.cat([self._sums(sets_SL[rows]) for rows in blocks]).sort()
+
+    def _sums(self, labels: torch.Tensor) -> torch.LongTensor:
+        return (labels.long() * self.numbers_L).sum(dim=-1)  # beyond 64 bits they begin anew
+
+    def __call__(self, labels: torch.Tensor) -> torch.LongTensor:
+        """The place of each set of labels `(..., L)` in the list, `(...)`; -1 where it isn't there."""
+        sums = self._sums(labels)
+        if not len(self.sums_S):
+            return torch.full_like(sums, -1)
+        found = torch.searchsorted(self.sums_S, sums).clamp(max=len(self.sums_S) - 1)
+        return self.order_S[found].masked_fill(self.sums_S[found] != sums, -1)
+
+
 def share_log_odds(
     log_weights_BS: torch.Tensor,
     sets_SL: torch.Tensor,
@@ -208,4 +236,4 @@ def share_log_odds(
     return log_present_BL - log_absent_BL
 
 
-__all__ = ["KnownSets", "SetScorer", "pack_sets", "share_log_odds", "unpack_sets"]
+__all__ = ["KnownSets", "SetFinder", "SetScorer", "pack_sets", "share_log_odds", "unpack_sets"]

@@ -32,7 +32,6 @@ from hf_mlc.commands.train_steps import ARGUMENTS, STEPS, step_of_run
 from hf_mlc.commands.train_texts import TextStep
 from hf_mlc.cycles.arguments import without_cycles
 from hf_mlc.cycles.folder import CYCLE_FOLDER
-from hf_mlc.cycles.trainer import LightDxmlTrainer
 from hf_mlc.data import check_splits
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import RESULTS_FILE
@@ -103,8 +102,8 @@ def main(arguments: list[str]) -> None:
             target_lists=step.target_lists,
         )
     report = check_splits(splits, label_space, noun=step.kind.noun)
-    is_cyclic = issubclass(architecture.trainer, LightDxmlTrainer)
-    label_features = LabelFeatureStep(args.label_features if is_cyclic else None, step, label_space)
+    label_file = args.label_features if architecture.takes_label_features else None
+    label_features = LabelFeatureStep(label_file, step, label_space)
     data_facts = {**facts_of_data(splits, label_space, data_args), **label_features.facts}
     identity = {"arguments": comparable(given), "data": data_facts}
     checkpoint = checkpoint_to_resume(output, args, identity)

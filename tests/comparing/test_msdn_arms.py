@@ -12,7 +12,7 @@ from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import AutoModel, set_seed
 
 from hf_mlc.auto import ARCHITECTURES
-from hf_mlc.comparing.arms import Job, fit, msdn_encoder, ours
+from hf_mlc.comparing.arms import Job, fit, msdn_encoder, ours, seed_ensemble
 from hf_mlc.comparing.claim import ClaimData
 from hf_mlc.comparing.data import Rows, prepare_rows
 from hf_mlc.comparing.one_run import measure
@@ -207,3 +207,11 @@ def test_the_same_seed_gives_the_same_arm(runner, rows, tmp_path):
 def test_an_arm_copes_with_one_label(runner, tmp_path):
     _, result = run(runner, prepared(tmp_path, "a"), tmp_path, num_train_epochs=3)
     assert result["metrics"]["subset_accuracy"] > 0.7
+
+
+def test_an_ensemble_of_ours_votes_on_sets(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(seed_ensemble, "MEMBERS", 2)
+    monkeypatch.delitem(TINY, "recurrent_size")
+    fitted, result = run("seed-ensemble", rows, tmp_path, known_sets="restrict", refit=True)
+    assert fitted.facts["decision"] == "sets" and result["metrics"]["subset_accuracy"] > 0.7
+    assert sum(fitted.parameter_parts.values()) == fitted.parameters and fitted.optimizer_cpu_seconds > 0

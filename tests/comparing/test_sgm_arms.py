@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from hf_mlc.comparing.arms.problem_transformations import METHODS, PLANE, powers
 from hf_mlc.comparing.claim import ClaimData, find_claim
 from hf_mlc.comparing.data import Rows, prepare_rows
 from hf_mlc.data import train_tokenizer
-from hf_mlc.errors import UserError
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 
 
@@ -152,9 +152,12 @@ def test_the_powerset_s_best_set_is_what_lies_above_one_half():
     ]
 
 
-def test_an_ensemble_wants_validation_rows_that_no_member_has_seen(rows, tmp_path):
-    with pytest.raises(UserError, match="field 'refit'"):
-        fit(Job("seed-ensemble", {**TINY, "refit": True}, rows, 0, ""), tmp_path)
+def test_members_that_know_the_validation_rows_bring_their_thresholds_along(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(seed_ensemble, "MEMBERS", 2)
+    fitted = fit(Job("seed-ensemble", {**TINY, "refit": True}, rows, 0, ""), tmp_path / "model")
+    members = sorted(tmp_path.glob("model-members/*/config.json"))
+    of_members = [json.loads(file.read_text())["thresholds"] for file in members]
+    assert len(members) == 2 and fitted.thresholds == pytest.approx(sum(of_members) / 2)
 
 
 def head_of(name: str, **settings):

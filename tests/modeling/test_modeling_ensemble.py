@@ -137,6 +137,8 @@ def test_members_that_cannot_be_are_refused():
         ({"members": [plant], "member_weights": [0.0]}, "not all 0"),
         ({"members": [plant, plant], "member_weights": [1.0, -1.0]}, "must not be negative"),
         ({"members": [plant], "decision": "sequence"}, "needs members that write label sequences, found"),
+        ({"members": [plant], "decision": "sets"}, "needs members of the type msdn and the variant causal, found"),
+        ({"members": [{"model_type": "msdn", "variant": "parallel"}], "decision": "sets"}, r"msdn \(parallel\)"),
     ):
         with pytest.raises(StrictDataclassClassValidationError, match=message):
             EnsembleConfig(**fields)
@@ -235,25 +237,43 @@ def test_models_of_label_relations_over_tables_are_averaged_and_saved(tmp_path):
         EnsembleConfig.of(configs, decision="expected_f1")
 
 
-def test_the_sets_of_models_of_label_relations_are_not_averaged(caplog):
+def msdn_members(**settings) -> list[LoadedModel]:
     torch.manual_seed(0)
     space = LabelSpace([f"label {number}" for number in range(5)])
+    sizes = {"num_labels": 5, "input_size": 2, "hidden_size": 4}
     extractor = TableFeatureExtractor(["a", "b"])
-    members = [
-        LoadedModel(
-            MsdnForMultiLabelClassification(MsdnConfig(num_labels=5, input_size=2, hidden_size=4)), extractor, space
-        )
-        for _ in range(2)
+    return [
+        LoadedModel(MsdnForMultiLabelClassification(MsdnConfig(**sizes, **settings)), extractor, space) for _ in "ab"
     ]
+
+
+def test_chains_of_label_relations_decide_on_sets_together():
+    made = make_ensemble(msdn_members(), names=["one", "other"])
+    assert made.model.config.decision == "sets" and made.model.decides_on_sets
+    made = make_ensemble(msdn_members(), names=["one", "other"], decision="thresholds")
+    assert not made.model.decides_on_sets
+
+
+@pytest.mark.parametrize("settings", [{"decision": "expected_f1"}, {"variant": "parallel"}])
+def test_other_sets_of_models_of_label_relations_are_not_averaged(settings, caplog):
+    members = msdn_members(**settings)
     transformers_logging.enable_propagation()
     made = make_ensemble(members, names=["one", "other"])
     transformers_logging.disable_propagation()
     assert made.model.config.decision == "thresholds" and "decides by thresholds" in caplog.text
-    with pytest.raises(UserError, match="field 'decision': found 'sets'; accepted: thresholds, sequence, expected_f1"):
-        make_ensemble(members, names=["one", "other"], decision="sets")
-    members[1] = LoadedModel(members[1].model, TableFeatureExtractor(["a", "b"], means=[1.0, 0.0]), space)
+
+
+def test_tables_must_have_been_read_alike():
+    members = msdn_members()
+    members[1] = LoadedModel(
+        members[1].model, TableFeatureExtractor(["a", "b"], means=[1.0, 0.0]), members[1].label_space
+    )
     with pytest.raises(UserError, match="train the second one on the same rows"):
         make_ensemble(members, names=["one", "other"])
+    with pytest.raises(
+        UserError, match="field 'decision': found 'votes'; accepted: thresholds, sequence, expected_f1, sets"
+    ):
+        make_ensemble(msdn_members(), names=["one", "other"], decision="votes")
 
 
 @torch.no_grad()

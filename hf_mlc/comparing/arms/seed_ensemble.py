@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hf_mlc.commands.ensemble import main as ensemble
 from hf_mlc.comparing.arms import Fitted, Job, ours
-from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model
 
 
@@ -16,19 +15,15 @@ MEMBERS = 5
 
 def fit(job: Job, folder: Path) -> Fitted:
     """Trains each member as `ours.fit` does, on the same rows; none has the job's own seed, with which another arm runs.
-    Thresholds of the whole are chosen on the validation rows.
-
-    Raises:
-        `UserError`: with `refit`, after which no rows are left to choose the thresholds on.
+    Thresholds of the whole are chosen on the validation rows; with `refit`, after which the members know these, they are the mean
+    of those that each had before its second training.
     """
-    if job.settings.get("refit"):
-        raise UserError("members of an ensemble trained on the validation rows", field="refit", accepted="false")
     parts = folder.with_name(f"{folder.name}-members")
     parts.mkdir(parents=True, exist_ok=True)
     seeds = [1000 * (job.seed + 1) + member for member in range(MEMBERS)]
     members = [ours.fit(replace(job, seed=seed), parts / str(seed)) for seed in seeds]
     words = ["--models", *(str(parts / str(seed)) for seed in seeds), "--output_dir", str(folder)]
-    words += ["--validation_file", job.rows.validation, "--seed", str(job.seed)]
+    words += [] if job.settings.get("refit") else ["--validation_file", job.rows.validation, "--seed", str(job.seed)]
     for name in ("threshold_kind", "threshold_metric"):
         words += [f"--{name}", job.settings[name]] if name in job.settings else []
     ensemble(words)
@@ -39,5 +34,11 @@ def fit(job: Job, folder: Path) -> Fitted:
         min_labels=loaded.model.config.min_labels,
         parameters=sum(member.parameters for member in members),
         model_bytes=ours.bytes_of_model(folder),
+        parameter_parts=_summed([member.parameter_parts for member in members]),
+        optimizer_cpu_seconds=round(sum(member.optimizer_cpu_seconds for member in members), 2),
         facts={"members": len(members), "seeds": seeds, "decision": loaded.model.config.decision},
     )
+
+
+def _summed(parts: list[dict[str, int] | None]) -> dict[str, int] | None:
+    return None if None in parts else {name: sum(part[name] for part in parts) for name in parts[0]}

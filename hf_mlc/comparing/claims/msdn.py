@@ -81,6 +81,7 @@ _BEST = (
 OURS = (
     Arm("msdn", "scales 2, 4 and 8; the most frequent label first; Viterbi", trials=_ours()),
     Arm("msdn-best", "the options below together, which of them chosen on validation rows", trials=_BEST),
+    Arm("msdn-ensemble", "five seeds of that, which vote on sets", runner="seed-ensemble", chosen_as="msdn-best"),
     # as many channels in all
     Arm("msdn-single-2", "scale 2 alone, as many channels", settings={"kernel_sizes": [2]}, trials=_ours(24)),
     Arm("msdn-single-8", "scale 8 alone, as many channels", settings={"kernel_sizes": [8]}, trials=_ours(24)),
@@ -176,13 +177,14 @@ def _names(arms: tuple[Arm, ...]) -> tuple[str, ...]:
 BASELINES = (*_names(SAME_ENCODER), *_names(OTHERS))
 OVER_SETS = OverSets(
     reference="msdn",
-    ours=("msdn", "msdn-best"),
-    ranked=("msdn", "msdn-best", *BASELINES),
+    ours=("msdn", "msdn-best", "msdn-ensemble"),
+    ranked=("msdn", "msdn-best", "msdn-ensemble", *BASELINES),
     metrics=(*END_POINTS, *SHOWN),
     statements=(
         NonInferior("msdn", "rnn-chain", margin=0.01),
         AboveOnEach("msdn", "msdn-encoder-br"),
         BestRank("msdn-best"),
+        BestRank("msdn-ensemble"),
         Faster("msdn", "rnn-chain", factor=5),
         Faster("msdn", GREEDY_CHAIN.name, factor=5, times=("predict_ms",)),
     ),
@@ -192,6 +194,8 @@ DIFFERENCES = tuple(
         [
             *(("msdn", other) for other in (*_names(OURS[1:]), *_names(ABLATIONS), *BASELINES, GREEDY_CHAIN.name)),
             *(("msdn-best", other) for other in BASELINES),
+            ("msdn-ensemble", "msdn-best"),
+            *(("msdn-ensemble", other) for other in BASELINES),
         ]
     )
 )
