@@ -1,10 +1,11 @@
-"""`python scripts/update_readme.py`: writes what runs left in model_cards/ into README.md, docs/explanations.md and docs/scale.md.
+"""`python scripts/update_readme.py`: writes what runs left in model_cards/ into README.md and docs/{claims,explanations,scale}.md.
 
-See hf_mlc/readme.py, hf_mlc/explaining/tables.py and hf_mlc/scale/tables.py.
+See hf_mlc/readme.py, hf_mlc/comparing/claims_page.py, hf_mlc/explaining/tables.py and hf_mlc/scale/tables.py.
 """
 
 from pathlib import Path
 
+from hf_mlc.comparing.claims_page import claims_tables
 from hf_mlc.explaining.tables import explanation_tables
 from hf_mlc.readme import results_table, with_results
 from hf_mlc.scale.tables import scale_tables
@@ -15,6 +16,7 @@ if __name__ == "__main__":
     cards = root / "model_cards"
     for page, table in (
         (root / "README.md", results_table(cards)),
+        (root / "docs/claims.md", claims_tables(cards)),
         (root / "docs/explanations.md", explanation_tables(cards)),
         (root / "docs/scale.md", scale_tables(cards)),
     ):
