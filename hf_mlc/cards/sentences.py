@@ -70,6 +70,8 @@ def _sets_sentence(facts: CardFacts, rule: dict[str, Any]) -> str:
 _SETS = {
     "sequence": "A document gets the label set that the search found most probable, all the orders of its labels together",
     "expected_f1": "A document gets that of the label sets found by the search whose expected F1 is highest",
+    # of an ensemble of models of label relations, which has no decoding of its own
+    "sets": "A document gets the label set that all members together find most probable, among those that each of them names",
 }
 _AS_A_WHOLE = "A document gets the label set that the model chooses as a whole"
 # by `MsdnConfig.decoding`

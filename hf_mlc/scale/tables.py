@@ -134,6 +134,7 @@ def searches_table(lines: list[dict[str, Any]]) -> str:
         "one of 256",
         "finds of the nearest",
         "of the five best",
+        "the same labels as the exact search",
     ]
     rows = [
         [
@@ -144,6 +145,7 @@ def searches_table(lines: list[dict[str, Any]]) -> str:
             f"{search['ms_of_256'] / 256:.3f} ms",
             f"{search['index_recall']:.3f}",
             f"{search['index_recall@5']:.3f}",
+            f"{search['index_recall_by_id']:.3f}",
         ]
         for line in lines
         for search in line.get("searches", ())

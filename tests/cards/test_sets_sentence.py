@@ -38,6 +38,10 @@ def test_what_decided_in_the_evaluation_counts_not_what_the_configuration_says()
     assert "expected F1" in sentence and "first model" in sentence and "at least" not in sentence
 
 
+def test_an_ensemble_of_chains_votes():
+    assert "all members together find most probable" in rule_sentence(facts("sets"))
+
+
 def test_other_models_have_their_thresholds_as_before():
     plain = facts("thresholds", min_labels=0)
     assert threshold_rule(plain) == {"threshold": 0.4, "min_labels": 0}
