@@ -228,7 +228,6 @@ def asked(model, test, collator: SparseCollator, space: LabelSpace, efs: list[in
             found = _answered(model, batches)
             recalls = {
                 "index_recall": _as_good(found.cosines, exact.cosines),
-                "index_recall@5": _as_good(found.scores, exact.scores),
                 "index_recall_by_id": _shared(found.shortlists, exact.shortlists),
             }
             searches.append({"hnsw_ef": ef, **_timed(model, single, batches), **recalls})
@@ -236,7 +235,7 @@ def asked(model, test, collator: SparseCollator, space: LabelSpace, efs: list[in
                 break
         last = searches[-1]
         result |= {f"{name}_{chosen}": last[name] for name in ("ms_one", "ms_of_256")}
-        names = ("index_recall", "index_recall@5", "index_recall_by_id")
+        names = ("index_recall", "index_recall_by_id")
         result |= {name: last[name] for name in names} | {"searches": searches}
     true = [row["label_ids"] for row in rows]
     listed = [set(ids.tolist()) for ids in found.shortlists]
@@ -251,20 +250,15 @@ def asked(model, test, collator: SparseCollator, space: LabelSpace, efs: list[in
 
 
 class Answered(NamedTuple):
-    """Of all documents: labels of their shortlists `(N, S)` with cosines, and their best five `(N, 5)` with scores; best first."""
+    """Of all documents: labels of their shortlists `(N, S)`, and the cosines; best first."""
 
     shortlists: np.ndarray
     cosines: np.ndarray
-    best: np.ndarray
-    scores: np.ndarray
 
 
 def _answered(model, batches: list[dict[str, torch.Tensor]]) -> Answered:
     size = model.config.shortlist_size
-    parts = []
-    for batch in batches:
-        shortlists = model.shortlist(model.encode(**_inputs(batch)), size)
-        parts.append([*shortlists, *model.predict_topk(_inputs(batch), k=5)])
+    parts = [model.shortlist(model.encode(**_inputs(batch)), size) for batch in batches]
     return Answered(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
 
 

@@ -156,6 +156,8 @@ def tune_ensemble(
     tuner = ThresholdTuner(
         len(space), kind=kind, metric=metric, train_counts=space.counts, row_budget_mb=score_budget_mb, seed=seed
     )
+    if loaded.model.decides_on_sets:  # it is a rule of the sets, which thresholds must not change
+        tuner.min_label_choices = (config.min_labels,)
     of_sets = MultiLabelMetrics(len(space), ks=[1], thresholds=0.5, min_labels=0, score_budget_mb=score_budget_mb)
     column = loaded.kind.content.column
     for start in range(0, len(rows), TEXTS_AT_ONCE):

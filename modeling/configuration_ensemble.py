@@ -33,7 +33,8 @@ class EnsembleConfig(MultiLabelConfig):
             Which labels a document gets where nobody gives thresholds: `"thresholds"`, those whose averaged score reaches
             its threshold; of members that write label sequences also `"sequence"`, the set that all members together find
             most probable, or `"expected_f1"`, the set with the highest expected F1 among what they find; of members that are
-            chains of label relations `"sets"`, the set that is most probable by all.
+            chains of label relations `"sets"`, the most probable by all of the sets that each of them names, at most its
+            `num_beams` (and the mode) of each order and as many known ones; its `decoding` plays no part.
     """
 
     model_type = "ensemble"
@@ -96,9 +97,9 @@ class EnsembleConfig(MultiLabelConfig):
             if not all(0 <= weight < float("inf") for weight in weights) or not sum(weights):
                 raise ValueError(f"`member_weights` must not be negative, and not all 0, found {weights}")
         if self.decision == "sets":
-            variants = [member.get("variant", "causal") for member in self.members or []]
-            if set(kinds) - {"msdn"} or set(variants) - {"causal"}:
-                found = [f"{kind} ({variant})" for kind, variant in zip(kinds, variants, strict=True)]
+            parallel = [member for member in self.members or [] if member.get("variant", "causal") != "causal"]
+            if set(kinds) - {"msdn"} or parallel:
+                found = f"{kinds}, {len(parallel)} of them parallel" if parallel else f"{kinds}"
                 raise ValueError(
                     f"`decision='sets'` needs members of the type msdn and the variant causal, found {found}"
                 )

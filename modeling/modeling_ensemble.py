@@ -7,7 +7,7 @@ and read the same tokens, and need not be of one architecture:
     p(l) = sum_k w_k sigmoid(z_k(l)),    p(S) = sum_k w_k p_k(S)
 
 p_k is a per-label head's probability, or the marginal of a model that writes label sequences or relates labels. Of the latter two
-whole sets S can be averaged too: a sequence model's as far as its search found them, a chain's exactly (msdn_voting.py).
+whole sets S can be averaged too: a sequence model's as far as its search found them, chains' as msdn_voting.py has it.
 
 Shape legend: B documents, T tokens, L labels, S chosen labels, E width of all members' word vectors, K found sets, P ids.
 """
@@ -17,12 +17,12 @@ from torch import nn
 
 from .configuration_ensemble import EnsembleConfig
 from .label_sequences import EOS, LABEL_OFFSET, NO_LABEL
-from .modeling_msdn import MsdnForMultiLabelClassification, with_fewest
+from .modeling_msdn import MsdnForMultiLabelClassification
 from .modeling_plant import PlantForMultiLabelClassification
 from .modeling_sgm import SgmForMultiLabelClassification
 from .msdn_voting import voted_sets
 from .multi_label import MultiLabelOutput
-from .set_scores import LabelSets, answered_set, merge_sets, rescore
+from .set_scores import LabelSets, answered_set, merge_sets, rescore, with_fewest
 from .text_model import TextPreTrainedModel
 
 
@@ -179,17 +179,18 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
             parts.append(sets)
         return answered_set(join_sets(parts, self.weights), self.config.num_labels, self.config.decision)
 
+    @torch.compiler.disable  # loops over the labels
     def _voted(self, outputs: list, logits_BL: torch.Tensor) -> torch.BoolTensor:
-        """The same of models of label relations."""
-        min_labels = self.config.min_labels
+        """The same of models of label relations; those of weight 0 have no say."""
+        parts = [part for part in zip(self.members, outputs, self.weights, strict=True) if part[2] > 0]
         with torch.autocast(logits_BL.device.type, enabled=False):  # sums over many labels and sets
             chosen_BL = voted_sets(
-                [member.chain_decoder() for member in self.members],
-                [output.base_logits for output in outputs],
-                self.weights,
-                min_labels=min_labels,
+                [member.chain_decoder() for member, _, _ in parts],
+                [output.base_logits for _, output, _ in parts],
+                [weight for _, _, weight in parts],
+                min_labels=self.config.min_labels,
             )
-        return with_fewest(chosen_BL, logits_BL, min_labels)
+        return with_fewest(chosen_BL, logits_BL, self.config.min_labels)
 
     # -- explanations ---------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from .msdn_relations import SELF_INITIALISED as OF_RELATIONS
 from .msdn_relations import build_relations
 from .msdn_unmasking import settled_again, unmask
 from .multi_label import MultiLabelOutput
+from .set_scores import with_fewest
 from .text_model import TextPreTrainedModel
 from .text_pooling import SELF_INITIALISED as OF_DOCUMENTS
 from .text_pooling import EncodedDocument, build_document_encoder
@@ -418,20 +419,9 @@ def _version(tensor: torch.Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def with_fewest(chosen_BL: torch.BoolTensor, logits_BL: torch.Tensor, min_labels: int) -> torch.BoolTensor:
-    """Label sets, those with fewer than `min_labels` filled up with the labels of the highest scores."""
-    if not min_labels:
-        return chosen_BL
-    # chosen labels first, then by scores; stable, so that ties go to the lower number
-    by_score_BL = logits_BL.sort(dim=1, descending=True, stable=True).indices
-    chosen_first_BL = chosen_BL.gather(1, by_score_BL).long().sort(dim=1, descending=True, stable=True).indices
-    first_BK = by_score_BL.gather(1, chosen_first_BL)[:, :min_labels]
-    return chosen_BL.scatter(1, first_BK, True)
-
-
 def _in_users_order(values_BML: torch.Tensor, orders_ML: torch.LongTensor) -> torch.Tensor:
     """Values of the labels at the places of each order, as values of the labels."""
     return values_BML.gather(2, orders_ML.argsort(dim=1).expand_as(values_BML))
 
 
-__all__ = ["MsdnForMultiLabelClassification", "MsdnOutput", "MsdnPreTrainedModel", "with_fewest"]
+__all__ = ["MsdnForMultiLabelClassification", "MsdnOutput", "MsdnPreTrainedModel"]

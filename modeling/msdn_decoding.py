@@ -32,7 +32,7 @@ from transformers.utils import logging
 
 from .msdn_chain import LabelChain, TableChain, log_probabilities, row_blocks
 from .msdn_exact import forward_marginals, viterbi
-from .msdn_known_sets import KnownSets, SetFinder, SetScorer, share_log_odds
+from .msdn_known_sets import KnownSets, SetScorer, share_log_odds
 from .msdn_search import FoundLabels, SampledLabels, beam_search, greedy, log_odds_along, sample
 from .set_scores import LabelSets, expected_f1_set
 
@@ -150,7 +150,6 @@ class ChainDecoder:
             self.sets_SL, self.bonus_S = known.sets_SL, known.bonus(known_set_weight)
             self.log_surplus_S = known.log_surplus(known_set_weight)
             self.scorers = [SetScorer(ordered.chain, ordered.to_chain(self.sets_SL)) for ordered in self.chains]
-        self._finder: SetFinder | None = None
         self.is_large_S = None
         if known_sets == "restrict" and min_labels and decision != "thresholds":
             self.is_large_S = self.sets_SL.sum(dim=1) >= min_labels
@@ -212,67 +211,9 @@ class ChainDecoder:
             None if labels_BNL is None else log_odds_along(part, ordered.chain, labels_BNL)
             for ordered, part, labels_BNL in zip(self.chains, base, drawn, strict=True)
         ]
-        return self._marginals(base, estimated, self._of_sets(base))
+        return self._marginals(base, estimated, self.of_sets(base))
 
-    # -- one of several models that vote (msdn_voting.py)
-
-    @property
-    def num_named(self) -> int:
-        """The most sets that `found_sets` finds for a document."""
-        known = 0 if self.known_sets == "off" else self.num_beams
-        return known if self.known_sets == "restrict" else known + (1 + self.num_beams) * len(self.chains)
-
-    def found_sets(self, logits_BL: torch.Tensor, *, min_labels: int = 0) -> torch.BoolTensor:
-        """Likely label sets `(B, C, L)`, with which a vote of several models begins: of the known sets the most probable ones;
-        where others may be answered too, the modes of the chains and what `num_beams` beams find.
-
-        Args:
-            logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
-            min_labels (`int`, *optional*, defaults to 0): smaller known sets come after all others.
-        """
-        base = [ordered.to_chain(logits_BL) for ordered in self.chains]
-        found = []
-        if self.known_sets != "restrict":
-            for ordered, part in zip(self.chains, base, strict=True):
-                if ordered.table_LS is not None:
-                    found.append(ordered.to_user(viterbi(part, ordered.table_LS)[0])[:, None])
-                beams = beam_search(part, ordered.chain, num_beams=self.num_beams)
-                found.append(ordered.to_user(beams.labels_BKL))
-        if self.known_sets != "off":
-            scores_BS = self._of_sets(base).mean(dim=0)
-            if self.known_sets == "favour":
-                scores_BS = scores_BS + self.bonus_S
-            if min_labels:
-                scores_BS = scores_BS.masked_fill(self.sets_SL.sum(dim=1) < min_labels, float("-inf"))
-            best_BK = scores_BS.sort(dim=1, descending=True, stable=True).indices[:, : self.num_beams]
-            found.append(self.sets_SL[best_BK])
-        return torch.cat(found, dim=1)
-
-    def set_log_probs(self, logits_BL: torch.Tensor, labels_BCL: torch.BoolTensor) -> torch.FloatTensor:
-        """The logarithm of what these settings believe of given sets, `(B, C)`: of several orders the mean of log P;
-        with `known_sets` that of the changed distribution, in which restricting leaves nothing (-inf) to other sets.
-
-        Args:
-            logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
-            labels_BCL (`torch.BoolTensor` of shape `(B, C, L)`): the sets, in the user's order.
-        """
-        base = [ordered.to_chain(logits_BL) for ordered in self.chains]
-        log_probs_BC = self._mean_log_probs(base, labels_BCL)
-        if self.known_sets == "off":
-            return log_probs_BC
-        if self._finder is None:
-            self._finder = SetFinder(self.sets_SL)
-        places_BC = self._finder(labels_BCL)
-        of_sets_BS = self._of_sets(base).mean(dim=0)
-        if self.known_sets == "restrict":
-            total_B1 = of_sets_BS.logsumexp(dim=1, keepdim=True)
-            return (log_probs_BC - total_B1).masked_fill(places_BC < 0, float("-inf"))
-        # all sets together have 1, and the seen ones what favouring adds
-        surplus_B1 = (of_sets_BS + self.log_surplus_S).logsumexp(dim=1, keepdim=True)
-        total_B1 = torch.logaddexp(surplus_B1, torch.zeros_like(surplus_B1))
-        return log_probs_BC + torch.where(places_BC < 0, 0.0, self.bonus_S[places_BC]) - total_B1
-
-    def _of_sets(self, base: list[torch.Tensor]) -> torch.FloatTensor | None:
+    def of_sets(self, base: list[torch.Tensor]) -> torch.FloatTensor | None:
         """log P of the known sets under each order, `(M, B, S)`, where they matter."""
         if self.known_sets == "off":
             return None
@@ -291,7 +232,7 @@ class ChainDecoder:
         base = [ordered.to_chain(logits_BL) for ordered in self.chains]
         drawn = [self._drawn(number, part, with_sets) for number, part in enumerate(base)]
         chosen_BL = log_probs_B = None
-        of_sets_MBS = self._of_sets(base)
+        of_sets_MBS = self.of_sets(base)
         if with_sets and self.decision == "expected_f1":
             possible = self._possible(drawn, of_sets_MBS)
             chosen_BL = expected_f1_choice(possible, only_found=self.known_sets == "restrict")

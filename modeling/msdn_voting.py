@@ -2,24 +2,110 @@
 
     P(S) = sum_k w_k P_k(S)
 
-P_k(S) is the probability that model k's chain gives the whole set, under the model's own settings (`ChainDecoder.set_log_probs`). Each
-model names the sets that it finds likely, all of them are scored by all models, and the best one wins: a set that is second for
-everybody can win against the firsts of each, which no two agree on. That is the best of all sets only if somebody named it.
+P_k(S) is what model k believes of the whole set: the probability that its chain gives it, of several orders the mean of theirs, and where
+the model goes by known sets that of the changed distribution. Each model names the sets that it finds likely, all of them are scored by all
+models, and the best one wins: a set that is second for everybody can win against the firsts of each, which no two agree on. It is the best
+of all sets only if somebody named it.
 
-Shape legend: B documents, L labels, K models, C sets that were named.
+A model alone scores a set by the mean logarithm over its orders (msdn_decoding.py), which has no sum of 1 and so can't be
+weighed against another model's; here the orders are averaged as the models are.
+
+Shape legend: B documents, L labels, K models, M orders, C sets that were named, S known sets.
 """
 
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
 
 import torch
 
-from .msdn_chain import row_blocks
+from .msdn_chain import log_probabilities, row_blocks
 from .msdn_decoding import ChainDecoder
+from .msdn_exact import viterbi
+from .msdn_known_sets import SetFinder
+from .msdn_search import beam_search
 
 
-_BYTES_A_CELL = 32  # of a document, a named set and a label, while one model scores it
+_BYTES_A_CELL = 32  # of a document, a named set and a label, while one order scores it
+_BYTES_A_BEAM = 9  # and label, for the way back of a beam search
+_SEARCHED_AT_ONCE = 2**28  # bytes: a search walks label by label, however few the documents are
 
 
+class Voter:
+    """One model's part in the vote on some documents.
+
+    Args:
+        decoder ([`~msdn_decoding.ChainDecoder`]): its chains, known sets and number of beams. How it would search alone
+            (`decoding`) plays no part.
+        logits_BL (`torch.Tensor` of shape `(B, L)`): its base logits, in the user's order of labels as everything here.
+        weight (`float`): w_k.
+    """
+
+    def __init__(self, decoder: ChainDecoder, logits_BL: torch.Tensor, weight: float):
+        self.decoder, self.weight = decoder, weight
+        self.base = [ordered.to_chain(logits_BL) for ordered in decoder.chains]
+        self.of_sets_BS: torch.Tensor | None = None
+        if decoder.known_sets != "off":
+            self.of_sets_BS = _mean_of_orders(decoder.of_sets(self.base))
+            self.find = SetFinder(decoder.sets_SL)
+
+    @staticmethod
+    def num_named(decoder: ChainDecoder) -> int:
+        """The most sets that such a model names for a document."""
+        known = 0 if decoder.known_sets == "off" else decoder.num_beams
+        return known if decoder.known_sets == "restrict" else known + (1 + decoder.num_beams) * len(decoder.chains)
+
+    @staticmethod
+    def bytes_a_document(decoder: ChainDecoder, num_labels: int) -> int:
+        """What naming sets takes, in bytes."""
+        searched = 0 if decoder.known_sets == "restrict" else _BYTES_A_BEAM * decoder.num_beams * num_labels
+        if decoder.known_sets == "off":
+            return searched
+        scored = sum(scorer.bytes_a_document for scorer in decoder.scorers)
+        return searched + scored + (4 * len(decoder.chains) + 24) * len(decoder.sets_SL)
+
+    def named(self, min_labels: int) -> torch.BoolTensor:
+        """Likely sets, `(B, C, L)`: of the known sets the `num_beams` most probable ones, those of fewer than `min_labels` labels
+        after all others; where other sets may be answered too, the mode of each chain and what `num_beams` beams find.
+        """
+        decoder, found = self.decoder, []
+        if decoder.known_sets != "restrict":
+            for ordered, logits_BL in zip(decoder.chains, self.base, strict=True):
+                if ordered.table_LS is not None:
+                    found.append(ordered.to_user(viterbi(logits_BL, ordered.table_LS)[0])[:, None])
+                beams = beam_search(logits_BL, ordered.chain, num_beams=decoder.num_beams)
+                found.append(ordered.to_user(beams.labels_BKL))
+        if self.of_sets_BS is not None:
+            scores_BS = self.of_sets_BS if decoder.known_sets == "restrict" else self.of_sets_BS + decoder.bonus_S
+            if min_labels:
+                scores_BS = scores_BS.masked_fill(decoder.sets_SL.sum(dim=1) < min_labels, float("-inf"))
+            best_BC = scores_BS.sort(dim=1, descending=True, stable=True).indices[:, : decoder.num_beams]
+            found.append(decoder.sets_SL[best_BC])
+        return torch.cat(found, dim=1)
+
+    def log_probs(self, labels_BCL: torch.BoolTensor, rows: slice) -> torch.FloatTensor:
+        """log P_k of given sets, `(B, C)`, of some of the documents; -inf of those that a restricted model does not know."""
+        decoder = self.decoder
+        log_probs_BC = _mean_of_orders(
+            [
+                log_probabilities(logits_BL[rows], ordered.chain, ordered.to_chain(labels_BCL))
+                for ordered, logits_BL in zip(decoder.chains, self.base, strict=True)
+            ]
+        )
+        if self.of_sets_BS is None:
+            return log_probs_BC
+        places_BC, of_sets_BS = self.find(labels_BCL), self.of_sets_BS[rows]
+        if decoder.known_sets == "restrict":
+            total_B1 = of_sets_BS.logsumexp(dim=1, keepdim=True)
+            return (log_probs_BC - total_B1).masked_fill(places_BC < 0, float("-inf"))
+        # all sets together have 1, and the known ones what favouring adds
+        surplus_B1 = (of_sets_BS + decoder.log_surplus_S).logsumexp(dim=1, keepdim=True)
+        total_B1 = torch.logaddexp(surplus_B1, torch.zeros_like(surplus_B1))
+        return log_probs_BC + torch.where(places_BC < 0, 0.0, decoder.bonus_S[places_BC]) - total_B1
+
+
+@torch.no_grad()
 def voted_sets(
     decoders: Sequence[ChainDecoder],
     logits_KBL: Sequence[torch.Tensor],
@@ -33,36 +119,50 @@ def voted_sets(
     Args:
         decoders (`Sequence[ChainDecoder]`): K, over the same labels.
         logits_KBL (`Sequence[torch.Tensor]` of shape `(B, L)`): each model's base logits.
-        weights (`Sequence[float]`): w_k; those of weight 0 have no say.
+        weights (`Sequence[float]`): w_k, above 0.
         min_labels (`int`, *optional*, defaults to 0): a smaller set is answered only where no other was named.
-        block_bytes (`int`, *optional*): memory of a block of documents; 32 MiB.
+        block_bytes (`int`, *optional*): memory of a block of documents while sets are scored; 32 MiB.
 
     Returns:
         `torch.BoolTensor` of shape `(B, L)`; of equally probable sets the one that was named first.
+
+    Raises:
+        `ValueError`: all models restrict their answers to known sets, and none has one of `min_labels`.
     """
-    voters = [
-        (decoder, logits_BL.detach().float(), weight)
-        for decoder, logits_BL, weight in zip(decoders, logits_KBL, weights, strict=True)
-        if weight > 0
-    ]
-    num_rows, num_labels = voters[0][1].shape
-    named = sum(decoder.num_named for decoder, _, _ in voters)
-    blocks = row_blocks(num_rows, _BYTES_A_CELL * named * num_labels, block_bytes)
-    with torch.no_grad():
-        answers = [_voted([(one, logits_BL[rows], w) for one, logits_BL, w in voters], min_labels) for rows in blocks]
-        return torch.cat(answers)
+    restricts = all(decoder.known_sets == "restrict" for decoder in decoders)
+    if min_labels and restricts and max(int(one.sets_SL.sum(dim=1).max()) for one in decoders) < min_labels:
+        raise ValueError(f"`known_sets` 'restrict' finds no known set of {min_labels} labels (`min_labels`) or more")
+    num_rows, num_labels = logits_KBL[0].shape
+    bytes_a_document = sum(Voter.bytes_a_document(decoder, num_labels) for decoder in decoders)
+    bytes_a_document += num_labels * sum(map(Voter.num_named, decoders))
+    answers = []
+    for rows in row_blocks(num_rows, bytes_a_document, _SEARCHED_AT_ONCE if block_bytes is None else block_bytes):
+        voters = [
+            Voter(decoder, logits_BL[rows].float(), weight)
+            for decoder, logits_BL, weight in zip(decoders, logits_KBL, weights, strict=True)
+        ]
+        answers.append(_voted(voters, min_labels, block_bytes))
+    return torch.cat(answers)
 
 
-def _voted(voters: list[tuple[ChainDecoder, torch.Tensor, float]], min_labels: int) -> torch.BoolTensor:
-    named = [decoder.found_sets(logits_BL, min_labels=min_labels) for decoder, logits_BL, _ in voters]
-    sets_BCL = torch.cat(named, dim=1)
-    log_weights = torch.tensor([weight for _, _, weight in voters], device=sets_BCL.device).log()
-    of_models_KBC = torch.stack([decoder.set_log_probs(logits_BL, sets_BCL) for decoder, logits_BL, _ in voters])
-    scores_BC = (of_models_KBC + log_weights[:, None, None]).logsumexp(dim=0)
-    is_small_BC = sets_BCL.sum(dim=2) < min_labels
-    scores_BC = scores_BC.masked_fill(is_small_BC & ~is_small_BC.all(dim=1, keepdim=True), float("-inf"))
-    best_B = scores_BC.argmax(dim=1)
-    return sets_BCL[torch.arange(len(best_B), device=best_B.device), best_B]
+def _voted(voters: Sequence[Voter], min_labels: int, block_bytes: int | None) -> torch.BoolTensor:
+    sets_BCL = torch.cat([voter.named(min_labels) for voter in voters], dim=1)
+    log_weights_K = torch.tensor([voter.weight for voter in voters], device=sets_BCL.device).log()
+    answers = []
+    for rows in row_blocks(len(sets_BCL), _BYTES_A_CELL * sets_BCL[0:1].numel(), block_bytes):
+        part_BCL = sets_BCL[rows]
+        log_probs_KBC = torch.stack([voter.log_probs(part_BCL, rows) for voter in voters])
+        scores_BC = (log_probs_KBC + log_weights_K[:, None, None]).logsumexp(dim=0)
+        is_small_BC = part_BCL.sum(dim=2) < min_labels
+        scores_BC = scores_BC.masked_fill(is_small_BC & ~is_small_BC.all(dim=1, keepdim=True), float("-inf"))
+        best_B = scores_BC.argmax(dim=1)
+        answers.append(part_BCL[torch.arange(len(best_B), device=best_B.device), best_B])
+    return torch.cat(answers)
 
 
-__all__ = ["voted_sets"]
+def _mean_of_orders(log_probs_M: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
+    """The logarithm of the mean of the orders' probabilities."""
+    return torch.stack(list(log_probs_M)).logsumexp(dim=0) - math.log(len(log_probs_M))
+
+
+__all__ = ["Voter", "voted_sets"]

@@ -291,6 +291,23 @@ def score_logits(scores_BL: torch.Tensor) -> torch.FloatTensor:
     return torch.logit(scores_BL.float().clamp(LEAST, MOST))
 
 
+def with_fewest(chosen_BL: torch.BoolTensor, logits_BL: torch.Tensor, min_labels: int) -> torch.BoolTensor:
+    """Label sets, those with fewer than `min_labels` filled up with the labels of the highest scores.
+
+    Args:
+        chosen_BL (`torch.BoolTensor` of shape `(B, L)`): the sets.
+        logits_BL (`torch.Tensor` of shape `(B, L)`): the labels' scores.
+        min_labels (`int`): 0 changes nothing.
+    """
+    if not min_labels:
+        return chosen_BL
+    # chosen labels first, then by scores; stable, so that ties go to the lower number
+    by_score_BL = logits_BL.sort(dim=1, descending=True, stable=True).indices
+    chosen_first_BL = chosen_BL.gather(1, by_score_BL).long().sort(dim=1, descending=True, stable=True).indices
+    first_BK = by_score_BL.gather(1, chosen_first_BL)[:, :min_labels]
+    return chosen_BL.scatter(1, first_BK, True)
+
+
 def _sorted(sets: LabelSets) -> LabelSets:
     """The most probable set first; of equals the earlier one."""
     order_BK = sets.log_weights.sort(dim=1, descending=True, stable=True).indices
@@ -316,4 +333,5 @@ __all__ = [
     "score_logits",
     "sets_at",
     "step_hazard",
+    "with_fewest",
 ]

@@ -33,7 +33,10 @@ class EnsembleArguments:
     output_dir: str = field(metadata={"help": "A new folder for the one model."})
     weights: list[float] | None = field(default=None, metadata={"help": "How much each counts; all alike."})
     decision: str | None = field(
-        default=None, metadata={"help": f"{', '.join(DECISIONS)}; the models' own if they have the same one."}
+        default=None,
+        metadata={
+            "help": f"{', '.join(DECISIONS)}; the models' own if they have the same one and it can be averaged."
+        },
     )
     dataset_name: str | None = field(
         default=None, metadata={"help": "Its validation rows tune the thresholds: a Hub id, or a folder of splits."}
@@ -129,9 +132,7 @@ def _tuned(args: EnsembleArguments, rows: Dataset, ensemble: LoadedModel) -> dic
         f"thresholds from validation: {shown}, at least {choice.min_labels} labels; {choice.metric} {choice.value:.4f}"
     )
     if of_sets:
-        say(
-            f"the sets that it decides on ({ensemble.model.config.decision}): {choice.metric} {of_sets[choice.metric]:.4f}"
-        )
+        say(f"its own sets (decision: {ensemble.model.config.decision}): {choice.metric} {of_sets[choice.metric]:.4f}")
     return {
         "thresholds": choice.to_dict(),
         "validation": of_sets or None,

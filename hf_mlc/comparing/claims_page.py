@@ -13,7 +13,7 @@ from typing import Any
 
 from hf_mlc.comparing.claim import Claim, ClaimData, find_claim
 from hf_mlc.comparing.lines import read_lines
-from hf_mlc.comparing.report import bars, means_table, parameters_table
+from hf_mlc.comparing.report import bars, means_tables
 from hf_mlc.comparing.sets_report import sets_report
 
 
@@ -47,14 +47,10 @@ def _section(claim: Claim, lines: Sequence[dict[str, Any]]) -> str:
 def _of_data(claim: Claim, data: ClaimData, lines: list[dict[str, Any]]) -> str:
     if not lines:
         return ""
-    order = [arm.name for arm in claim.arms]
     tables = []
     for size in sorted({line["train_size"] for line in lines}, key=lambda size: (size is None, size)):
         found = [line for line in lines if line["train_size"] == size]
-        documents = f"{found[0]['documents']:,} {found[0]['split']} documents"
-        tables += [documents if size is None else f"{documents}, {size} training documents"]
-        tables += [means_table(claim, found, [*data.end_points, *data.shown]), parameters_table(order, found)]
-        tables += [bars(claim, data, found)]
+        tables += [*means_tables(claim, data, found), bars(claim, data, found)]
         tables += [claim.all_at_once.tables(data.name, found)] if claim.all_at_once is not None else []
     return f"### {claim.name}: {data.name}\n\n{_fenced(*tables)}"
 
@@ -65,5 +61,5 @@ def _fenced(*tables: str) -> str:
 
 
 def _first_paragraph(claim: Claim) -> str:
-    """What the claim's module says in its first line."""
+    """What the claim's module says first."""
     return importlib.import_module(f"hf_mlc.comparing.claims.{claim.name}").__doc__.split("\n\n")[0].replace("\n", " ")

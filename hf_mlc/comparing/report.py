@@ -38,11 +38,7 @@ def report(
     sizes = sorted({line["train_size"] for line in lines}, key=lambda size: (size is None, size))
     for size in sizes:
         of_size = [line for line in lines if line["train_size"] == size]
-        title = f"{data.name}: {of_size[0]['documents']:,} {of_size[0]['split']} documents"
-        parts.append(title + (f", {size} training documents" if size is not None else "") + _surviving(of_size))
-        parts.append(means_table(claim, of_size, [*data.end_points, *data.shown]))
-        parts.append(costs_table([arm.name for arm in claim.arms], of_size))
-        parts.append(parameters_table([arm.name for arm in claim.arms], of_size))
+        parts += means_tables(claim, data, of_size)
         rows = list(differences(claim, data, of_size, scores, num_resamples))
         gains[size] = rows
         if rows:
@@ -59,6 +55,19 @@ def report(
     if len(sizes) > 1:
         parts.append(gain_ends(gains, data.end_points))
     return "\n\n".join(part for part in parts if part)
+
+
+def means_tables(claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]]) -> list[str]:
+    """What is said of one training size without a look at any scores: what was measured, means, costs and parameters; of what
+    there is nothing to say, an empty one."""
+    size, order = lines[0]["train_size"], [arm.name for arm in claim.arms]
+    title = f"{data.name}: {lines[0]['documents']:,} {lines[0]['split']} documents"
+    return [
+        title + (f", {size} training documents" if size is not None else "") + _surviving(lines),
+        means_table(claim, lines, [*data.end_points, *data.shown]),
+        costs_table(order, lines),
+        parameters_table(order, lines),
+    ]
 
 
 def _surviving(lines: Sequence[dict[str, Any]]) -> str:

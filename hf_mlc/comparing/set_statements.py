@@ -178,14 +178,23 @@ class AboveOnEach:
 
 @dataclass(frozen=True)
 class BestRank:
-    """An arm has the best average rank of all ranked ones, alone."""
+    """An arm has the best average rank of all ranked ones, alone.
+
+    Args:
+        ours (`str`): the arm.
+        metric (`str`, *optional*, defaults to `"subset_accuracy"`): of the ranks.
+        variants (`tuple[str]`, *optional*): ranked arms of the same authors, which it need not be ahead of.
+    """
 
     ours: str
     metric: str = "subset_accuracy"
+    variants: tuple[str, ...] = ()
 
     def answer(self, means: SetMeans) -> str:
         ranks = means.average_ranks(self.metric)
-        said = f"{self.ours} has the best average rank in {self.metric} of all {len(ranks)} ranked systems"
+        ranks = {arm: rank for arm, rank in ranks.items() if arm == self.ours or arm not in self.variants}
+        said = f"{self.ours} has the best average rank in {self.metric} of {len(ranks)} ranked systems"
+        said += f" ({', '.join(self.variants)} left out)" if self.variants else ""
         if not means.ran(self.ours):
             return ""
         if self.ours not in ranks or len(ranks) < 2:

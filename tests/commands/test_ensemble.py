@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -111,7 +113,7 @@ def test_sequence_models_together_decide_on_sets_as_each_does(corpus, sequence_m
     assert run(ensemble, [*arguments, "--threshold_metric", "subset_accuracy"]) == 0
     said = capsys.readouterr().err
     found = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert found["decision"] == "sequence" and "the sets that it decides on (sequence): subset_accuracy" in said
+    assert found["decision"] == "sequence" and "its own sets (decision: sequence): subset_accuracy" in said
     loaded, texts = load_model(str(out)), [row["text"] for row in read_jsonl(corpus / "validation.jsonl")]
     assert loaded.model.decides_on_sets
     measured = tmp_path / "metrics.json"
@@ -131,6 +133,45 @@ def test_sequence_models_together_decide_on_sets_as_each_does(corpus, sequence_m
     assert metrics["f1_micro"] == pytest.approx(found["validation"]["f1_micro"])
     parts = [score_texts(load_model(str(folder)), texts[:5]) for folder in sequence_models]
     torch.testing.assert_close(score_texts(loaded, texts[:5]), sum(parts) / 2, atol=1e-5, rtol=1e-4)
+
+
+def write_table(folder: Path) -> Path:
+    """Rows of a label each but every third, which has none, as its second number says."""
+    folder.mkdir()
+    for seed, (split, number) in enumerate({"train": 90, "validation": 60, "test": 40}.items()):
+        draw = np.random.default_rng(seed)
+        with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as stream:
+            for row in range(number):
+                first, second = draw.normal(size=2)
+                labels = [] if row % 3 == 0 else ["a" if first > 0 else "b"]
+                stream.write(json.dumps({"features": [first, second + 6 * (not labels)], "labels": labels}) + "\n")
+    return folder
+
+
+def test_chains_of_label_relations_vote_and_keep_their_smallest_set(tmp_path, capsys):
+    data, out, models = write_table(tmp_path / "table"), tmp_path / "out", [tmp_path / "1", tmp_path / "2"]
+    for folder in models:
+        arguments = ["--dataset_name", str(data), "--features_column", "features", "--output_dir", str(folder), *QUIET]
+        sizes = ["--model_type", "msdn", "--hidden_size", "8", "--kernel_sizes", "[2]"]
+        sizes += [
+            "--learning_rate",
+            "0.02",
+            "--min_labels",
+            "1",
+        ]  # which doesn't suit these rows: thresholds would have 0
+        assert run(train, [*arguments, *sizes, "--num_train_epochs", "6", "--seed", folder.name]) == 0
+    arguments = ["--models", *map(str, models), "--dataset_name", str(data), "--features_column", "features"]
+    assert run(ensemble, [*arguments, "--output_dir", str(out), "--threshold_metric", "f1_micro"]) == 0
+    assert "its own sets (decision: sets): f1_micro" in capsys.readouterr().err
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    loaded = load_model(str(out))
+    assert found["decision"] == "sets" and loaded.model.decides_on_sets and loaded.model.config.min_labels == 1
+    measured = tmp_path / "metrics.json"
+    arguments = ["--model", str(out), "--dataset_name", str(data), "--split", "validation", "--output", str(measured)]
+    assert run(evaluate, arguments) == 0
+    metrics = json.loads(measured.read_text(encoding="utf-8"))["metrics"]
+    assert metrics["subset_accuracy"] == pytest.approx(found["validation"]["subset_accuracy"])
+    assert metrics["f1_micro"] == pytest.approx(found["validation"]["f1_micro"])
 
 
 def test_without_a_data_set_the_thresholds_are_the_mean_of_the_models(trained, other, tmp_path, capsys):

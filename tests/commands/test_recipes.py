@@ -16,7 +16,7 @@ from hf_mlc.xmc.published import PUBLISHED_FEATURES
 CARDS = Path(__file__).parents[2] / "model_cards"
 RECIPES = sorted(CARDS.glob("*/recipe.yaml"))
 NOT_RUN = ("plant-mimic3-full", "plant-mimic3-50", "plant-mimic3-rare50", "plant-mimic3-few", "plant-mimic4-icd10",
-           "plant-eurlex4k", "plant-wiki10", "plant-eurlex57k", "sgm-coco", "sgm-yelp", "msdn-emotions", "msdn-yeast",
+           "plant-eurlex4k", "plant-wiki10", "plant-eurlex57k", "sgm-coco", "sgm-yelp",
            "msdn-reuters", "lanet-online-retail", "lightdxml-eurlex4k", "lightdxml-wiki10",
            "lightdxml-amazoncat13k", "lightdxml-delicious200k", "lightdxml-wikilshtc325k",
            "lightdxml-wikiseealsotitles350k", "lightdxml-wikititles500k", "lightdxml-amazon670k",

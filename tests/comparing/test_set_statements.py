@@ -78,6 +78,10 @@ def test_the_best_rank_is_the_best_alone():
     assert ": HOLDS (1.50," in BestRank("ours").answer(means(*level))
     tied = (*LEVEL, run("a", "forest", 0.1), run("b", "forest", 0.1))
     assert "DOES NOT HOLD (1.50, the best other one rnn 1.50; not so: rnn; " in BestRank("ours").answer(means(*tied))
+    behind = BestRank("forest", variants=("ours",)).answer(means(*tied))
+    assert (
+        "of 2 ranked systems (ours left out): DOES NOT HOLD (3.00, the best other one rnn 1.50; not so: rnn" in behind
+    )
     # an arm that ran on one set only, or on none, has no rank, and leaves the statement open
     part = BestRank("ours").answer(means(*lines[:-1]))
     assert ": OPEN (" in part and "not there: forest on every set" in part
