@@ -24,6 +24,10 @@ LICENSES = {
 DATASET_TYPE = re.compile(r"(?:[\w-]+/)?[\w.-]+")
 
 
+# of the Hub's, those that our kinds of input have
+TASKS = ("text-classification", "tabular-classification", "image-classification")
+
+
 def check_metadata(card: Path) -> dict:
     """Asserts that a card's metadata is such as the Hub takes; returns it."""
     metadata = metadata_load(card)
@@ -42,7 +46,7 @@ def check_metadata(card: Path) -> dict:
         validate_repo_id(name)
     for name in metadata.get("datasets", []):
         validate_repo_id(name)
-    assert metadata["library_name"] == "transformers" and metadata["pipeline_tag"] == "text-classification"
+    assert metadata["library_name"] == "transformers" and metadata["pipeline_tag"] in TASKS
     for entry in metadata.get("widget", []):
         assert set(entry) <= {"text", "example_title"} and isinstance(entry["text"], str)
     for model in metadata.get("model-index", []):

@@ -140,8 +140,10 @@ def test_evaluate_measures_the_sets_and_a_threshold_in_their_place(models, folde
         found[name] = json.loads((tmp_path / name).read_text())
     assert found["sets"]["decision"]["sets"] == "sequence" and "sets" not in found["all"]["decision"]
     tested = results(models[0])["test"]
-    for metric in ("f1_micro", "subset_accuracy", "f1_samples", "ap_micro"):
+    for metric in ("f1_micro", "subset_accuracy", "f1_samples"):
         assert found["sets"]["metrics"][metric] == pytest.approx(tested[metric])
+    # two of 100 scores that differ by a rounding may change places in a loaded model, which moves it by 1e-4
+    assert found["sets"]["metrics"]["ap_micro"] == pytest.approx(tested["ap_micro"], abs=5e-4)
     assert found["all"]["metrics"]["recall_micro"] == 1.0 > found["sets"]["metrics"]["recall_micro"]
 
 

@@ -65,8 +65,12 @@ def test_images_are_read_by_any_backbone_or_vision_model(settings, tmp_path):
     assert model.generate(pixel_values=pixels).shape[0] == 3
     model.save_pretrained(tmp_path)
     loaded = AutoModel.from_pretrained(tmp_path)
-    with torch.no_grad():
-        assert torch.equal(loaded(pixel_values=pixels).logits, logits)
+    state = loaded.state_dict()
+    assert all(torch.equal(state[name], weight) for name, weight in model.state_dict().items())
+    with (
+        torch.no_grad()
+    ):  # weights in a mapped file lie at other addresses, and some processors then add in another order
+        torch.testing.assert_close(loaded(pixel_values=pixels).logits, logits, atol=1e-5, rtol=1e-5)
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
