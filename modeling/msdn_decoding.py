@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -32,7 +33,7 @@ from transformers.utils import logging
 
 from .msdn_chain import LabelChain, TableChain, log_probabilities, row_blocks
 from .msdn_exact import forward_marginals, viterbi
-from .msdn_known_sets import KnownSets, SetScorer, share_log_odds
+from .msdn_known_sets import KnownSets, SetFinder, SetScorer, large_sets, share_log_odds
 from .msdn_search import FoundLabels, SampledLabels, beam_search, greedy, log_odds_along, sample
 from .set_scores import LabelSets, expected_f1_set
 
@@ -152,11 +153,12 @@ class ChainDecoder:
             self.scorers = [SetScorer(ordered.chain, ordered.to_chain(self.sets_SL)) for ordered in self.chains]
         self.is_large_S = None
         if known_sets == "restrict" and min_labels and decision != "thresholds":
-            self.is_large_S = self.sets_SL.sum(dim=1) >= min_labels
-            if not self.is_large_S.any():
-                raise ValueError(
-                    f"`known_sets` 'restrict' finds no known set of {min_labels} labels (`min_labels`) or more"
-                )
+            self.is_large_S = large_sets(self.sets_SL, min_labels)
+
+    @cached_property
+    def finder(self) -> SetFinder:
+        """Finds known sets by their labels; a vote of several models asks for it (msdn_voting.py)."""
+        return SetFinder(self.sets_SL)
 
     def __call__(
         self, logits_BL: torch.Tensor, *, with_sets: bool = True, block_bytes: int | None = None

@@ -43,6 +43,18 @@ def unpack_sets(packed_SW: torch.Tensor, num_labels: int) -> torch.BoolTensor:
     return ((packed_SW[:, :, None] >> bits_8) & 1).bool().flatten(1)[:, :num_labels]
 
 
+def large_sets(sets_SL: torch.BoolTensor, min_labels: int) -> torch.BoolTensor:
+    """Which of the known sets have `min_labels` labels or more, `(S,)`.
+
+    Raises:
+        `ValueError`: none has.
+    """
+    is_large_S = sets_SL.sum(dim=1) >= min_labels
+    if not is_large_S.any():
+        raise ValueError(f"`known_sets` 'restrict' finds no known set of {min_labels} labels (`min_labels`) or more")
+    return is_large_S
+
+
 class KnownSets(nn.Module):
     """Buffers of the training rows' label sets, saved with the weights: L / 8 + 8 bytes a set.
 
@@ -236,4 +248,4 @@ def share_log_odds(
     return log_present_BL - log_absent_BL
 
 
-__all__ = ["KnownSets", "SetFinder", "SetScorer", "pack_sets", "share_log_odds", "unpack_sets"]
+__all__ = ["KnownSets", "SetFinder", "SetScorer", "large_sets", "pack_sets", "share_log_odds", "unpack_sets"]

@@ -23,7 +23,7 @@ import torch
 from .msdn_chain import log_probabilities, row_blocks
 from .msdn_decoding import ChainDecoder
 from .msdn_exact import viterbi
-from .msdn_known_sets import SetFinder
+from .msdn_known_sets import large_sets
 from .msdn_search import beam_search
 
 
@@ -48,7 +48,6 @@ class Voter:
         self.of_sets_BS: torch.Tensor | None = None
         if decoder.known_sets != "off":
             self.of_sets_BS = _mean_of_orders(decoder.of_sets(self.base))
-            self.find = SetFinder(decoder.sets_SL)
 
     @staticmethod
     def num_named(decoder: ChainDecoder) -> int:
@@ -95,7 +94,7 @@ class Voter:
         )
         if self.of_sets_BS is None:
             return log_probs_BC
-        places_BC, of_sets_BS = self.find(labels_BCL), self.of_sets_BS[rows]
+        places_BC, of_sets_BS = decoder.finder(labels_BCL), self.of_sets_BS[rows]
         if decoder.known_sets == "restrict":
             total_B1 = of_sets_BS.logsumexp(dim=1, keepdim=True)
             return (log_probs_BC - total_B1).masked_fill(places_BC < 0, float("-inf"))
@@ -129,9 +128,8 @@ def voted_sets(
     Raises:
         `ValueError`: all models restrict their answers to known sets, and none has one of `min_labels`.
     """
-    restricts = all(decoder.known_sets == "restrict" for decoder in decoders)
-    if min_labels and restricts and max(int(one.sets_SL.sum(dim=1).max()) for one in decoders) < min_labels:
-        raise ValueError(f"`known_sets` 'restrict' finds no known set of {min_labels} labels (`min_labels`) or more")
+    if min_labels and all(decoder.known_sets == "restrict" for decoder in decoders):
+        large_sets(torch.cat([decoder.sets_SL for decoder in decoders]), min_labels)
     num_rows, num_labels = logits_KBL[0].shape
     bytes_a_document = sum(Voter.bytes_a_document(decoder, num_labels) for decoder in decoders)
     bytes_a_document += num_labels * sum(map(Voter.num_named, decoders))

@@ -102,8 +102,8 @@ def main(arguments: list[str]) -> None:
             target_lists=step.target_lists,
         )
     report = check_splits(splits, label_space, noun=step.kind.noun)
-    label_file = args.label_features if architecture.takes_label_features else None
-    label_features = LabelFeatureStep(label_file, step, label_space)
+    features_file = args.label_features if architecture.takes_label_features else None
+    label_features = LabelFeatureStep(features_file, step, label_space)
     data_facts = {**facts_of_data(splits, label_space, data_args), **label_features.facts}
     identity = {"arguments": comparable(given), "data": data_facts}
     checkpoint = checkpoint_to_resume(output, args, identity)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hf_mlc.comparing.claim import Claim, ClaimData, find_claim
 from hf_mlc.comparing.lines import read_lines
-from hf_mlc.comparing.report import bars, means_tables
+from hf_mlc.comparing.report import bars, by_train_size, means_tables
 from hf_mlc.comparing.sets_report import sets_report
 
 
@@ -48,8 +48,7 @@ def _of_data(claim: Claim, data: ClaimData, lines: list[dict[str, Any]]) -> str:
     if not lines:
         return ""
     tables = []
-    for size in sorted({line["train_size"] for line in lines}, key=lambda size: (size is None, size)):
-        found = [line for line in lines if line["train_size"] == size]
+    for found in by_train_size(lines).values():
         tables += [*means_tables(claim, data, found), bars(claim, data, found)]
         tables += [claim.all_at_once.tables(data.name, found)] if claim.all_at_once is not None else []
     return f"### {claim.name}: {data.name}\n\n{_fenced(*tables)}"

@@ -35,9 +35,7 @@ def report(
         num_resamples (`int`, *optional*, defaults to 2000): of the bootstrap.
     """
     parts, gains = [], {}
-    sizes = sorted({line["train_size"] for line in lines}, key=lambda size: (size is None, size))
-    for size in sizes:
-        of_size = [line for line in lines if line["train_size"] == size]
+    for size, of_size in by_train_size(lines).items():
         parts += means_tables(claim, data, of_size)
         rows = list(differences(claim, data, of_size, scores, num_resamples))
         gains[size] = rows
@@ -52,9 +50,15 @@ def report(
         parts.append(bars(claim, data, of_size))
         if claim.all_at_once is not None:
             parts.append(claim.all_at_once.tables(data.name, of_size))
-    if len(sizes) > 1:
+    if len(gains) > 1:
         parts.append(gain_ends(gains, data.end_points))
     return "\n\n".join(part for part in parts if part)
+
+
+def by_train_size(lines: Sequence[dict[str, Any]]) -> dict[int | None, list[dict[str, Any]]]:
+    """The lines of each training size, small ones first, those of all rows (`None`) last."""
+    sizes = sorted({line["train_size"] for line in lines}, key=lambda size: (size is None, size))
+    return {size: [line for line in lines if line["train_size"] == size] for size in sizes}
 
 
 def means_tables(claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]]) -> list[str]:
