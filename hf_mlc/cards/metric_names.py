@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from hf_mlc.metrics import LOWER_IS_BETTER
+
 
 _NAME = re.compile(r"(?P<base>[a-z0-9_]+?)(?:@(?P<k>\d+))?(?:@(?P<bucket>0|1-5|6-20|21-50|>50))?")
 _TYPES = {
@@ -22,7 +24,6 @@ _TYPES = {
 }
 # families of https://huggingface.co/metrics, for the card's `metrics:` key
 HUB_METRICS = ("f1", "precision", "recall", "accuracy", "roc_auc")
-LOWER_IS_BETTER = ("hamming_loss",)
 MEANINGS = {
     "f1_micro": "all decisions pooled",
     "f1_macro": "mean over all labels",

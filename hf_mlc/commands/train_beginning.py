@@ -121,9 +121,12 @@ class Beginning:
             self.token_start = start_for_training(
                 model, counted.encoded, step.collator(processor, model.config.num_labels), self.args
             )
+        before = self.planted
         self.planted = plant_for_training(
             model, *counted, processor, self.planting_args, self.args, is_resumed=is_resumed
         )
+        if before is not None and self.planted is not None:  # once for each training of a refit
+            self.planted = _with_spared(self.planted, before)
 
     def end(self) -> None:
         """After training, before anything is measured."""
@@ -140,3 +143,9 @@ class Beginning:
             "token_start": self.token_start,
             "planting": self.planted,
         }
+
+
+def _with_spared(planted: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a planting, whose `from_cache` is what the cache spared it and the one before together."""
+    spared = [facts["from_cache"] for facts in (before, planted) if "from_cache" in facts]
+    return {**planted, **({"from_cache": {k: sum(one[k] for one in spared) for k in spared[0]}} if spared else {})}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.comparing.claim import Claim, ClaimData, find_claim
-from hf_mlc.comparing.lines import read_lines
+from hf_mlc.comparing.lines import newest, read_lines
 from hf_mlc.comparing.report import bars, by_train_size, means_tables
 from hf_mlc.comparing.sets_report import sets_report
 
@@ -27,7 +27,7 @@ def claims_tables(model_cards: Path) -> str:
         model_cards (`Path`): the folder of recipes and claims.
     """
     return "\n\n".join(
-        _section(find_claim(name), read_lines(file))
+        _section(find_claim(name), newest(line for line in read_lines(file) if line["split"] == "test"))
         for name, file in ((name, model_cards / "claims" / f"{name}.jsonl") for name in CLAIMS)
         if file.is_file()
     )
@@ -49,9 +49,21 @@ def _of_data(claim: Claim, data: ClaimData, lines: list[dict[str, Any]]) -> str:
         return ""
     tables = []
     for found in by_train_size(lines).values():
-        tables += [*means_tables(claim, data, found), bars(claim, data, found)]
+        tables += [*means_tables(claim, data, found), unequal_trials(found), bars(claim, data, found)]
         tables += [claim.all_at_once.tables(data.name, found)] if claim.all_at_once is not None else []
     return f"### {claim.name}: {data.name}\n\n{_fenced(*tables)}"
+
+
+def unequal_trials(lines: Sequence[dict[str, Any]]) -> str:
+    """Which arms chose among fewer settings than others did; empty where all that chose had equally many."""
+    tried: dict[int, dict[str, None]] = {}
+    for line in lines:
+        if line.get("trials"):
+            tried.setdefault(line["trials"]["number"], {})[line["arm"]] = None
+    if len(tried) < 2:
+        return ""
+    of_each = (f"{number} of {', '.join(tried[number])}" for number in sorted(tried, reverse=True))
+    return f"settings tried: {'; '.join(of_each)}"
 
 
 def _fenced(*tables: str) -> str:

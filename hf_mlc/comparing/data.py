@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import datasets
 import numpy as np
 
 from hf_mlc.comparing.claim import ROOT, ClaimData, Dates
-from hf_mlc.comparing.event_rows import SEQUENCES, labels_of_training, rows_of_sequences
+from hf_mlc.comparing.event_rows import SEQUENCES, labels_of_training, rows_of_sequences, with_user
 from hf_mlc.comparing.label_dependence import label_dependence
 from hf_mlc.comparing.lines import settings_hash
 from hf_mlc.data import Columns, add_validation_split, fingerprint, load_splits
@@ -135,11 +135,13 @@ def folder_of(data: ClaimData, data_dir: str | Path) -> Path:
 
 
 def prepare_rows(
-    data: ClaimData, source: Path, folder: Path, *, train_size: int | None, seed: int, split: str = "test"
-) -> Rows:
+    data: ClaimData, source: Path, folder: Path, *, train_size: int | None, seed: int, split: str = "test",
+    propensity: Sequence[float] | None = None,
+) -> Rows:  # fmt: skip
     """Draws the seed's training documents, sets its validation rows aside, and writes them below `folder`.
 
-    The documents set aside are of the `train_size`: they are labelled, too.
+    The documents set aside are of the `train_size`: they are labelled, too. `propensity`: A and B of `psp@k`, where the recipe says
+    them.
     """
     if data.sequences is not None and train_size is not None:
         raise UserError(f"found {train_size}", field="train_sizes", accepted="all, of event sequences")
@@ -180,7 +182,12 @@ def prepare_rows(
     for name, rows in parts.items():
         with written_whole(folder / f"{name}.jsonl") as stream:
             for row in rows:
+                if data.sequences is not None:
+                    part = "" if data.sequences.one_source else "train" if name == SEQUENCES else name
+                    row = with_user(row, part)
                 stream.write(json.dumps({**row, "labels": [str(label) for label in row["labels"]]}) + "\n")
+    if propensity is not None:
+        space = replace(space, propensity=tuple(propensity))
     space.save(folder / "labels.json")
     label_map = None if data.label_map is None else read_label_map(ROOT / data.label_map, space)
     fingerprints = {name: fingerprint(splits[name]) for name in ("train", "validation")}
@@ -202,7 +209,7 @@ def prepare_rows(
         fingerprints=fingerprints,
         num_train=len(splits["train"]),
         across=data.is_across,
-        label_map=label_map,
+        label_map=label_map if split == "test" else None,
         features_column=None
         if data.features_column is None
         else data.features_column

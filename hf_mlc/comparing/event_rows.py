@@ -116,6 +116,15 @@ def without_last(history: Mapping[str, Any]) -> tuple[list[str | int], dict[str,
     return history["labels"][end:], {**history, **before, "target_time": history["times"][-1]}
 
 
+def with_user(row: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """A row whose history says whose it is; of a user without a name by the number of the sequence in its part, since rows of one
+    user are no independent witnesses."""
+    if row["events"]["user"] is not None:
+        return dict(row)
+    number = str(row["id"]).rpartition("@")[0]
+    return {**row, "events": {**row["events"], "user": f"{part}:{number}"}}
+
+
 def labels_of_training(train: datasets.Dataset) -> Iterator[list[str]]:
     """All labels of the training events, those that are only ever history too: a label set for each row."""
     for history, labels in zip(train["events"], train["labels"], strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ _KEY = ("claim", "dataset", "arm", "seed", "train_size", "split", "settings")
 def key_of(line: Mapping[str, Any]) -> tuple:
     """What tells one run from another: two lines of one key are of the same run."""
     return tuple(line[name] for name in _KEY)
+
+
+def newest(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of several lines of one run, which differ in settings or rows, the last; each in the place of the first."""
+    found = {tuple(line[name] for name in _KEY if name != "settings"): line for line in lines}
+    return list(found.values())
 
 
 def settings_hash(*settings: Any) -> str:

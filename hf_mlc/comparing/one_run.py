@@ -106,7 +106,12 @@ def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:
             rule["thresholds"] = np.asarray(rule["thresholds"])[columns].tolist()
     targets, items = padded(true_ids), rows[content_in(rows.column_names).column][:]
     metrics = MultiLabelMetrics(
-        len(counts_L), train_counts=counts_L, num_train_documents=space.num_documents, ks=RANKING_KS, **rule
+        len(counts_L),
+        train_counts=counts_L,
+        num_train_documents=space.num_documents,
+        ks=RANKING_KS,
+        propensity=space.propensity,
+        **rule,
     )
     collector = ScoreCollector(len(rows), len(counts_L), **rule)
     listed = listed_true = 0

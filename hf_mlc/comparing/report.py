@@ -16,6 +16,7 @@ from hf_mlc.comparing.resampling import ResampledMetrics
 from hf_mlc.comparing.runs import scores_name
 from hf_mlc.comparing.scores import RunScores
 from hf_mlc.errors import UserError
+from hf_mlc.metrics import LOWER_IS_BETTER
 
 
 # of a model that relates labels: what makes a document's vector, what reads single labels off it, what tells a label of others.
@@ -228,7 +229,7 @@ def verdict(claim: Claim, data: ClaimData, rows: Sequence[tuple[str, str, dict]]
             continue
         held, not_held, unknown = [], [], []
         for metric in data.end_points:
-            answers = {_is_above(found[arm, other].get(metric)) for other in others}
+            answers = {_is_ahead(found[arm, other].get(metric), metric) for other in others}
             (not_held if False in answers else unknown if None in answers else held).append(metric)
         said = [f"in {', '.join(held)}"] * bool(held) + [f"not in {', '.join(not_held)}"] * bool(not_held)
         said += [f"open, without an interval, in {', '.join(unknown)}"] * bool(unknown)
@@ -254,9 +255,9 @@ def statements(claim: Claim, rows: Sequence[tuple[str, str, dict]]) -> str:
             for other in statement.others:
                 for metric in statement.end_points:
                     value = found.get((arm, other), {}).get(metric)
-                    is_above = _is_above(value)
-                    if (arm, other) in found and not is_above:
-                        (unknown if is_above is None else failing).append(
+                    is_ahead = _is_ahead(value, metric)
+                    if (arm, other) in found and not is_ahead:
+                        (unknown if is_ahead is None else failing).append(
                             f"{metric} less {other}'s {_shown(value).strip()}"
                         )
             answer = "DOES NOT HOLD" if failing else "OPEN" if missing or unknown else "HOLDS"
@@ -269,9 +270,11 @@ def statements(claim: Claim, rows: Sequence[tuple[str, str, dict]]) -> str:
     return "\n".join(sentences)
 
 
-def _is_above(value: Interval | float | None) -> bool | None:
-    """Whether a difference is above 0 with its whole interval; `None` where it has no interval, and so says neither."""
-    return value.low > 0 if isinstance(value, Interval) else None
+def _is_ahead(value: Interval | float | None, metric: str) -> bool | None:
+    """Whether a difference is on the better side of 0 with its whole interval; `None` where it has no interval, and so says neither."""
+    if not isinstance(value, Interval):
+        return None
+    return value.high < 0 if metric in LOWER_IS_BETTER else value.low > 0
 
 
 def bars(claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]]) -> str:
@@ -318,7 +321,7 @@ def gain_ends(gains: dict[int | None, list], metrics: Sequence[str]) -> str:
             }
             if len(found) < 2:
                 continue
-            ahead = [size for size, interval in found.items() if interval.low > 0]
+            ahead = [size for size, interval in found.items() if _is_ahead(interval, metric)]
             sizes = ", ".join(_size(size) for size in ahead) if ahead else "none of the sizes"
             sentences.append(f"{first} is ahead of {second} in {metric}, the interval clear of 0, at: {sizes}")
     return "\n".join(sentences)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.commands.running import say
-from hf_mlc.comparing.arms import OURS, REFITTING, RUNNERS, VALIDATION_RULE
+from hf_mlc.comparing.arms import ALWAYS_REFITTING, OURS, REFITTING, RUNNERS, VALIDATION_RULE
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData
 from hf_mlc.comparing.data import Rows, folder_of, prepare_rows, rows_as_json
 from hf_mlc.comparing.environments import ENVIRONMENTS, python_of
-from hf_mlc.comparing.lines import append_line, key_of, read_lines, settings_hash
+from hf_mlc.comparing.lines import append_line, key_of, newest, read_lines, settings_hash
 from hf_mlc.comparing.processes import Alone, Shared
 from hf_mlc.comparing.trials import SEED as TRIALS_SEED
 from hf_mlc.comparing.trials import Choice, choose, trials_file
@@ -58,19 +58,27 @@ class Plan:
 
     def settings_of(self, arm: Arm, trial: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What the arm's runner is given on this data set: with the settings of one of its trials, or with those that another
-        arm chose, which its own stand on top of."""
+        arm chose, which its own stand on top of. Where validation rows are measured, nothing is trained on them."""
         own = {**arm.settings, **self.data.arm_settings.get(arm.name, {})}
         own = {**(trial or {}), **own} if arm.chosen_as else {**own, **(trial or {})}
         if arm.with_encoder:
             own["text_encoder"] = self.encoder
         if arm.runner in OURS:
-            return {**self.train_settings, **own}
+            return self._measurable(arm, {**self.train_settings, **own})
         rule = {
             name: self.train_settings[name]
             for name, default in VALIDATION_RULE.items()
             if self.train_settings.get(name, default) != default and (name != "refit" or arm.runner in REFITTING)
         }
-        return {**rule, **own}
+        return self._measurable(arm, {**rule, **own})
+
+    def _measurable(self, arm: Arm, settings: dict[str, Any]) -> dict[str, Any]:
+        return _without_refit(arm, settings) if self.split == "validation" else settings
+
+
+def _without_refit(arm: Arm, settings: dict[str, Any]) -> dict[str, Any]:
+    """Of a run that is measured on validation rows: what was trained on them would be measured on them."""
+    return {**settings, "refit": False} if settings.get("refit", arm.runner in ALWAYS_REFITTING) else settings
 
 
 def scores_folder(output: Path) -> Path:
@@ -88,14 +96,11 @@ def scores_name(line: dict[str, Any]) -> str:
 def lines_there(plan: Plan) -> list[dict[str, Any]]:
     """The runs of a comparison that are in the file, without a look at the data: a file may come from another machine. Of
     several lines of one arm, seed and size, which differ in settings or rows, the last."""
-    found: dict[tuple, dict[str, Any]] = {}
-    left_out = 0
-    for line in read_lines(plan.output):
-        if (line["claim"], line["dataset"], line["split"]) == (plan.claim.name, plan.data.name, plan.split):
-            run = (line["train_size"], line["seed"], line["arm"])
-            left_out += run in found
-            found[run] = line
-    if left_out:
+    whose = plan.claim.name, plan.data.name, plan.split
+    lines = [line for line in read_lines(plan.output) if (line["claim"], line["dataset"], line["split"]) == whose]
+    found = {(line["train_size"], line["seed"], line["arm"]): line for line in newest(lines)}
+    if len(found) < len(lines):
+        left_out = len(lines) - len(found)
         say(f"{left_out} lines with other settings or rows are followed by newer ones of the same runs: left out")
     runs = [(size, seed, arm.name) for size in plan.train_sizes for seed in plan.seeds for arm in plan.arms]
     return [found[run] for run in runs if run in found]
@@ -135,8 +140,9 @@ def _lines_of_seed(
     lines, train_size = [], trials.train_size
     with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-") as work:
         rows = prepare_rows(
-            plan.data, trials.source, Path(work, "rows"), train_size=train_size, seed=seed, split=plan.split
-        )
+            plan.data, trials.source, Path(work, "rows"), train_size=train_size, seed=seed, split=plan.split,
+            propensity=plan.train_settings.get("propensity"),
+        )  # fmt: skip
         for arm in plan.arms:
             shown = _shown(arm, seed, train_size)
             line, problem = _line(plan, arm, trials, seed, rows, Path(work), kept)
@@ -195,7 +201,7 @@ class _Trials:
     def rows(self) -> Rows:
         return prepare_rows(
             self.plan.data, self.source, self.folder / "rows", train_size=self.train_size, seed=TRIALS_SEED,
-            split="validation",
+            split="validation", propensity=self.plan.train_settings.get("propensity"),
         )  # fmt: skip
 
     def _chosen(self, arm: Arm, work: Path) -> Choice | None:
@@ -208,10 +214,7 @@ class _Trials:
                 return self.kept[key_of(line)]
             shown = f"{_shown(arm, None, self.train_size)}, trial {json.dumps(trial)}"
             say(f"{shown} ...")
-            settings = plan.settings_of(arm, trial)
-            if settings.get("refit"):  # what was trained on the validation rows would be measured on them
-                settings = {**settings, "refit": False}
-            run = _Run(arm, settings, TRIALS_SEED, rows, is_trial=True)
+            run = _Run(arm, _without_refit(arm, plan.settings_of(arm, trial)), TRIALS_SEED, rows, is_trial=True)
             result, problem = _one(plan, run, work, work / scores_name(line), self.processes, keep=False)
             if result is None:
                 self.failures.append(f"{shown}: {problem}")

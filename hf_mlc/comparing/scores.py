@@ -86,12 +86,16 @@ class ScoreCollector:
     """
 
     def __init__(self, num_documents: int, num_labels: int, *, thresholds, min_labels: int):
-        self.dense = num_documents * num_labels <= MOST_CELLS
-        kept = num_labels if self.dense else min(KEPT, num_labels)
-        self.scores_NK = np.zeros((num_documents, kept), np.float32)
-        self.label_ids_NK = np.full((num_documents, 0 if self.dense else kept), -1, np.int32)
+        self.num_documents, self.num_labels = num_documents, num_labels
+        self._keep(every_label=num_documents * num_labels <= MOST_CELLS)
         self.thresholds, self.min_labels = torch.as_tensor(np.asarray(thresholds, np.float32)), min_labels
         self.chosen: list[np.ndarray] = []
+
+    def _keep(self, *, every_label: bool) -> None:
+        kept = self.num_labels if every_label else min(KEPT, self.num_labels)
+        self.every_label = every_label
+        self.scores_NK = np.zeros((self.num_documents, kept), np.float32)
+        self.label_ids_NK = np.full((self.num_documents, 0 if every_label else kept), -1, np.int32)
 
     def add(
         self,
@@ -100,9 +104,13 @@ class ScoreCollector:
         candidate_ids_BS: torch.Tensor | None = None,
         chosen_BS: torch.Tensor | None = None,
     ) -> None:
-        """Takes the scores of the documents at `places`; of a shortlist, a label left out has the score 0. `chosen_BS`: the
+        """Takes the scores of the documents at `places`, of every label or, in all batches then, of a shortlist. `chosen_BS`: the
         predicted sets where thresholds don't decide."""
         places = np.asarray(places)
+        if self.every_label and candidate_ids_BS is not None:
+            if self.chosen:
+                raise ValueError("`candidate_ids_BS` is for all batches or none: found them after a batch without")
+            self._keep(every_label=False)  # nobody said what the other labels' scores are
         if chosen_BS is None:
             chosen_BS = apply_thresholds(
                 scores_BS, self.thresholds, min_labels=self.min_labels, candidate_ids_BS=candidate_ids_BS
@@ -110,12 +118,8 @@ class ScoreCollector:
         rows, columns = chosen_BS.nonzero(as_tuple=True)
         labels = columns if candidate_ids_BS is None else candidate_ids_BS[rows, columns]
         self.chosen.append(np.stack([places[rows.numpy()], labels.numpy()]).astype(np.int32))
-        if self.dense and candidate_ids_BS is None:
+        if self.every_label:
             self.scores_NK[places] = scores_BS.numpy()
-        elif self.dense:
-            rows, columns = (candidate_ids_BS >= 0).nonzero(as_tuple=True)
-            labels = candidate_ids_BS[rows, columns]
-            self.scores_NK[places[rows.numpy()], labels.numpy()] = scores_BS[rows, columns].numpy()
         else:
             mask_BS = None if candidate_ids_BS is None else candidate_ids_BS >= 0
             columns, ids = ranking.top_k(

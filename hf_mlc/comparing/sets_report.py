@@ -12,9 +12,7 @@ from hf_mlc.comparing.ranks import ALPHA, critical_difference, friedman_p, holm,
 from hf_mlc.comparing.set_statements import SetMeans, of_seeds
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
-
-
-LOWER_IS_BETTER = ("hamming_loss",)
+from hf_mlc.metrics import LOWER_IS_BETTER
 
 
 def sets_report(claim: Claim, lines: Sequence[Mapping[str, Any]], *, picture: Path | None = None) -> str:

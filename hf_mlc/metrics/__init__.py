@@ -5,4 +5,6 @@ from hf_mlc.metrics.buckets import BUCKETS
 from hf_mlc.metrics.streaming import MultiLabelMetrics
 
 
-__all__ = ["BUCKETS", "MultiLabelMetrics"]
+LOWER_IS_BETTER = ("hamming_loss",)  # of all metrics these
+
+__all__ = ["BUCKETS", "LOWER_IS_BETTER", "MultiLabelMetrics"]

@@ -15,6 +15,7 @@ from hf_mlc.data import load_splits
 from hf_mlc.inference import load_model
 from hf_mlc.language_modeling import read_head
 from hf_mlc.planting import planting_fingerprint
+from hf_mlc.planting.cache import read_cache
 from tests.commands.conftest import QUIET, SMALL_MODEL
 from tests.commands.test_train import _command, _environment, _free_port
 
@@ -103,6 +104,19 @@ def test_a_refit_is_planted_from_all_the_rows_that_it_is_trained_on(corpus, tmp_
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     fingerprint = load_model(str(folder)).model.config.planting_fingerprint
     assert results["planting"]["documents"] == fingerprint["num_documents"] == results["refit"]["rows"] == 220
+
+
+def test_a_refit_that_finds_both_its_plants_in_the_cache_says_what_both_cost(corpus, tmp_path):
+    arguments = ["--dataset_name", str(corpus), *PLANTED, "--refit", "true", "--num_train_epochs", "1"]
+    arguments += ["--planting_cache", str(tmp_path / "cache")]
+    found = []
+    for name in ("first", "second"):
+        assert run(train, [*arguments, "--output_dir", str(tmp_path / name)]) == 0
+        found.append(json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8"))["planting"])
+    costs = [read_cache(file)[3] for file in (tmp_path / "cache").iterdir()]
+    assert "from_cache" not in found[0] and len(costs) == 2, costs
+    expected = {name: pytest.approx(sum(cost[name] for cost in costs)) for name in ("seconds", "cpu_seconds")}
+    assert found[1]["from_cache"] == expected
 
 
 def test_arguments_that_nothing_reads_are_told(corpus, tmp_path, capsys):

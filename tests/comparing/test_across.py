@@ -94,6 +94,9 @@ def test_labels_that_both_sides_have_are_measured(news, tmp_path):
     # gold is chosen and does not survive: what is best of those that do stands in for it
     assert found["plain"]["metrics"]["subset_accuracy"] == 0.5
     assert RunScores.load(tmp_path / "plain.npz").true.tolist() == [[0, 1], [0, 1]]
+    # validation rows, on which settings are chosen, are training's: the map is for the measured ones alone
+    chosen_on = prepare_rows(mapped, news, tmp_path / "chosen", train_size=None, seed=0, split="validation")
+    assert chosen_on.label_map is None and rows.label_map == {"rice": "grain", "ship": None}
     # mapped: rice is grain, ship is left out, and with it its document
     assert [found["mapped"][fact] for fact in facts] == [1, 4, 3, 0, 3, 0]
     assert found["mapped"]["metrics"]["recall_micro"] == 1.0

@@ -30,6 +30,18 @@ def test_one_of_two_documents_better_is_a_half_between_none_and_all():
     assert not found.clear_of_zero or found.low > 0
 
 
+@pytest.mark.parametrize("num_documents", [101, 128, 199, 250, 322])
+@pytest.mark.parametrize("better", [1, 2, 3])
+def test_a_few_documents_that_a_resample_may_miss_leave_0_in_the_interval(num_documents, better):
+    # each is missed with a probability of 1/e: the lowest 2.5 % of resamples have none of up to three, and differ by exactly 0
+    hits = [1, 0] * num_documents
+    first, second = run_with_hits([1] * better + hits[: num_documents - better]), None
+    second = run_with_hits([0] * better + hits[: num_documents - better])
+    for one, other in ((first, second), (second, first)):
+        found = Bootstrap(num_documents, [0]).interval("p@1", {0: one}, {0: other})
+        assert not found.clear_of_zero and 0 in (found.low, found.high)
+
+
 def test_a_difference_in_every_document_has_an_interval_of_no_width():
     bootstrap = Bootstrap(3, [0, 1], num_resamples=50)
     better, worse = run_with_hits([1, 1, 1]), run_with_hits([0, 0, 0])

@@ -31,6 +31,23 @@ def line(arm: str, dataset: str, seed: int, value: float) -> dict:
     }  # fmt: skip
 
 
+def test_of_two_lines_of_one_run_the_last_counts_and_unequal_numbers_of_trials_are_said(tmp_path):
+    (tmp_path / "claims").mkdir()
+    lines = [
+        line("msdn", "yeast", 0, 0.9),
+        {**line("msdn", "yeast", 0, 0.3), "settings": "1", "trials": {"number": 3}},
+    ]
+    lines += [{**line("msdn", "yeast", 1, 0.7), "split": "validation"}, line("rnn-chain", "yeast", 0, 0.2)]
+    file = tmp_path / "claims" / "msdn.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    page = claims_tables(tmp_path)
+    assert next(row for row in page.splitlines() if row.startswith("msdn ")).split()[1:3] == ["1", "0.3000"]
+    assert "settings tried" not in page  # the other arm tried none
+    lines.append({**line("rnn-chain", "yeast", 0, 0.2), "settings": "1", "trials": {"number": 2}})
+    file.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert "settings tried: 3 of msdn; 2 of rnn-chain" in claims_tables(tmp_path)
+
+
 def test_means_are_over_the_seeds_and_several_sets_are_put_together(tmp_path):
     (tmp_path / "claims").mkdir()
     runs = [("msdn", 0.4), ("msdn", 0.2), ("forest-powerset", 0.1), ("forest-powerset", 0.3)]

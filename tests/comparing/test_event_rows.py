@@ -51,6 +51,22 @@ def shop(tmp_path) -> Path:
     return write(tmp_path / "shop", ann=[*days, *same_day], few=[purchase(1, "a"), purchase(2, "a")], bob=other)
 
 
+def test_rows_of_one_history_without_a_name_are_one_user_s(tmp_path):
+    folder = tmp_path / "nameless"
+    folder.mkdir()
+    history = [purchase(day, "ab") for day in (1, 2, 3, 4)]
+    for split in ("train", "validation", "test"):
+        rows = [json.dumps({"events": history})] * 2
+        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    rows = made(folder, Sequences(settings={"targets": "next", "split_by": "given"}), tmp_path)
+    users = {
+        split: [history["user"] for history in found["events"]]
+        for split, found in (("train", rows.read("train")), ("test", rows.read_measured()))
+    }
+    assert users == {split: [f"{split}:1"] * 3 + [f"{split}:2"] * 3 for split in ("train", "test")}
+    assert [row["events"]["user"] for row in read_jsonl(Path(rows.train_sequences))] == ["train:1", "train:2"]
+
+
 def data_of(sequences: Sequences) -> ClaimData:
     return ClaimData("shop", "shop", ("auc_micro",), sequences=sequences)
 

@@ -39,6 +39,10 @@ def test_the_sizes_at_which_an_arm_is_ahead_are_named():
     assert gain_ends(gains, ["p@1"]) == "toy is ahead of toy-plain in p@1, the interval clear of 0, at: 50"
     gains[50] = gains[100]
     assert gain_ends(gains, ["p@1"]).endswith("none of the sizes")
+    # of a loss the lower one is ahead
+    below = Interval(-0.1, -0.15, -0.05, 5)
+    gains = {size: [("toy", "toy-plain", {"hamming_loss": found})] for size, found in ((50, ahead), (100, below))}
+    assert gain_ends(gains, ["hamming_loss"]).endswith("at: 100")
 
 
 def measured(arm: str, seed: int, value: float, rows: str) -> dict:

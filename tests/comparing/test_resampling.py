@@ -90,7 +90,7 @@ def test_of_many_labels_the_best_are_kept_and_ranking_and_counts_stay_exact(case
 
 
 def test_a_run_of_ta_feng_keeps_every_score_and_areas_over_too_many_cells_are_not_resampled(case, monkeypatch):
-    assert ScoreCollector(1_969, 4_935, **RULE).dense and not ScoreCollector(6_000, 4_271, **RULE).dense
+    assert ScoreCollector(1_969, 4_935, **RULE).every_label and not ScoreCollector(6_000, 4_271, **RULE).every_label
     resampled = ResampledMetrics(collected(*case))
     monkeypatch.setattr("hf_mlc.comparing.resampling.MOST_PAIRS", int(case[1].sum()) * N)
     assert resampled.has("auc_micro") and resampled.has("ap_micro")
@@ -105,7 +105,7 @@ def test_a_run_of_ta_feng_keeps_every_score_and_areas_over_too_many_cells_are_no
     assert Bootstrap(N, [0]).interval("auc_micro", run, run) is None
 
 
-def test_a_shortlist_is_the_same_as_scores_of_all_labels_with_nothing_elsewhere(case):
+def test_of_a_shortlist_all_is_known_but_what_the_other_labels_score(case):
     scores_NL, truth_NL, counts = case
     ids_NK = np.argsort(-scores_NL, axis=1, kind="stable")[:, :9].copy()
     shortlist_NK = np.take_along_axis(scores_NL, ids_NK, axis=1)
@@ -118,7 +118,20 @@ def test_a_shortlist_is_the_same_as_scores_of_all_labels_with_nothing_elsewhere(
         kept = ids_NK[row] >= 0
         elsewhere_NL[row, ids_NK[row, kept]] = shortlist_NK[row, kept]
     whole = collected(elsewhere_NL, truth_NL, counts)
-    assert np.array_equal(short.scores_NK, whole.scores_NK) and np.array_equal(short.chosen, whole.chosen)
+    assert np.array_equal(short.chosen, whole.chosen) and not short.every_label
+    assert (short.best(10)[0] >= 0).sum() == 5  # no label that nobody named
+    listed, ones = ResampledMetrics(short), np.ones((1, N))
+    assert not any(listed.has(name) for name in ("ap_macro", "auc_micro"))
+    for name in ("p@3", "f1_micro", "subset_accuracy"):
+        assert listed.values(name, ones) == pytest.approx(ResampledMetrics(whole).values(name, ones))
+
+
+def test_a_shortlist_after_a_batch_of_all_scores_is_refused(case):
+    collector = ScoreCollector(N, L, **RULE)
+    scores_NL = torch.from_numpy(case[0])
+    collector.add([0], scores_NL[:1])
+    with pytest.raises(ValueError, match="all batches or none"):
+        collector.add([1], scores_NL[1:2, :3], torch.tensor([[0, 1, 2]]))
 
 
 def test_an_unknown_metric_is_refused(case):

@@ -91,6 +91,18 @@ def test_every_variant_is_a_model_that_learns_and_answers(arm):
     assert set(arm.settings) & names <= changed or arm.name in ("sgm",)
 
 
+@pytest.mark.parametrize("settings", [{}, {"tuned": True, "Cs": (1.0,)}, {"tuned": True, "Cs": (1.0,), "folds": 0}])
+def test_a_method_that_is_measured_on_validation_rows_has_not_learned_them(rows, tmp_path, settings):
+    pytest.importorskip("sklearn")
+    settings = {"method": "binary-relevance", **settings}
+    counts = []
+    for refit in ({}, {"refit": False}):
+        fitted = fit(Job("problem-transformation", {**settings, **refit}, rows, 0, ""), tmp_path / "model")
+        counts.append(fitted.facts["rows"])
+    num_train, num_validation = (len(rows.read(split)) for split in ("train", "validation"))
+    assert counts == [num_train + num_validation, num_train]
+
+
 def test_an_untuned_method_answers_as_scikit_learn_does(rows, tmp_path):
     sklearn = pytest.importorskip("sklearn")
     from sklearn.feature_extraction.text import TfidfVectorizer

@@ -7,6 +7,7 @@ import importlib
 import json
 import math
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,7 +114,7 @@ import json, pathlib, sys
 import numpy as np, scipy.sparse
 request = json.loads(pathlib.Path(sys.argv[1]).read_text())
 features = scipy.sparse.load_npz(request["features"])
-answer = {"parameters": 1, "bytes": 7, "versions": {}, "seconds": 0.5, "beside": {"cpu_seconds": 2.5}, "facts": {"seen": request["settings"]}}
+answer = {"parameters": 1, "bytes": 7, "versions": {}, "seconds": 0.5, "beside": {"seconds": 1.0, "cpu_seconds": 2.5}, "facts": {"seen": request["settings"]}}
 if request["verb"] == "predict":
     ids = np.tile(np.arange(request["top_k"], dtype=np.int32), (features.shape[0], 1))
     np.savez(request["output"], ids=ids, scores=np.full(ids.shape, 0.25, np.float32))
@@ -156,12 +157,24 @@ def test_trees_take_the_rows_of_a_table_and_are_timed(runner, program, tmp_path)
     items = rows.read_measured()["features"][:]
     seen = [place for places, *_ in fitted.score(items) for place in places]
     assert seen == list(range(8)) and fitted.facts["features"] == 8 and fitted.model_bytes == 7
-    assert fitted.beside == {"cpu_seconds": 2.5}
+    assert fitted.beside == {"seconds": 2.0, "cpu_seconds": 5.0}  # of fitting, and of answering the validation rows
     assert "min_df" not in fitted.facts["seen"]
     features = scipy.sparse.load_npz(tmp_path / "model" / "measured.npz")
     np.testing.assert_allclose(np.sqrt(features.multiply(features).sum(axis=1)), 1, rtol=1e-6)
     preparing, answering = fitted.timed(items, 4)
     assert preparing > 0 and answering == pytest.approx(4 * 8 + 4 / 100)  # four labels in all, so four are asked for
+
+
+def test_a_program_says_what_starting_and_importing_took(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(outside.PROGRAMS)
+    exchange = importlib.import_module("exchange")
+    request = {"verb": "fit", "folder": str(tmp_path), "started": time.time() - 100}
+    (tmp_path / "fit.json").write_text(json.dumps(request))
+    monkeypatch.setattr(sys, "argv", ["program", str(tmp_path / "fit.json")])
+    before = time.process_time()
+    exchange.answer_request({"fit": lambda request: {"beside": {"seconds": 1000.0, "cpu_seconds": 500.0}}}, ["numpy"])
+    beside = json.loads((tmp_path / "answer.json").read_text())["beside"]
+    assert 1100 <= beside["seconds"] < 1200 and 500 + before <= beside["cpu_seconds"] <= 500 + time.process_time()
 
 
 def test_omikuji_gets_rows_that_it_can_read_and_says_what_writing_them_took(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_mlc.commands.train_arguments import DataArguments
-from hf_mlc.comparing.arms import OURS, REFITTING
+from hf_mlc.comparing.arms import ALWAYS_REFITTING, OURS, REFITTING
 from hf_mlc.comparing.arms.msdn_encoder import SameEncoderConfig
 from hf_mlc.comparing.arms.table_methods import METHODS
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData, find_claim
@@ -98,6 +98,19 @@ def test_the_arms_on_columns_are_tried_as_often_as_asked_and_fitted_anew_as_ours
             tried = trials_of(arm, data)
             assert len(tried) == 2 and plan.settings_of(arm, tried[1]).items() >= tried[1].items()
             assert plan.settings_of(arm, tried[0])["refit"] is True
+
+
+@pytest.mark.parametrize("name, dataset", [("msdn", "emotions"), ("sgm", "reuters"), ("plant", "reuters")])
+def test_nothing_is_trained_on_the_validation_rows_where_they_are_what_is_measured(name, dataset):
+    claim = find_claim(name)
+    data = claim.data(dataset)
+    settings = {**data.train_settings(), "refit": True}
+    plan = Plan(claim, data, claim.arms, [0], [None], "validation", Path(), Path(), settings, Path())
+    measured_last = dataclasses.replace(plan, split="test")
+    for arm in claim.arms:
+        if arm.runner in (*OURS, *REFITTING, *ALWAYS_REFITTING):  # the others know training rows alone
+            assert plan.settings_of(arm, {})["refit"] is False
+        assert measured_last.settings_of(arm, {}).get("refit", True) is True
 
 
 @pytest.mark.parametrize("name", ["msdn-single-2", "msdn-single-8"])

@@ -104,6 +104,8 @@ OURS = (
 )
 # what else can be fitted anew with the validation rows once they have chosen
 REFITTING = ("tfidf", "mutual-information", "table-method")
+# and what always is, whatever a recipe says, but where it is told not to
+ALWAYS_REFITTING = ("problem-transformation",)
 # what a recipe may say of how validation rows are used, and what `train` does unless it is said: it goes for every arm
 VALIDATION_RULE = {"threshold_kind": "auto", "threshold_metric": "f1_micro", "refit": False}
 # the modules of this package; imported when one of their arms runs, in that run's process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ class Program:
         """Runs `fit` or `predict`; returns the answer."""
         request, answer = self.folder / f"{verb}.json", self.folder / "answer.json"
         answer.unlink(missing_ok=True)
-        request.write_text(json.dumps({"verb": verb, "folder": str(self.folder), **content}), encoding="utf-8")
+        request.write_text(
+            json.dumps({"verb": verb, "folder": str(self.folder), "started": time.time(), **content}), encoding="utf-8"
+        )
         done = subprocess.run([str(self.python), str(PROGRAMS / self.name), str(request)], check=False)
         if done.returncode or not answer.exists():
             raise UserError(f"{verb} ended with status {done.returncode}", file=self.name)
@@ -117,12 +120,11 @@ def fit_outside(
     common = {"top_k": num_asked(len(space)), "num_labels": len(space), "seed": job.seed, "settings": settings}
     answer = program.run("fit", **common, **fit_inputs)
     validation = job.rows.read("validation")
-    seconds = 0.0
+    answers = [answer]
 
     def predicted(items: Sequence[Any], name: str) -> TopLabels:
-        nonlocal seconds
         output = program.folder / f"{name}.scores.npz"
-        seconds = program.run("predict", **common, **inputs_of(items, name), output=str(output))["seconds"]
+        answers.append(program.run("predict", **common, **inputs_of(items, name), output=str(output)))
         return TopLabels(output, len(space))
 
     def timed(items: Sequence[Any], batch_size: int) -> Timing:
@@ -144,7 +146,7 @@ def fit_outside(
         model_bytes=answer["bytes"] + extra_bytes,
         facts={**answer.get("facts", {}), "settings": settings},
         versions=answer["versions"],
-        beside=answer.get("beside"),
-        predict_seconds=lambda: seconds,
+        beside={name: sum(one["beside"][name] for one in answers) for name in ("seconds", "cpu_seconds")},
+        predict_seconds=lambda: answers[-1]["seconds"],
         timed=None if seconds_of_preparing is None else timed,
     )

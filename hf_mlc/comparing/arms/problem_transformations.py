@@ -2,8 +2,8 @@
 
 scikit-learn's own classes do the work. *Untuned* they are as somebody has them who changes nothing: C = 1, every answer as the
 method gives it, an empty one too. *Tuned* they have what our models have: C, the decision rule and its top-1 fallback
-chosen on documents that the model has not seen. Both are fitted on training and validation rows alike in the end: the untuned
-ones choose nothing, and the tuned ones have chosen.
+chosen on documents that the model has not seen. Both are fitted on training and validation rows alike in the end, where the latter
+are not what is measured: the untuned ones choose nothing, and the tuned ones have chosen.
 
 Shape legend: N documents, F features, L labels, K labels that can be learned, S distinct label sets.
 """
@@ -41,10 +41,11 @@ def fit(job: Job, folder: Path) -> Fitted:
 
     Settings: `method`, a key of `METHODS`; `tuned` (`False`); of a tuned one `Cs`, `class_weights` (`None` or "balanced"),
     `folds` (3; 0: choose on the validation rows, one fit a choice), `select_by` (a metric of `tune_thresholds`; the mean
-    of micro-F1 and subset accuracy), `threshold_kind` ("auto"; "none": the separating plane alone). `refit` and
-    `threshold_metric`, which a recipe may say for every arm, change nothing here.
+    of micro-F1 and subset accuracy), `threshold_kind` ("auto"; "none": the separating plane alone). `refit` (`True`): in the end
+    fitted on the validation rows as well. `threshold_metric`, which a recipe may say for every arm, changes nothing here.
     """
-    settings = {name: value for name, value in job.settings.items() if name not in ("refit", "threshold_metric")}
+    settings = {name: value for name, value in job.settings.items() if name != "threshold_metric"}
+    refit = settings.pop("refit", True)
     method, tuned = settings.pop("method"), settings.pop("tuned", False)
     if method not in METHODS:
         raise UserError(f"found '{method}'", field="method", accepted=", ".join(METHODS))
@@ -52,8 +53,11 @@ def fit(job: Job, folder: Path) -> Fitted:
     texts = [*train["text"], *validation["text"]]
     ids = [space.encode_known(labels)[0] for labels in [*train["labels"], *validation["labels"]]]
     choice = Choice(1.0, None, PLANE, 0, {})
+    num_fitted = len(texts) if refit else len(train)
     if tuned:
-        choice = _choose(method, texts, ids, len(train), space, job.seed, **settings)
+        num_choosing = num_fitted if settings.get("folds", FOLDS) else len(texts)
+        choice = _choose(method, texts[:num_choosing], ids[:num_choosing], len(train), space, job.seed, **settings)
+    texts, ids = texts[:num_fitted], ids[:num_fitted]
     vectorizer, features_NF = _features(texts)
     model = METHODS[method](choice.C, choice.class_weight, job.seed, soft=tuned).fit(features_NF, ids, len(space))
 

@@ -7,6 +7,8 @@ alone. An ablation of ours takes over what `msdn` chose and differs from it in w
 
 from __future__ import annotations
 
+from typing import Any
+
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData
 from hf_mlc.comparing.set_statements import AboveOnEach, BestRank, Faster, NonInferior, OverSets
 
@@ -201,12 +203,13 @@ DIFFERENCES = tuple(
 )
 
 
-def _table(name: str, *, numbers: bool = False, trials: int = TRIALS) -> ClaimData:
+def _table(name: str, *, numbers: bool = False, large: bool = False, **settings: Any) -> ClaimData:
     """One of Mulan's tables.
 
     Args:
         numbers (`bool`, *optional*, defaults to `False`): it has columns of numbers, that embeddings of numbers can change.
-        trials (`int`, *optional*): settings that each arm tries.
+        large (`bool`, *optional*, defaults to `False`): it has thousands of rows: fewer trials.
+        settings (`dict`, *optional*): on top of those of all tables.
     """
     left_out = () if numbers else _names(NUMERIC)
     return ClaimData(
@@ -216,9 +219,9 @@ def _table(name: str, *, numbers: bool = False, trials: int = TRIALS) -> ClaimDa
         shown=SHOWN,
         features_column="features",
         meta_file="meta.json",
-        num_trials=trials,
+        num_trials=FEW_TRIALS if large else TRIALS,
         validation_fraction=0.125,
-        settings=TABLE,
+        settings={**TABLE, **settings},
         without_effect=() if numbers else ("numeric_embedding",),
         arms=tuple(arm for arm in _names(ARMS) if arm not in left_out),
     )
@@ -230,9 +233,11 @@ DATASETS = (
     _table("birds", numbers=True),
     _table("enron"),
     _table("genbase"),
-    _table("bibtex", trials=FEW_TRIALS),
-    _table("tmc2007-500", trials=FEW_TRIALS),
-    _table("corel5k", trials=FEW_TRIALS),
+    _table("bibtex", large=True),
+    _table(
+        "tmc2007-500", large=True, num_train_epochs=20
+    ),  # as many steps as those of bibtex, with four times the rows
+    _table("corel5k", large=True),
 )
 
 CLAIM = Claim(

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -10,14 +11,20 @@ import numpy as np
 
 
 def answer_request(verbs: dict[str, Callable[[dict], dict]], packages: Iterable[str]) -> None:
-    """Reads the request, the file that the command line names, and leaves `answer.json` in the folder that it names.
+    """Reads the request, the file that the command line names, and leaves `answer.json` in the folder that it names. In it stands under
+    `beside` what is no part of the work: imports, and what the verb counts as such.
 
     Args:
         verbs (`dict`): what is to be done, by name: given the request, returns the answer.
         packages (`Iterable[str]`): those whose versions the answer says.
     """
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    # what starting Python and importing took; the clock is the whole machine's
+    beside = {"seconds": time.time() - request["started"], "cpu_seconds": time.process_time()}
     answer = verbs[request["verb"]](request)
+    for name, number in answer.get("beside", {}).items():
+        beside[name] += number
+    answer["beside"] = beside
     answer["versions"] = {name: importlib.metadata.version(name) for name in packages}
     Path(request["folder"], "answer.json").write_text(json.dumps(answer), encoding="utf-8")
 
