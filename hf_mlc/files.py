@@ -16,12 +16,18 @@ from hf_mlc.errors import UserError
 def written_whole(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
     """A text file (UTF-8), or a file of bytes, that appears under `path` only once everything was written.
 
-    It is written beside its place and renamed at the end: after an error, or a kill, what was there before still is.
+    It is written beside its place and renamed at the end: after an error, or a kill, what was there before still is. A link stays one, and
+    what it points to is written; into what is no file, a pipe or a device, is written as one writes into these.
     """
     path = Path(path)
+    how = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open(**how) as stream:
+            yield stream
+        return
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        how = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
         with beside.open(**how) as stream:
             yield stream
         beside.replace(path)

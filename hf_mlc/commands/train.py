@@ -16,14 +16,15 @@ from hf_mlc.auto import ARCHITECTURES, architecture_of
 from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.commands.running import say, write_json
 from hf_mlc.commands.train_beginning import Beginning, TrainingRows
-from hf_mlc.commands.train_data import label_space_and_validation, load_rows
+from hf_mlc.commands.train_data import check_test_split, label_space_and_validation, load_rows
 from hf_mlc.commands.train_folder import (
     RUN_FILE,
+    check_output,
     checkpoint_to_resume,
     comparable,
+    empty_output,
     facts_of_data,
     facts_of_splits,
-    prepare_output,
 )
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.commands.train_label_features import LabelFeatureStep
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> None:
     output = Path(args.output_dir)
     with args.main_process_first(desc="preparing the output folder"):
         if main_process:
-            prepare_output(output, args)
+            check_output(output, args, base=model_args.model_name_or_path)
     set_seed(args.seed)
 
     base = load_model(model_args.model_name_or_path, device="cpu") if model_args.model_name_or_path else None
@@ -85,6 +86,8 @@ def main(arguments: list[str]) -> None:
             step.notes.append(f"{name}: {shown}, since none is given and the model is new")
     if "targets" not in given:
         data_args.targets = architecture.targets
+    if args.do_predict and step.split_read("test") == "test":
+        check_test_split(data_args)
     with args.main_process_first(desc="reading the data"):
         splits = load_rows(data_args, hub_args, step.columns(), skip=["test"])
         if "train" not in splits:
@@ -102,11 +105,14 @@ def main(arguments: list[str]) -> None:
             target_lists=step.target_lists,
         )
     report = check_splits(splits, label_space, noun=step.kind.noun)
+    with args.main_process_first(desc="emptying the output folder"):
+        if main_process:  # not before the rows were read: until then a mistake in the arguments costs nothing
+            empty_output(output, args)
     features_file = args.label_features if architecture.takes_label_features else None
     label_features = LabelFeatureStep(features_file, step, label_space)
     data_facts = {**facts_of_data(splits, label_space, data_args), **label_features.facts}
     identity = {"arguments": comparable(given), "data": data_facts}
-    checkpoint = checkpoint_to_resume(output, args, identity)
+    checkpoint = checkpoint_to_resume(output, args, identity, label_space)
 
     processor = step.processor(splits["train"], checkpoint)
     with args.main_process_first(desc="encoding"):
@@ -187,7 +193,8 @@ def main(arguments: list[str]) -> None:
         with args.main_process_first(desc="reading the test split"):
             test_split = load_rows(data_args, hub_args, step.columns(processor), only=step.split_read("test"))
             test_split = step.arranged(test_split, "test")
-            test_report = check_splits(test_split, noun=step.kind.noun)
+            with_train = DatasetDict({"train": splits["train"], **test_split})  # whose texts may stand in both
+            test_report = check_splits(with_train, label_space, noun=step.kind.noun)
             encoded_test = step.encoded(test_split, processor, label_space, test_report)
         trainer.evaluate_test(encoded_test["test"])
         for key, facts in facts_of_splits(test_split).items():

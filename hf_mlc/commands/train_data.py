@@ -12,6 +12,9 @@ from datasets import Dataset, DatasetDict
 from hf_mlc.commands.column_arguments import HubDataArguments
 from hf_mlc.commands.train_arguments import DataArguments
 from hf_mlc.data import Columns, add_validation_split, load_splits
+from hf_mlc.data.finding import files_of_splits, is_local
+from hf_mlc.data.reading import check_file
+from hf_mlc.errors import MissingSplitError
 from hf_mlc.inference import LoadedModel
 from hf_mlc.labels import LabelSpace
 
@@ -46,6 +49,25 @@ def load_rows(
     )
 
 
+def check_test_split(data_args: DataArguments) -> None:
+    """`UserError` where files on this machine hold no test split, which would come out after training. A single file is the training
+    split; what the Hub has is seen when it is read."""
+    name = data_args.dataset_name
+    if name is None:
+        if data_args.test_file is None:
+            raise MissingSplitError(
+                "no test rows to measure", field="test_file", accepted="a file, or no --do_predict"
+            )
+        check_file(data_args.test_file)
+    elif is_local(name):
+        if Path(name).is_file():
+            raise MissingSplitError(
+                "one file, of training rows: no test rows to measure", file=name, field="do_predict",
+                accepted="--train_file and --test_file, a folder with a file a split, or no --do_predict",
+            )  # fmt: skip
+        files_of_splits(Path(name), ["test"])
+
+
 def label_space_and_validation(
     splits: DatasetDict,
     data_args: DataArguments,
@@ -78,6 +100,9 @@ def label_space_and_validation(
         splits, report = add_validation_split(
             splits, label_space, fraction=data_args.validation_fraction, seed=seed, file=source
         )
+        if data_args.max_eval_samples is not None:
+            number = min(data_args.max_eval_samples, len(splits["validation"]))
+            splits["validation"] = splits["validation"].select(range(number))
         lines = ["validation rows set aside from training (part 0: train, part 1: validation)", str(report)]
     label_space = label_space.counted(target_lists(splits["train"]), file=source)
     return splits, label_space, lines

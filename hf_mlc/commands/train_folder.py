@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict
+from transformers.utils import CONFIG_NAME
 
+from hf_mlc.cards.facts import ATTENTION, EXAMPLES, RELATIONS, STEPS
 from hf_mlc.commands.running import check_output_folder
 from hf_mlc.commands.train_arguments import DataArguments
 from hf_mlc.cycles.folder import CYCLE_FOLDER
 from hf_mlc.data import fingerprint
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
+from hf_mlc.inference import config_of, label_space_of
 from hf_mlc.labels import LabelSpace
 from hf_mlc.language_modeling import LANGUAGE_MODEL_FOLDER
 from hf_mlc.planting.step import PLANTING_FILE
@@ -26,12 +29,39 @@ from hf_mlc.training.trainer import last_complete_checkpoint
 from hf_mlc.word_vectors.step import WORD_VECTORS_FILE
 
 
+OF_THE_WEIGHTS = (RELATIONS, ATTENTION, STEPS, EXAMPLES)  # what a card shows of the weights that were there
 RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
 
 
-def prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
-    """Refuses a folder that can't be written or holds a finished run; empties it of a run that is to be overwritten."""
+def check_output(output: Path, args: MultiLabelTrainingArguments, *, base: str | None) -> None:
+    """Refuses a folder that can't be written or holds a finished run, and to overwrite what the run is to start from.
+
+    Args:
+        output (`Path`): the folder.
+        args: the command's.
+        base (`str`, *optional*): the trained model that training goes on from.
+    """
     check_output_folder(output, field="output_dir")
+    if args.overwrite_output:
+        if args.resume_from_checkpoint is not None:
+            raise UserError(
+                "goes on with a run that --overwrite_output deletes", file=output, field="resume_from_checkpoint",
+                accepted="one of both",
+            )  # fmt: skip
+        inside = None if base is None else Path(base).resolve()
+        if inside is not None and output.resolve() in inside.parents and inside.exists():
+            raise UserError(
+                "would be deleted with the run that is overwritten", file=base, field="model_name_or_path",
+                accepted="another output_dir",
+            )  # fmt: skip
+    elif (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:
+        raise UserError(
+            "holds a finished run", file=output, field="output_dir", accepted="another folder, or --overwrite_output"
+        )
+
+
+def empty_output(output: Path, args: MultiLabelTrainingArguments) -> None:
+    """Takes out of the folder what a run left that is to be overwritten."""
     if args.overwrite_output:
         for folder in [
             *output.glob("checkpoint-*"),
@@ -40,18 +70,22 @@ def prepare_output(output: Path, args: MultiLabelTrainingArguments) -> None:
             output / CYCLE_FOLDER,
         ]:
             shutil.rmtree(folder, ignore_errors=True)
-        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE, PLANTING_FILE, WORD_VECTORS_FILE):
+        for name in (RUN_FILE, RESULTS_FILE, METRICS_FILE, PLANTING_FILE, WORD_VECTORS_FILE, *OF_THE_WEIGHTS):
             (output / name).unlink(missing_ok=True)
-    if (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:
-        raise UserError(
-            "holds a finished run", file=output, field="output_dir", accepted="another folder, or --overwrite_output"
-        )
 
 
-def checkpoint_to_resume(output: Path, args: MultiLabelTrainingArguments, identity: dict[str, Any]) -> Path | None:
+def checkpoint_to_resume(
+    output: Path, args: MultiLabelTrainingArguments, identity: dict[str, Any], label_space: LabelSpace
+) -> Path | None:
     """Where to go on from: the named checkpoint, or the last whole one of an unfinished run of the same recipe and data.
 
     Asked for by name a checkpoint is taken with other arguments too, but never with other labels: its weights are theirs.
+
+    Args:
+        output (`Path`): the run's folder.
+        args: the command's.
+        identity (`dict`): what the run was asked to do, and with which data.
+        label_space (`LabelSpace`): the labels of the run.
     """
     asked = args.resume_from_checkpoint
     if asked in (None, "last"):
@@ -62,14 +96,19 @@ def checkpoint_to_resume(output: Path, args: MultiLabelTrainingArguments, identi
         raise UserError(
             "no checkpoint", file=asked, field="resume_from_checkpoint", accepted="last, or a checkpoint's folder"
         )
-    run_file = output / RUN_FILE
-    if checkpoint is None or not run_file.exists():
-        return checkpoint
-    before = json.loads(run_file.read_text(encoding="utf-8"))
-    if before["data"]["label_fingerprint"] != identity["data"]["label_fingerprint"]:
+    if checkpoint is None:
+        return None
+    run_file, before = output / RUN_FILE, None
+    if run_file.exists():
+        before = json.loads(run_file.read_text(encoding="utf-8"))
+    if not _has_labels(checkpoint, label_space, before, identity):
         raise UserError(
-            "holds checkpoints of a run with other labels", file=output, accepted="the same data, or another folder"
+            "holds the weights of a run with other labels",
+            file=checkpoint,
+            accepted="the same data, or another folder",
         )
+    if before is None:
+        return checkpoint
     if asked is None and before != identity:
         what = "arguments" if before["arguments"] != identity["arguments"] else "data"
         raise UserError(
@@ -79,6 +118,17 @@ def checkpoint_to_resume(output: Path, args: MultiLabelTrainingArguments, identi
             accepted="another folder, --resume_from_checkpoint to go on all the same, or --overwrite_output",
         )
     return checkpoint
+
+
+def _has_labels(
+    checkpoint: Path, label_space: LabelSpace, before: dict[str, Any] | None, identity: dict[str, Any]
+) -> bool:
+    """Whether a checkpoint's weights are of these labels: by its own configuration, or where it has none (as one in shards) by
+    what the folder's run was asked to do."""
+    if (checkpoint / CONFIG_NAME).is_file():
+        config = config_of(checkpoint, str(checkpoint))
+        return label_space_of(config, checkpoint, str(checkpoint)).names == label_space.names
+    return before is None or before["data"]["label_fingerprint"] == identity["data"]["label_fingerprint"]
 
 
 def comparable(given: dict[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,10 @@ def step_of_run(
                     if other.encoder() is None
                     else f"--encoder {other.encoder()} beside it",
                 )
+    if base is not None and "label_file" in given:
+        raise UserError(
+            "the trained model has its own labels", field="label_file", accepted="none beside --model_name_or_path"
+        )
     without_use = next((name for name in step.of_new if name in given), None) if base is not None else None
     if without_use is not None:
         problem = f"the trained model has its own {step.kind.processor_noun}"

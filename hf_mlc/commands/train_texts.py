@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,18 +65,27 @@ class TextArguments:
             raise UserError(f"found {self.tfidf_max_share}", field="tfidf_max_share", accepted="above 0, up to 1")
 
 
+# what a run may say anew of a trained model
+OF_ANY_MODEL = ("max_length", "preprocessing_num_workers", "pad_to_multiple_of")
+
+
 class TextStep(InputStep):
     """Of texts."""
 
     kind, arguments = TEXTS, TextArguments
     further = ("text_column", "text_config", "language_model", "language_model_epochs", "word_vectors")
     naming = ("text_encoder", "text_config")
+    of_new = tuple(field.name for field in dataclasses.fields(TextArguments) if field.name not in OF_ANY_MODEL)
     args: TextArguments
 
     def __init__(self, args: TextArguments, *others: Any):
         super().__init__(args, *others)
-        if self.reads_bags and "max_length" not in self.given:
+        if "max_length" in self.given:
+            return
+        if self.reads_bags:
             args.max_length = WHOLE_TEXT
+        elif self.base is not None:  # as much of a text as it has been reading
+            args.max_length = self.base.processor.model_max_length
 
     @property
     def reads_bags(self) -> bool:

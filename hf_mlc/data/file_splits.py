@@ -98,7 +98,7 @@ def _resolved(columns: Columns, file: str | Path) -> Columns:
             accepted=f"--encoder features, or {texts}" if has_rows else texts,
         )
     return columns.content.resolved(
-        columns, column_names_of(file) if ALL in columns.content_columns else (), file=file
+        columns, column_names_of(file, of_all_rows=True) if ALL in columns.content_columns else (), file=file
     )
 
 

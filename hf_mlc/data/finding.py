@@ -17,9 +17,9 @@ SPLITS = ("train", "validation", "test")
 
 # what a file or a Hub split is called, followed by nothing or by a character that is no letter
 _SPLIT_NAME = {
-    "train": r"train(?:ing)?",
-    "validation": r"valid(?:ation)?|val|dev(?:elopment)?",
-    "test": r"test(?:ing)?",
+    "train": r"train(?:ing|set)?",
+    "validation": r"valid(?:ation|ate)?(?:set)?|val(?:set)?|dev(?:elopment|set)?",
+    "test": r"test(?:ing|set)?",
 }
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 # after a name: nothing else, the number of a shard apart

@@ -16,6 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -84,8 +85,9 @@ def read_raw_rows(file: str | Path, columns: Columns) -> Iterator[tuple[int, dic
     yield from readers[format_of(path)](path, columns)
 
 
-def column_names_of(file: str | Path) -> list[str]:
-    """The columns of a file: of its header or schema; of JSON Lines the keys of the first row."""
+def column_names_of(file: str | Path, *, of_all_rows: bool = False) -> list[str]:
+    """The columns of a file: of its header or schema; of JSON Lines the keys of the first row, or those of all rows, each where it
+    comes first."""
     path = Path(file)
     if format_of(path) == "parquet":
         with _opened(path) as stream, _parquet_errors(path):
@@ -97,7 +99,8 @@ def column_names_of(file: str | Path) -> list[str]:
             raise UserError(f"not CSV ({failure})", file=path, row=1, accepted="quotes that are closed") from None
     if format_of(path) == "sparse":
         return ["features", "labels"]
-    return next((list(row) for _, row in _jsonl_rows(path, Columns())), [])
+    rows = _jsonl_rows(path, Columns())
+    return list(dict.fromkeys(name for _, row in (rows if of_all_rows else islice(rows, 1)) for name in row))
 
 
 def shape_of(file: str | Path) -> Shape | None:
@@ -113,7 +116,12 @@ def class_names_of(file: str | Path, column: str | None) -> tuple[str, ...] | No
         return None
     with _opened(Path(file)) as stream, _parquet_errors(Path(file)):
         schema = pq.ParquetFile(_seekable(stream, Path(file))).schema_arrow
-    return class_names_of_features(datasets.Features.from_arrow_schema(schema), column)
+    written = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    feature = ((written.get("info") or {}).get("features") or {}).get(column)
+    if feature is None or column not in schema.names:
+        return None
+    # of this column alone: others may be of types that `datasets` does not know
+    return class_names_of_features(datasets.Features.from_dict({column: feature}), column)
 
 
 def class_names_of_features(features: datasets.Features, column: str) -> tuple[str, ...] | None:

@@ -59,7 +59,10 @@ def rows_of_training(
     except UserError:
         return None
     try:
-        splits = datasets.DatasetDict({**splits, **load(["validation"])})
+        validation = load(["validation"])["validation"]
+        if fingerprint(validation) == fingerprint(splits["train"]):  # one file, which is given as any split
+            raise MissingSplitError("no validation split")
+        splits = datasets.DatasetDict({**splits, "validation": validation})
     except MissingSplitError:
         fraction = (results.get("recipe") or {}).get("validation_fraction", 0.1)
         try:

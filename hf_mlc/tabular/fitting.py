@@ -78,7 +78,7 @@ def fit_table(
             categories, `category_columns` or `types` that don't fit; it names file, row and feature.
     """
     try:
-        walker, sparse = _walker(rows, names, absent, file)
+        walker, sparse = _walker(rows, names, absent, named_columns, file)
         kinds = _declared_kinds(walker.feature_names, types, category_columns, sparse=sparse)
         statistics, kinds = _measure(rows, walker, kinds, file)
         categories = _categories(rows, walker, kinds, max_categories, file)
@@ -156,14 +156,14 @@ def declares_categories(names: Sequence[str], types: Sequence[Any] | None, categ
 
 
 def _walker(
-    rows: Sequence[Any], names: Sequence[str] | None, absent: str, file: str | Path
+    rows: Sequence[Any], names: Sequence[str] | None, absent: str, named_columns: bool, file: str | Path
 ) -> tuple[TableFeatureExtractor, bool]:
     """An extractor that knows the features' names and nothing more, to walk over rows with; and whether rows are sparse."""
     first = next((row for row in rows if not isinstance(row, Mapping) or len(row)), None)
     if first is None:
         raise UserError("no features in any row", file=file, field="features", accepted="rows that hold values")
     declared = names is not None
-    found, keys, sparse = _found_names(rows, first, absent, file)
+    found, keys, sparse = _found_names(rows, first, absent, named_columns, file)
     if declared:
         _check_names(names, file)
     extractor = TableFeatureExtractor(
@@ -177,9 +177,13 @@ def _walker(
     return extractor, sparse
 
 
-def _found_names(rows: Sequence[Any], first: Any, absent: str, file: str | Path) -> tuple[list[str], str, bool]:
+def _found_names(
+    rows: Sequence[Any], first: Any, absent: str, named_columns: bool, file: str | Path
+) -> tuple[list[str], str, bool]:
     if not isinstance(first, Mapping):
         return [f"feature_{i}" for i in range(len(first))], "indices", False
+    if named_columns:  # a name may be a number
+        return [str(name) for name in first], "names", absent == "zero"
     listed = sparse_keys(first)
     if listed == "indices":
         return _numbered((row["indices"] for row in rows), file), "indices", True

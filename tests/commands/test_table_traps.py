@@ -210,3 +210,19 @@ def test_a_new_model_of_tables_learns_at_a_rate_of_its_own(tmp_path, capsys):
         said = "learning_rate: 0.001, since none is given and the model is new" in capsys.readouterr().err
         assert said == (name == "own")
     assert scores["own"]["f1_micro"] > 0.85 and scores["own"]["loss"] < scores["given"]["loss"] / 1.5
+
+
+@pytest.mark.parametrize("names", [("0", "1"), ("2019", "2020")])
+def test_columns_that_are_called_by_numbers_are_columns(tmp_path, names):
+    draw = random.Random(0)
+    rows = [f"{draw.gauss(50, 2)},{draw.gauss(0, 1)},{n % 2},{n % 3 % 2}" for n in range(30)]
+    file = tmp_path / "numbered.csv"
+    file.write_text("\n".join([f"{','.join(names)},A,B", *rows]) + "\n", encoding="utf-8")
+    command = [*ARGUMENTS, "--train_file", str(file), "--output_dir", str(tmp_path / "out")]
+    assert run(train, [*command, "--feature_columns", "*", *LABELS]) == 0
+    extractor = load_model(str(tmp_path / "out")).processor
+    assert extractor.feature_names == list(names) and extractor.input_size == 2
+    assert extractor.means[0] == pytest.approx(50, abs=2)  # centred, as no sparse row is
+    answers = tmp_path / "answers.jsonl"
+    assert run(predict, ["--model", str(tmp_path / "out"), "--input", str(file), "--output", str(answers)]) == 0
+    assert len(read_jsonl(answers)) == 30

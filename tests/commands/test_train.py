@@ -394,7 +394,8 @@ def test_a_second_training_is_not_done_twice_because_of_what_comes_after_it(corp
     base = ["--dataset_name", str(data), "--output_dir", str(out), *SMALL_MODEL, *QUIET, "--num_train_epochs", "2"]
     base += ["--refit", "true", "--do_predict", "true", "--save_strategy", "steps", "--save_steps", "5"]
     base += ["--eval_strategy", "steps", "--eval_steps", "5"]
-    assert run(train, base) == 2  # no test rows
+    (data / "test.jsonl").write_text("{\n", encoding="utf-8")
+    assert run(train, base) == 2  # no row
     after_second = weights(out)
     (tmp_path / "test.jsonl").rename(data / "test.jsonl")
     assert run(train, base) == 0

@@ -148,6 +148,17 @@ def test_a_folder_is_matched_by_name(tmp_path):
     assert list(load_splits(tmp_path, splits=["test"])) == ["test"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("trainset", "validate", "testset"), ("Train", "valset", "Testing"), ("training", "validationset", "test2")],
+)
+def test_what_else_splits_are_called(tmp_path, names):
+    for name in names:
+        jsonl(tmp_path / f"{name}.jsonl", [{"text": name, "labels": ["a"]}])
+    found = {name: split["text"][0] for name, split in load_splits(tmp_path).items()}
+    assert found == dict(zip(("train", "validation", "test"), names, strict=True))
+
+
 def test_splits_that_are_not_asked_for_are_not_opened(tmp_path):
     jsonl(tmp_path / "train.jsonl", ROWS)
     (tmp_path / "test.jsonl").write_text("not JSON", encoding="utf-8")

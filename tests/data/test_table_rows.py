@@ -309,3 +309,29 @@ def test_texts_may_have_label_columns_too(tmp_path):
         {"id": "1", "text": "sun", "labels": ["hot"]},
         {"id": "2", "text": "moon", "labels": []},
     ]
+
+
+def test_all_columns_are_not_the_row_numbers_that_pandas_writes(tmp_path):
+    table = pa.table({"age": [30.0, 31.0], "hot": [1, 0], "__index_level_0__": [7, 9]})
+    pq.write_table(table, tmp_path / "d.parquet")
+    rows = loaded(tmp_path / "d.parquet", features="*", label_columns=("hot",))
+    assert rows["features"][:] == [{"age": 30.0}, {"age": 31.0}]
+
+
+def test_all_columns_of_json_lines_are_those_of_every_row(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"age": 1, "labels": []}, {"age": 2, "income": 3, "labels": []}])
+    assert error_of(path, features="*").startswith("d.jsonl, row 1, field 'income': no such column")
+    jsonl(path, [{"age": 1, "income": None, "labels": []}, {"age": 2, "income": 3, "labels": []}])
+    assert [list(row) for row in loaded(path, features="*")["features"]] == [["age", "income"]] * 2
+
+
+def test_a_column_of_a_type_that_datasets_does_not_know_is_none_of_ours(tmp_path):
+    texts = datasets.Features(
+        text=datasets.Value("string"), labels=datasets.List(datasets.ClassLabel(names=["a", "b"]))
+    )
+    table = datasets.Dataset.from_dict({"text": ["x", "y"], "labels": [[0], [0, 1]]}, features=texts).data.table
+    metadata = table.schema.metadata
+    table = table.append_column("meta", pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())))
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "d.parquet")
+    rows = load_splits(tmp_path / "d.parquet", columns=Columns())["train"]
+    assert rows["labels"][:] == [["a"], ["a", "b"]]

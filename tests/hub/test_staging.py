@@ -10,12 +10,16 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import hf_mlc.modeling
+from hf_mlc.cards import facts
+from hf_mlc.cards.words import CARD_FILE
 from hf_mlc.commands.publish import main as publish
 from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
 from hf_mlc.errors import UserError
+from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 from hf_mlc.inference import load_model
 from hf_mlc.publishing import stage_loaded, stage_model, staging_folder
+from hf_mlc.publishing.contents import CARD_SOURCES
 from tests.common.small_msdn import save_table_model
 from tests.hub.publisher import train_words
 
@@ -84,6 +88,11 @@ def test_a_model_of_tables_is_published_with_its_feature_extractor_and_its_code(
     )
     assert json.loads(files["preprocessor_config.json"]) == extractor
     assert "label_relations.png" in files and "label_relations.json" not in files
+
+
+def test_all_that_a_card_is_made_of_is_there_when_the_published_one_is_written():
+    own = {value for name, value in vars(facts).items() if name.isupper() and str(value).endswith(".json")}
+    assert own - {RESULTS_FILE, METRICS_FILE} == set(CARD_SOURCES) - {CARD_FILE} and len(own) > 5
 
 
 def test_a_dry_run_says_how_many_values_of_training_rows_go_out(tmp_path, capsys):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 ALL = "*"
 # rows looked at for one that shows the layout: sparse ones may be empty
 _LOOKED_AT = 1000
+_ROW_INDEX = re.compile(r"__index_level_\d+__")
 _ACCEPTED = "a list of values, or an object of names (or positions) and values"
 
 
@@ -73,11 +75,11 @@ class FeaturesContent(Content):
         return (columns.features,) if isinstance(columns.features, str) else tuple(columns.features)
 
     def resolved(self, columns: Columns, names: Sequence[str], *, file: Any) -> Columns:
-        """`"*"` becomes the columns that are neither labels nor the id."""
+        """`"*"` becomes the columns that are neither labels nor the id; the row numbers that pandas writes into Parquet are none."""
         if columns.features != ALL:
             return columns
         others = {columns.id_column, *(columns.label_columns or ()), columns.labels}
-        features = tuple(name for name in names if name not in others)
+        features = tuple(name for name in names if name not in others and not _ROW_INDEX.fullmatch(name))
         twice = [name for name in features if features.count(name) > 1]
         if twice:
             raise UserError("two columns of this name", file=file, field=twice[0], accepted="each column name once")
