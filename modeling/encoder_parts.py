@@ -31,7 +31,7 @@ class WordEmbedding(nn.Module):
         self.unk_token_id = config.unk_token_id
 
     def forward(self, input_ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-        if self.training and self.word_dropout > 0:
+        if self.training and self.word_dropout > 0 and self.unk_token_id is not None:
             dropped_BT = torch.rand(input_ids_BT.shape, device=input_ids_BT.device) < self.word_dropout
             input_ids_BT = torch.where(dropped_BT & mask_BT, self.unk_token_id, input_ids_BT)
         return self.dropout(self.word_embeddings(input_ids_BT))

@@ -76,7 +76,8 @@ class StoredTable(nn.Module):
         stored = (self.values, *((self.scales,) if self.is_int8 else ()))
         state = tuple((one.data_ptr(), 0 if one.is_inference() else one._version, one.device) for one in stored)
         if state != self._known[0]:
-            self._known = state, self._read(slice(None))
+            with torch.inference_mode(False), torch.no_grad():  # a later call may be one that gradients go through
+                self._known = state, self._read(slice(None))
         return self._known[1][rows] if isinstance(rows, slice) else F.embedding(rows, self._known[1])
 
     def _read(self, rows: slice | torch.LongTensor) -> torch.FloatTensor:

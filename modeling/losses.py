@@ -123,6 +123,8 @@ def targets_of_candidates(target_ids_BP: torch.Tensor, candidate_ids: torch.Tens
         # what isn't found goes to the extra last column that is cut off again
         targets = torch.zeros(len(target_ids_BP), len(candidate_ids) + 1, device=target_ids_BP.device)
         return targets.scatter_(1, columns_BP, 1.0)[:, :-1]
+    if not target_ids_BP.shape[1]:
+        return torch.zeros(candidate_ids.shape, device=target_ids_BP.device)
     sorted_ids_BP = target_ids_BP.sort(dim=1).values
     places = torch.searchsorted(sorted_ids_BP, candidate_ids.contiguous()).clamp(max=sorted_ids_BP.shape[1] - 1)
     return ((sorted_ids_BP.gather(1, places) == candidate_ids) & (candidate_ids >= 0)).float()

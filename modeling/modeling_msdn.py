@@ -53,6 +53,7 @@ class MsdnPreTrainedModel(TextPreTrainedModel):
     """Initialisation and what transformers wants to know about the architecture."""
 
     config: MsdnConfig
+    _keep_in_fp32_modules_strict = {"edges"}  # of bins: rounded ones would move values to other bins
 
     def _init_weights(self, module):
         super()._init_weights(module)

@@ -82,6 +82,14 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
     def reads_token_ids(self) -> bool:
         return self.decoder.is_planted
 
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Module:
+        """As `PreTrainedModel.resize_token_embeddings`; refused where what was planted has a row of its own for every token."""
+        if self.decoder.is_planted and (args or kwargs):
+            raise ValueError(
+                "the planted parts have a row for each token that training knew: train a new model with the larger vocabulary"
+            )
+        return super().resize_token_embeddings(*args, **kwargs)
+
     def output_bias(self) -> nn.Parameter:
         return self.decoder.bias
 

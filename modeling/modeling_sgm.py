@@ -132,6 +132,14 @@ class SgmForMultiLabelClassification(
     def reads_token_ids(self) -> bool:
         return self.encoder.tfidf is not None
 
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Module:
+        """As `PreTrainedModel.resize_token_embeddings`; refused with a tf-idf path, which weighs the tokens that training knew."""
+        if self.encoder.tfidf is not None and (args or kwargs):
+            raise ValueError(
+                "the tf-idf path has a row for each token that training knew: train a new model with the larger vocabulary"
+            )
+        return super().resize_token_embeddings(*args, **kwargs)
+
     def output_bias(self) -> nn.Parameter | None:
         return None if self.auxiliary is None else self.auxiliary.bias
 

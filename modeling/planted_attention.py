@@ -137,7 +137,7 @@ class MutualInformationAttention(nn.Module):
         """The kept tokens of the labels in `rows`."""
         tokens_LK, values_LK = self.tokens[rows], self.values[rows]
         batch_size, width = index.order.shape[0], max(1, tokens_LK.shape[1])
-        step = len(tokens_LK) if exporting() else max(1, BLOCK_CELLS // (batch_size * width))
+        step = len(tokens_LK) if exporting() else max(1, BLOCK_CELLS // max(1, batch_size * width))
         blocks = [
             self._block(index, tokens_LK[start : start + step], values_LK[start : start + step])
             for start in range(0, max(1, len(tokens_LK)), step)  # of no labels, one empty block
@@ -231,10 +231,21 @@ class RankedAttention(nn.Module):
         if exporting():  # whether a document has so many tokens is known only when the graph is run
             scores_BlU = F.pad(scores_BlU, (0, number), value=float("-inf"))
             tokens_BU = F.pad(tokens_BU, (0, number), value=index.counts.shape[1] - 1)
-        best_Blk = scores_BlU.topk(min(number, scores_BlU.shape[2]), dim=2).indices
+            best_Blk = scores_BlU.topk(min(number, scores_BlU.shape[2]), dim=2).indices
+        else:
+            best_Blk = _first_best(scores_BlU, min(number, scores_BlU.shape[2]))
         tokens_Blk = tokens_BU[:, None].expand(-1, len(factors_lR), -1).gather(2, best_Blk)
         places_Blk, _, found_Blk = index.keep(tokens_Blk, self.top_k)
         return places_Blk, found_Blk
+
+
+def _first_best(scores_BlU: torch.Tensor, number: int) -> torch.LongTensor:
+    """The places of the highest scores, of equal ones those that come first: `topk` leaves it to the width of the batch which, and
+    tokens that no training document has all score the same."""
+    bits_BlU = (scores_BlU.float() + 0.0).view(torch.int32).long()  # + 0: there is one zero only
+    ranks_BlU = bits_BlU ^ ((bits_BlU >> 31) & 0x7FFFFFFF)  # whole numbers in the order of the scores
+    places_U = torch.arange(scores_BlU.shape[2], device=scores_BlU.device)
+    return ((ranks_BlU << 32) - places_U).topk(number, dim=2).indices
 
 
 def _weights(token_factors_BTR, token_bias_BT, factors_lR, places_Blk, found_Blk) -> torch.FloatTensor:

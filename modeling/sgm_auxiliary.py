@@ -23,7 +23,8 @@ class PooledHead(nn.Module):
     def forward(self, hidden_BmD: torch.Tensor, mask_Bm: torch.BoolTensor, vectors_VE: torch.Tensor):
         """Logits `(B, L)`, and no summary."""
         mask_Bm1 = mask_Bm[..., None]
-        mean_BD = (hidden_BmD * mask_Bm1).sum(dim=1) / mask_Bm1.sum(dim=1).clamp(min=1).to(hidden_BmD.dtype)
+        mean_BD = (hidden_BmD * mask_Bm1).sum(dim=1, dtype=torch.float32) / mask_Bm1.sum(dim=1).clamp(min=1)
+        mean_BD = mean_BD.to(hidden_BmD.dtype)
         most_BD = hidden_BmD.masked_fill(~mask_Bm1, torch.finfo(hidden_BmD.dtype).min).amax(dim=1)
         most_BD = most_BD * mask_Bm.any(dim=1, keepdim=True)
         return nn.functional.linear(torch.cat([mean_BD, most_BD], dim=1), self.weight, self.bias), None

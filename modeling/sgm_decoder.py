@@ -120,7 +120,7 @@ class SgmDecoder(nn.Module):
     def memory(self, hidden_BmD: torch.Tensor, mask_Bm: torch.BoolTensor, **parts) -> SgmMemory:
         """What all steps read: the encoder's states, their keys and their mean; `parts` are `SgmMemory`'s others."""
         mask_Bm1 = mask_Bm[..., None]
-        mean_BD = (hidden_BmD * mask_Bm1).sum(dim=1) / mask_Bm1.sum(dim=1).clamp(min=1)
+        mean_BD = (hidden_BmD * mask_Bm1).sum(dim=1, dtype=torch.float32) / mask_Bm1.sum(dim=1).clamp(min=1)
         return SgmMemory(hidden_BmD, mask_Bm, self.keys(hidden_BmD), mean_BD.to(hidden_BmD.dtype), **parts)
 
     def initial_state(self, memory: SgmMemory, forbidden_BV: torch.BoolTensor | None = None) -> SgmState:
@@ -129,7 +129,7 @@ class SgmDecoder(nn.Module):
         if memory.tfidf_BF is not None:
             known_BF = torch.cat([known_BF, memory.tfidf_BF], dim=1)
         rows = len(known_BF)
-        parts_SRd = torch.tanh(self.start(known_BF)).view(rows, -1, self.width).transpose(0, 1)
+        parts_SRd = torch.tanh(self.start(known_BF)).unflatten(1, (-1, self.width)).transpose(0, 1)
         distribution_RV = torch.zeros(rows, self.vocab_size, device=known_BF.device)
         distribution_RV[:, BOS] = 1.0
         return SgmState(

@@ -59,7 +59,8 @@ class PiecewiseLinearEmbedding(nn.Module):
 
     def reset_parameters(self) -> None:
         """Edges at evenly spaced probabilities of a standard normal distribution, cut at three deviations."""
-        shares_E = torch.linspace(0, 1, self.edges.shape[1])
+        # the default type may be half precision, in which there is no `ndtri`
+        shares_E = torch.linspace(0, 1, self.edges.shape[1], dtype=torch.float32)
         normal_E = torch.special.ndtri(shares_E).clamp(-UNFILLED_REACH, UNFILLED_REACH)
         init.copy_(self.edges, normal_E.expand(self.edges.shape))
 

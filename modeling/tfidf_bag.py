@@ -222,6 +222,7 @@ class ResidualBlock(nn.Module):
                 init.constant_(vector_D, vector_D.shape[0] ** -0.5)
 
     @torch.no_grad()
+    @torch.compiler.disable
     def _iterate(self) -> None:
         # by their values: a fused optimiser changes weights without counting their version up
         if self._seen is not None and self._seen.device == self.weight.device and self._seen.equal(self.weight):
@@ -233,7 +234,7 @@ class ResidualBlock(nn.Module):
     def forward(self, vectors_BD: torch.Tensor) -> torch.Tensor:
         scale = 1.0
         if self.has_norm:
-            if self.training and not torch.compiler.is_compiling():
+            if self.training:
                 self._iterate()
             with torch.autocast(self.weight.device.type, enabled=False):
                 # copies: the next step of the iteration must not change what a gradient still needs

@@ -74,3 +74,12 @@ def test_what_is_kept_at_hand_follows_the_stored_values(dtype, monkeypatch):
     assert copied.__dict__["_known"][1] is None and copied.read(IDS).equal(twice[IDS])
     monkeypatch.setattr(label_tables, "MOST_KEPT", 0)  # a large table is read row by row
     assert table.read(IDS).equal(twice[IDS]) and table.read(slice(None)).equal(twice)
+
+
+def test_gradients_go_through_after_an_answer_in_inference_mode():
+    table = StoredTable.of(VECTORS, "float16")
+    with torch.inference_mode():
+        table.read(slice(None))
+    vectors = torch.ones(2, VECTORS.shape[1], requires_grad=True)
+    (vectors @ table.read(slice(0, 3)).T).sum().backward()
+    torch.testing.assert_close(vectors.grad[0], VECTORS[:3].sum(dim=0), atol=1e-2, rtol=1e-2)

@@ -128,6 +128,12 @@ def test_targets_of_a_shortlist_are_where_its_labels_are_the_documents():
     assert targets_of_candidates(ids, candidates).tolist() == [[1, 0, 1], [0, 0, 0], [1, 1, 0]]
 
 
+def test_documents_without_room_for_a_label_have_no_target_in_a_shortlist():
+    ids, none = torch.tensor([[0, 2], [1, -1]]), torch.zeros(2, 0, dtype=torch.long)
+    assert targets_of_candidates(none, ids).tolist() == [[0, 0], [0, 0]]
+    assert targets_of_candidates(none, torch.tensor([0, 2, 5])).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
 def test_shortlist_targets_equal_the_columns_of_the_multi_hot_row():
     torch.manual_seed(0)
     ids = torch.randint(0, 50, (8, 6))

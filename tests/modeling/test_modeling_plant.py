@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, set_seed
 
+import hf_mlc
 from hf_mlc.modeling.text_encoder import load_pretrained_encoder
 from tests.common.plant_tester import PlantModelTester
 
@@ -261,3 +262,11 @@ def test_inductor_compiles_the_convolution_for_training():
     torch.testing.assert_close(found, expected)
     found.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("encoder", ["bag_of_words", "lstm"])
+def test_a_vocabulary_without_an_unknown_token_drops_no_words_in_training(encoder):
+    settings = {"encoder": encoder, "vocab_size": 30, "hidden_size": 16, "num_labels": 4, "word_dropout": 0.9}
+    model = hf_mlc.PlantForMultiLabelClassification(hf_mlc.PlantConfig(**settings, unk_token_id=None)).train()
+    ids = torch.randint(2, 30, (2, 5))
+    assert model(input_ids=ids, labels=torch.ones(2, 4)).loss.isfinite()

@@ -250,3 +250,30 @@ def test_every_part_can_be_switched_off(fields, parts):
 def test_settings_that_make_no_model_are_refused(fields, message):
     with pytest.raises(Exception, match=message):
         config(**fields)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 4])
+def test_of_tokens_that_score_the_same_the_first_are_kept_beside_longer_texts_too(top_k):
+    part = ranked(top_k)
+    with torch.no_grad():  # as of tokens that no training document has
+        part.token_factors[4:] = 0
+        part.token_bias[4:] = 0.25
+    text = [11, 5, 9, 3, 8, 10, 6, 4]
+    alone, mask = documents(text)
+    expected = dense_ranked(part, alone, mask)
+    for longer in range(9, 60, 7):
+        ids, mask_of_both = documents(text, [n % V for n in range(longer)])
+        found = part(TokenIndex.of(ids, mask_of_both, V), ids, mask_of_both).dense(longer)[:1, :, : len(text)]
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_first_of_equal_scores_is_the_best_whatever_their_sign():
+    scores = torch.tensor([[[0.0, -0.0, 1.0, 1.0, -2.0, -2.0, -torch.inf, torch.inf, -1.5]]])
+    assert planted_attention._first_best(scores, 9).tolist() == [[[7, 2, 3, 0, 1, 8, 4, 5, 6]]]
+
+
+def test_a_vocabulary_that_grows_is_refused_where_each_token_has_a_planted_row():
+    with pytest.raises(ValueError, match="train a new model with the larger vocabulary"):
+        PlantForMultiLabelClassification(config()).resize_token_embeddings(V + 3)
+    model = PlantForMultiLabelClassification(config(planting="none"))
+    assert model.resize_token_embeddings(V + 3).weight.shape[0] == V + 3

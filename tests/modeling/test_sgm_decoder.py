@@ -121,6 +121,13 @@ def test_a_narrow_beam_finds_no_more_than_there_is_and_a_document_alone_the_same
                 assert score == pytest.approx(expected[sequence], abs=1e-5)
 
 
+def test_the_mean_of_many_large_states_is_a_number_in_half_precision():
+    decoder = a_decoder(seed=0).half()
+    hidden = torch.full((1, 4096, 8), 20.0, dtype=torch.float16)
+    memory = decoder.memory(hidden, torch.ones(1, 4096, dtype=torch.bool))
+    assert (memory.mean_BD == 20).all() and memory.mean_BD.dtype == torch.float16
+
+
 def test_one_beam_is_the_greedy_search():
     decoder = a_decoder(seed=5)
     memory = a_memory(decoder, documents=5)

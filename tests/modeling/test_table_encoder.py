@@ -9,6 +9,8 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
+from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.table_encoder import (
     ColumnLinear,
     EncodedDocument,
@@ -200,3 +202,19 @@ def test_a_step_function_is_learned_through_bins_and_not_without_them():
         solution = torch.linalg.lstsq(design_BW, target_B[:, None].double(), driver="gelsd").solution
         errors[kind] = float((design_BW @ solution - target_B[:, None]).square().mean())
     assert errors["none"] > 0.2 and errors["piecewise_linear"] < 0.03 and errors["periodic"] < 0.06, errors
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_bins_are_saved_and_loaded_in_half_precision_with_their_edges_as_they_were(dtype, tmp_path):
+    settings = {"encoder": "mlp", "input_size": 1, "numeric_size": 1, "hidden_size": 16, "num_labels": 4}
+    model = MsdnForMultiLabelClassification(MsdnConfig(**settings, numeric_embedding="piecewise_linear"))
+    bins = next(module for module in model.modules() if hasattr(module, "fill_edges"))
+    edges = torch.linspace(-1, 1.001, bins.edges.shape[1]).expand(bins.edges.shape)
+    bins.fill_edges(edges)
+    model.save_pretrained(tmp_path / "single")
+    model.to(dtype).save_pretrained(tmp_path / "half")
+    for folder, asked in (("single", {"dtype": dtype}), ("half", {})):
+        loaded = MsdnForMultiLabelClassification.from_pretrained(tmp_path / folder, **asked)
+        assert loaded.dtype == dtype
+        found = next(module for module in loaded.modules() if hasattr(module, "fill_edges")).edges
+        assert found.dtype == torch.float32 and torch.equal(found, edges)

@@ -205,3 +205,20 @@ def test_a_block_read_from_a_checkpoint_goes_on_as_the_first_one_does():
     again.load_state_dict(copy.deepcopy(block.state_dict()))
     assert torch.equal(block(vectors), again(vectors))
     assert torch.equal(block.left, again.left)
+
+
+def test_a_compiled_block_follows_its_norm_while_it_trains():
+    torch.manual_seed(0)
+    eager = small_block(spectral_norm=True).train()
+    block, before = copy.deepcopy(eager), eager.left.clone()
+    torch.compiler.reset()
+    try:
+        compiled = torch.compile(block, backend="eager")
+        for _ in range(5):
+            vectors, change = torch.randn(4, 5), torch.randn(5, 5)
+            for one in (eager, block):
+                one.weight.data.add_(change)
+            torch.testing.assert_close(compiled(vectors), eager(vectors))
+    finally:
+        torch.compiler.reset()
+    assert torch.equal(block.left, eager.left) and not torch.equal(eager.left, before)
