@@ -8,6 +8,7 @@ more often. All systems have as many layers, heads and units; LANET's width is t
 - event-transformer: the tuned one of `compare lanet`; its tokens are the events.
 - lanet: every label is a token; attention is fused, without dropout on its weights.
 - lanet-attention-dropout: the same with it. A CPU then holds layers x heads x K x K weights a window, so it is measured only if asked for.
+- lanet-history: the same, where labels read those of the window alone (`attention_keys="history"`).
 - lanet-popular: tokens are the labels of the window's history and `--popular` frequent ones.
 
 Every case has a process of its own. Windows a second are those of all steps after the first that fit into `--seconds` (one at least), on
@@ -34,7 +35,7 @@ from hf_mlc.modeling.configuration_lanet import LanetConfig
 from hf_mlc.modeling.modeling_lanet import LanetForMultiLabelClassification
 
 
-SYSTEMS = ("event-transformer", "lanet", "lanet-popular")
+SYSTEMS = ("event-transformer", "lanet", "lanet-history", "lanet-popular")
 ALL_SYSTEMS = (*SYSTEMS, "lanet-attention-dropout")
 STATUS = Path("/proc/self/status")
 EVENTS, LABELS_OF_EVENT = 3, 6
@@ -59,6 +60,7 @@ def build(system: str, num_labels: int, *, embed_dim: int, popular: int) -> torc
     config = LanetConfig(
         **shared,
         attention_dropout=0.2 if system == "lanet-attention-dropout" else 0.0,
+        attention_keys="history" if system == "lanet-history" else "all",
         num_popular_tokens=min(popular, num_labels) if system == "lanet-popular" else None,
     )
     return LanetForMultiLabelClassification(config).train()

@@ -63,6 +63,10 @@ class LanetConfig(MultiLabelConfig):
         label_attention (`bool`, *optional*, defaults to `True`):
             Whether labels attend to each other. Without it the same layers read each label's token by itself, with what is known of
             user and target time added: what the attention is worth.
+        attention_keys (`str`, *optional*, defaults to `"all"`):
+            Which labels can be read by the others: `"all"`, the paper's; or `"history"`, those of the row's history, beside what is
+            known of user and target time, and nothing at all (ours: a label without an event has nothing to tell, and the cost is
+            then labels times labels of the history, instead of labels squared).
         label_bias (`bool`, *optional*, defaults to `True`): a bias for each label, which starts at its base rate.
         own_frequency (`bool`, *optional*, defaults to `False`):
             Add to a label's logit what the history's own frequency of the label changes in its log-odds, recent events counting more
@@ -99,6 +103,7 @@ class LanetConfig(MultiLabelConfig):
     uses_target_time: bool = False
     label_loss: Literal["bce", "softmax"] = "bce"
     label_attention: bool = True
+    attention_keys: Literal["all", "history"] = "all"
     label_bias: bool = True
     own_frequency: bool = False
     num_popular_tokens: int | None = None

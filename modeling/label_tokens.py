@@ -101,7 +101,15 @@ class LabelTokens(nn.Module):
         shares_RSd = sums_RSd[..., : self.num_shares] / num_events_R.clamp(min=1)[:, None, None].to(sums_RSd.dtype)
         return torch.cat([shares_RSd, sums_RSd[..., self.num_shares :]], dim=-1)
 
-    def seen(self, events: Events, token_ids_BS: torch.LongTensor, is_prefix_Bn: torch.BoolTensor) -> torch.BoolTensor:
+    def held(self, events: Events, token_ids_BS: torch.LongTensor | None) -> torch.BoolTensor:
+        """Which tokens' labels some event of the history held, `(B, S)`."""
+        slots_BnM, num_slots = self._slots(events, token_ids_BS)
+        held_BS = torch.zeros(len(slots_BnM), num_slots + 1, dtype=torch.bool, device=slots_BnM.device)
+        return held_BS.scatter_(1, slots_BnM.flatten(1), True)[:, :num_slots]
+
+    def seen(
+        self, events: Events, token_ids_BS: torch.LongTensor | None, is_prefix_Bn: torch.BoolTensor
+    ) -> torch.BoolTensor:
         """Which tokens' labels some event up to each of the chosen ones held, `(P, S)`."""
         slots_BnM, num_slots = self._slots(events, token_ids_BS)
         return (_held(slots_BnM, num_slots).cumsum(dim=1) > 0)[is_prefix_Bn]

@@ -22,7 +22,7 @@ from transformers import initialization as init
 
 from .configuration_lanet import LanetConfig
 from .event_time import log_buckets, places_from_last
-from .label_encoder import LabelEncoder
+from .label_encoder import LabelEncoder, places_of
 from .label_tokens import Events, LabelTokens, row_tokens
 from .losses import UNKNOWN, softmax_cross_entropy, targets_from_ids
 from .multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
@@ -121,6 +121,10 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
     def get_input_embeddings(self):
         raise NotImplementedError(f"a model that reads `{self.main_input_name}` has no word vectors")
 
+    @property
+    def _reads_history_alone(self) -> bool:
+        return self.config.label_attention and self.config.attention_keys == "history"
+
     # -- forward -----------------------------------------------------------------------------------------------------
 
     def forward(
@@ -194,7 +198,8 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
             context_BCD = self._context(user_ids_B, target_gaps)
             mask_BS = None if token_ids_BS is None else token_ids_BS < config.num_labels
             tokens_BSD = self.tokens(events, token_ids_BS)
-            scored = self._score(tokens_BSD, context_BCD, token_ids_BS, mask_BS, output_attentions)
+            held_BS = self.tokens.held(events, token_ids_BS) if self._reads_history_alone else None
+            scored = self._score(tokens_BSD, context_BCD, token_ids_BS, mask_BS, output_attentions, held_BS)
             if self.own_frequency is not None:
                 scored.logits = scored.logits + self.own_frequency(events.ids_BnM, events.mask_Bn, self.label_bias)
             loss = self.compute_loss(
@@ -242,6 +247,7 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
         token_ids_RS: torch.LongTensor | None,
         mask_RS: torch.BoolTensor | None,
         with_weights: bool,
+        held_RS: torch.BoolTensor | None,
     ) -> LanetOutput:
         """Logits `(R, L)` of folded histories, the states on the way to them, and the attention if asked for.
 
@@ -251,6 +257,7 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
             token_ids_RS (`torch.LongTensor` of shape `(R, S)`, *optional*): where only some labels are tokens, which.
             mask_RS (`torch.BoolTensor` of shape `(R, S)`, *optional*): and which of them are there.
             with_weights (`bool`): return the attention.
+            held_RS (`torch.BoolTensor` of shape `(R, S)`, *optional*): where labels read those of the history alone, which these are.
         """
         num_context = 0
         if context_RCD is not None and self.config.label_attention:
@@ -259,7 +266,8 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
         elif context_RCD is not None:  # nothing else would carry it to the labels
             tokens_RSD = tokens_RSD + context_RCD.sum(dim=1, keepdim=True)
         readable = None if mask_RS is None else F.pad(mask_RS, (num_context, 0), value=True)
-        states, weights = self.encoder(tokens_RSD, readable, with_weights=with_weights)
+        places_RP = None if held_RS is None else places_of(F.pad(held_RS, (num_context, 0), value=True))
+        states, weights = self.encoder(tokens_RSD, readable, with_weights=with_weights, places_BP=places_RP)
         states_RSD = self.dropout(states[-1][:, num_context:])
         logits_RL = self.head(states_RSD).squeeze(-1)
         if token_ids_RS is not None:
@@ -309,14 +317,16 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
             context_PCD = self._context(users_P, gaps_P)
 
         tokens_PSD = self.tokens.prefixes(events, token_ids_BS, is_prefix_Bn)
-        token_ids_PS, mask_PS = None, None
+        token_ids_PS, mask_PS, seen_PS = None, None, None
+        if token_ids_BS is not None or self._reads_history_alone:
+            seen_PS = self.tokens.seen(events, token_ids_BS, is_prefix_Bn)
         if token_ids_BS is not None:
             # a label that is a token only since it comes later in the row isn't there yet: it would tell the answer
             popular_N = self.by_frequency[: self.config.num_popular_tokens]
             token_ids_PS = token_ids_BS[rows_P]
-            seen_PS = self.tokens.seen(events, token_ids_BS, is_prefix_Bn)
             mask_PS = (seen_PS | torch.isin(token_ids_PS, popular_N)) & (token_ids_PS < num_labels)
-        scored = self._score(tokens_PSD, context_PCD, token_ids_PS, mask_PS, with_weights)
+        held_PS = seen_PS if self._reads_history_alone else None
+        scored = self._score(tokens_PSD, context_PCD, token_ids_PS, mask_PS, with_weights, held_PS)
         if self.own_frequency is not None:
             scored.logits = scored.logits + self.own_frequency.prefixes(
                 events.ids_BnM, mask_Bn, self.label_bias, is_prefix_Bn

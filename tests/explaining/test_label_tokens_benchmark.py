@@ -28,7 +28,7 @@ def test_systems_are_of_one_width_and_depth(benchmark):
     assert all(model.config.num_layers == 2 and model.config.num_heads == 4 for model in models.values())
     assert models["lanet-popular"].config.has_popular_tokens and not models["lanet"].config.has_popular_tokens
     attentions = {name: model.encoder.layers[0].attention.dropout for name, model in models.items() if "lanet" in name}
-    assert attentions == {"lanet": 0.0, "lanet-popular": 0.0, "lanet-attention-dropout": 0.2}
+    assert attentions == {"lanet": 0.0, "lanet-history": 0.0, "lanet-popular": 0.0, "lanet-attention-dropout": 0.2}
 
 
 def test_windows_hold_each_label_once_and_frequent_ones_more_often(benchmark):

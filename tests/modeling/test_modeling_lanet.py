@@ -20,6 +20,8 @@ TESTERS = (
     LanetModelTester(time_encoding="log_bucket", num_popular_tokens=2, num_amount_bins=3, uses_target_time=True),
     LanetModelTester(causal=True, look_back=None, time_encoding="sinusoid", label_bias=False),
     LanetModelTester(causal=True, num_popular_tokens=2, num_users=3, uses_target_time=True, num_amount_bins=3),
+    LanetModelTester(attention_keys="history", num_users=3, num_amount_bins=3),
+    LanetModelTester(attention_keys="history", causal=True, num_popular_tokens=2, look_back=None),
     LanetModelTester(label_attention=False, time_encoding="none", num_users=3, uses_target_time=True),
 )
 
@@ -166,7 +168,11 @@ def test_logits_and_gradients_are_those_of_the_equations(settings):
 
 @pytest.mark.parametrize("popular", [None, 2])
 @pytest.mark.parametrize("padding", ["right", "left", "middle"])
-@pytest.mark.parametrize("ours", [{}, {"folding": "sum_and_share", "own_frequency": True}], ids=["paper", "ours"])
+@pytest.mark.parametrize(
+    "ours",
+    [{}, {"folding": "sum_and_share", "own_frequency": True}, {"attention_keys": "history"}],
+    ids=["paper", "ours", "history"],
+)
 def test_the_causal_loss_is_that_of_every_prefix_by_itself(popular, padding, ours):
     tester = LanetModelTester(
         **ours, causal=True, num_popular_tokens=popular, num_users=3, uses_target_time=True, num_amount_bins=3
@@ -201,9 +207,10 @@ def test_the_causal_loss_is_that_of_every_prefix_by_itself(popular, padding, our
 
 
 @pytest.mark.parametrize("popular", [None, 1])
+@pytest.mark.parametrize("keys", ["all", "history"])
 @torch.no_grad()
-def test_what_comes_later_in_a_row_moves_no_score_before_it(popular, monkeypatch):
-    tester = LanetModelTester(causal=True, num_popular_tokens=popular, num_amount_bins=3)
+def test_what_comes_later_in_a_row_moves_no_score_before_it(popular, keys, monkeypatch):
+    tester = LanetModelTester(causal=True, num_popular_tokens=popular, attention_keys=keys, num_amount_bins=3)
     model, seen = build(tester), []
     loss_of = model.compute_loss
     monkeypatch.setattr(model, "compute_loss", lambda logits, **given: seen.append(logits) or loss_of(logits, **given))

@@ -38,7 +38,7 @@ SETTINGS = {
 # of LANET's tokens and layers: a recipe of LANET may say any of it, and it may be what no network here could have
 OF_LANET = frozenset(
     {
-        "attention_dropout", "embed_dim", "ffn_ratio", "folding", "label_attention", "label_bias", "num_popular_tokens",
+        "attention_dropout", "attention_keys", "embed_dim", "ffn_ratio", "folding", "label_attention", "label_bias", "num_popular_tokens",
         "num_time_buckets", "position_embedding", "time_encoding", "time_reference",
     }
 )  # fmt: skip
