@@ -47,8 +47,7 @@ class LabelSelfAttention(nn.Module):
         heads = self.query_key_value(states_BSD).unflatten(-1, (3, self.num_heads, -1)).transpose(1, 3)
         query_BHSd, key_BHSd, value_BHSd = heads.unbind(dim=2)
         mask_B11S = None if mask_BS is None else mask_BS[:, None, None]
-        read_BSD, weights_BHSS = self._read(query_BHSd, key_BHSd, value_BHSd, mask_B11S, with_weights)
-        return read_BSD, weights_BHSS if with_weights else None
+        return self._read(query_BHSd, key_BHSd, value_BHSd, mask_B11S, with_weights)
 
     def _read_at(self, places_BP, states_BSD, with_weights) -> tuple[torch.Tensor, torch.Tensor | None]:
         (B, S, D), is_there_BP = states_BSD.shape, places_BP >= 0
@@ -61,7 +60,7 @@ class LabelSelfAttention(nn.Module):
         key_BHQd, value_BHQd = F.pad(pairs_BP2Hd, (0, 0, 0, 0, 0, 0, 0, 1)).transpose(1, 3).unbind(dim=2)
         mask_B11Q = F.pad(is_there_BP, (0, 1), value=True)[:, None, None]
         read_BSD, weights_BHSQ = self._read(query_BHSd, key_BHQd, value_BHQd, mask_B11Q, with_weights)
-        if not with_weights:
+        if weights_BHSQ is None:
             return read_BSD, None
         # places that aren't there are the first one's, with a weight of 0
         columns_BHSP = places_BP[:, None, None].expand(-1, self.num_heads, S, -1)
@@ -71,19 +70,19 @@ class LabelSelfAttention(nn.Module):
     def _read(
         self, query_BHSd, key_BHQd, value_BHQd, mask_B11Q, with_weights
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What is read, `(B, S, D)`, and the weights `(B, H, S, Q)` where they were computed."""
+        """What is read, `(B, S, D)`, and, if asked for, the weights `(B, H, S, Q)`."""
         dropout, weights_BHSQ = self.dropout if self.training else 0.0, None
         if with_weights or self.config._attn_implementation == "eager":
             scores_BHSQ = (query_BHSd @ key_BHQd.transpose(-1, -2)).float() * query_BHSd.shape[-1] ** -0.5
             if mask_B11Q is not None:
                 scores_BHSQ = scores_BHSQ.masked_fill(~mask_B11Q, float("-inf"))
             weights_BHSQ = scores_BHSQ.softmax(dim=-1).to(value_BHQd.dtype)
-            read_BHSd = F.dropout(weights_BHSQ, dropout, self.training) @ value_BHQd
+            read_BHSd = F.dropout(weights_BHSQ, dropout) @ value_BHQd
         else:
             read_BHSd = F.scaled_dot_product_attention(
                 query_BHSd, key_BHQd, value_BHQd, attn_mask=mask_B11Q, dropout_p=dropout
             )
-        return self.output(read_BHSd.transpose(1, 2).flatten(2)), weights_BHSQ
+        return self.output(read_BHSd.transpose(1, 2).flatten(2)), weights_BHSQ if with_weights else None
 
 
 class LabelLayer(nn.Module):

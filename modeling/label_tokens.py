@@ -104,8 +104,7 @@ class LabelTokens(nn.Module):
     def held(self, events: Events, token_ids_BS: torch.LongTensor | None) -> torch.BoolTensor:
         """Which tokens' labels some event of the history held, `(B, S)`."""
         slots_BnM, num_slots = self._slots(events, token_ids_BS)
-        held_BS = torch.zeros(len(slots_BnM), num_slots + 1, dtype=torch.bool, device=slots_BnM.device)
-        return held_BS.scatter_(1, slots_BnM.flatten(1), True)[:, :num_slots]
+        return _held(slots_BnM.flatten(1)[:, None], num_slots)[:, 0] > 0  # all events as one
 
     def seen(
         self, events: Events, token_ids_BS: torch.LongTensor | None, is_prefix_Bn: torch.BoolTensor

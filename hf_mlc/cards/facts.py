@@ -12,7 +12,7 @@ from transformers.utils import logging
 from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.cards.words import CARD_FILE, CardWords, read_words
 from hf_mlc.errors import UserError
-from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
+from hf_mlc.folder_files import ATTENTION, EXAMPLES, METRICS_FILE, RELATIONS, RESULTS_FILE, STEPS
 from hf_mlc.inference import config_of, label_space_of
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics.ranking import PROPENSITY
@@ -22,8 +22,7 @@ from hf_mlc.run_facts import weights_fingerprint
 
 logger = logging.get_logger(__name__)
 
-BASELINE, EXAMPLES = "baseline.json", "examples.json"
-STEPS, RELATIONS, ATTENTION = "attention_steps.json", "label_relations.json", "label_attention.json"
+BASELINE = "baseline.json"
 RECIPE = "recipe.yaml"
 # of two labels, in `ATTENTION`
 _PAIR = {"label", "looks_at", "attention", "usual", "when_there", "together", "before"}

@@ -13,7 +13,7 @@ from huggingface_hub.utils import validate_repo_id
 from hf_mlc.cards import check_installed, write_card
 from hf_mlc.cards.attention_steps import attention_steps
 from hf_mlc.cards.examples import label_examples
-from hf_mlc.cards.facts import EXAMPLES, RELATIONS, STEPS, read_facts
+from hf_mlc.cards.facts import read_facts
 from hf_mlc.cards.label_relations import relations_of
 from hf_mlc.cards.tables import listed_labels
 from hf_mlc.commands.column_arguments import HubDataArguments, LabelColumnArguments, TextColumnArguments
@@ -23,6 +23,7 @@ from hf_mlc.data import Columns, fingerprint, load_splits
 from hf_mlc.data.training_rows import results_of, rows_of_training
 from hf_mlc.errors import UserError
 from hf_mlc.explaining.label_relations import has_relations
+from hf_mlc.folder_files import EXAMPLES, RELATIONS, STEPS
 from hf_mlc.inference import LoadedModel, check_reads_texts, config_of, load_model
 from hf_mlc.run_facts import weights_fingerprint
 from hf_mlc.sequence_report import writes_sequences

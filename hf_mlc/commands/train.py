@@ -193,8 +193,7 @@ def main(arguments: list[str]) -> None:
         with args.main_process_first(desc="reading the test split"):
             test_split = load_rows(data_args, hub_args, step.columns(processor), only=step.split_read("test"))
             test_split = step.arranged(test_split, "test")
-            with_train = DatasetDict({"train": splits["train"], **test_split})  # whose texts may stand in both
-            test_report = check_splits(with_train, label_space, noun=step.kind.noun)
+            test_report = check_splits(test_split, label_space, noun=step.kind.noun, train=splits["train"])
             encoded_test = step.encoded(test_split, processor, label_space, test_report)
         trainer.evaluate_test(encoded_test["test"])
         for key, facts in facts_of_splits(test_split).items():

@@ -12,13 +12,12 @@ from typing import Any
 from datasets import DatasetDict
 from transformers.utils import CONFIG_NAME
 
-from hf_mlc.cards.facts import ATTENTION, EXAMPLES, RELATIONS, STEPS
 from hf_mlc.commands.running import check_output_folder
 from hf_mlc.commands.train_arguments import DataArguments
 from hf_mlc.cycles.folder import CYCLE_FOLDER
 from hf_mlc.data import fingerprint
 from hf_mlc.errors import UserError
-from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
+from hf_mlc.folder_files import METRICS_FILE, OF_THE_WEIGHTS, RESULTS_FILE
 from hf_mlc.inference import config_of, label_space_of
 from hf_mlc.labels import LabelSpace
 from hf_mlc.language_modeling import LANGUAGE_MODEL_FOLDER
@@ -29,7 +28,6 @@ from hf_mlc.training.trainer import last_complete_checkpoint
 from hf_mlc.word_vectors.step import WORD_VECTORS_FILE
 
 
-OF_THE_WEIGHTS = (RELATIONS, ATTENTION, STEPS, EXAMPLES)  # what a card shows of the weights that were there
 RUN_FILE = "run.json"  # what this folder's run was asked to do; written first
 
 

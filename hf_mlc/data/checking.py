@@ -82,6 +82,7 @@ def check_splits(
     *,
     strict: bool = False,
     noun: str | None = None,
+    train: datasets.Dataset | None = None,
 ) -> DataReport:
     """Counts what is in the splits and warns of what is probably not meant. One pass over the rows; changes nothing.
 
@@ -90,17 +91,26 @@ def check_splits(
         label_space ([`~hf_mlc.labels.LabelSpace`], *optional*): for counting labels that it lacks.
         strict (`bool`, *optional*, defaults to `False`): whether such a label is an error.
         noun (`str`, *optional*): what the rows hold; if not given that of their content, which tables and sparse rows share.
+        train (`datasets.Dataset`, *optional*): training rows that were counted before, for what stands in them too.
 
     Raises:
         `UserError`: if no training row has a label; with `strict`, on the first unknown label, naming split and row.
     """
     report = DataReport()
-    of_train: set[int] = set()
+    of_train: set[int] = set() if train is None else _contents(train)
     for name in sorted(dataset, key=lambda name: name != "train"):
         report.splits[name] = _counted(name, dataset[name], label_space, strict, of_train, noun)
     report.splits = {name: report.splits[name] for name in dataset}
     _raise_and_warn(report)
     return report
+
+
+def _contents(rows: datasets.Dataset) -> set[int]:
+    """What the rows hold, empty ones apart, as digests."""
+    content = content_in(rows.column_names)
+    batches = rows.select_columns([content.column]).iter(batch_size=1000)
+    found = (content.sameness(value) for batch in batches for value in batch[content.column])
+    return {_digest(same) for same in found if same is not None}
 
 
 def _counted(

@@ -11,11 +11,11 @@ from typing import Any
 from transformers.dynamic_module_utils import get_relative_imports
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from hf_mlc.cards.facts import ATTENTION, BASELINE, EXAMPLES, RELATIONS, STEPS
+from hf_mlc.cards.facts import BASELINE
 from hf_mlc.cards.plots import PLOTS
 from hf_mlc.cards.words import CARD_FILE
 from hf_mlc.errors import UserError
-from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
+from hf_mlc.folder_files import METRICS_FILE, OF_THE_WEIGHTS, RESULTS_FILE
 
 
 CONFIG = "config.json"
@@ -23,7 +23,7 @@ EXTRACTOR = "preprocessor_config.json"  # of pictures, and of tables and events,
 GENERATION = "generation_config.json"  # of a model that writes sequences: what `generate` does unless told otherwise
 CARD = "README.md"
 # what else a card is made from; read, and not published
-CARD_SOURCES = (CARD_FILE, BASELINE, EXAMPLES, STEPS, RELATIONS, ATTENTION)
+CARD_SOURCES = (CARD_FILE, BASELINE, *OF_THE_WEIGHTS)
 PROCESSORS = (
     "processor_config.json", EXTRACTOR, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",

@@ -234,9 +234,8 @@ DATASETS = (
     _table("enron"),
     _table("genbase"),
     _table("bibtex", large=True),
-    _table(
-        "tmc2007-500", large=True, num_train_epochs=20
-    ),  # as many steps as those of bibtex, with four times the rows
+    # as many steps as those of bibtex, with four times the rows
+    _table("tmc2007-500", large=True, num_train_epochs=20),
     _table("corel5k", large=True),
 )
 
