@@ -23,19 +23,19 @@ class Paired(NamedTuple):
     """A number of two arms, side by side.
 
     Args:
-        values (`dict[str, tuple[float, float]]`): by data set, the two means over `seeds`.
-        seeds (`list[int]`): with which both ran on every one of these data sets.
-        missing (`list[str]`): data sets of the claim on which one of the two did not run, or lacks the number; all of them where
-            there is no such seed.
+        values (`dict[str, tuple[float, float]]`): by data set, the two means over the set's `seeds`.
+        seeds (`dict[str, list[int]]`): by data set, with which both ran on it.
+        missing (`list[str]`): data sets of the claim on which no seed has the number of both.
     """
 
     values: Mapping[str, tuple[float, float]]
-    seeds: Sequence[int]
+    seeds: Mapping[str, Sequence[int]]
     missing: Sequence[str]
 
 
 class SetMeans:
-    """The means of the arms on the data sets; what is compared is always over the same seeds.
+    """The means of the arms on the data sets; what is compared on a set is always over the same seeds, which are as many as that
+    set has: of small ones more are run.
 
     Args:
         lines: of the runs of all data sets; of one split, on all training rows.
@@ -44,6 +44,8 @@ class SetMeans:
     """
 
     def __init__(self, lines: Iterable[Mapping[str, Any]], datasets: Sequence[str], ranked: Sequence[str]):
+        lines = list(lines)
+        self._all, self._ranked = lines, list(ranked)
         self._lines: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = {}
         for line in lines:
             self._lines.setdefault((line["dataset"], line["arm"]), {})[line["seed"]] = line
@@ -56,7 +58,15 @@ class SetMeans:
             arm for arm in ranked if self.datasets and all((data, arm) in self._lines for data in self.datasets)
         ]
         self.unranked = [arm for arm in ranked if arm not in self.ranked]
-        self.ranked_seeds = _shared(self._lines[data, arm] for data in self.datasets for arm in self.ranked)
+        self.ranked_seeds = {
+            data: _shared(self._lines[data, arm] for arm in self.ranked) for data in self.datasets if self.ranked
+        }
+
+    def on(self, datasets: Iterable[str]) -> SetMeans:
+        """The same on some of the data sets alone, where other arms may have a rank."""
+        chosen = set(datasets)
+        lines = [line for line in self._all if line["dataset"] in chosen]
+        return SetMeans(lines, [name for name in self.claimed if name in chosen], self._ranked)
 
     def values(self, dataset: str, arm: str, name: str) -> dict[int, float]:
         """By seed, a metric, or a number of the line itself, as `train_seconds`; seeds whose runs lack it are left out."""
@@ -68,13 +78,10 @@ class SetMeans:
         return found
 
     def paired(self, first: str, second: str, name: str) -> Paired:
-        """A metric of two arms, or a number of the lines themselves, on all data sets that have it of both."""
+        """A metric of two arms, or a number of the lines themselves, on all data sets that have it of both with one seed."""
         found = {data: (self.values(data, first, name), self.values(data, second, name)) for data in self.claimed}
-        found = {data: both for data, both in found.items() if all(both)}
-        seeds = _shared(values for both in found.values() for values in both)
-        if not seeds:
-            found = {}
-        means = {data: tuple(_mean(values, seeds) for values in both) for data, both in found.items()}
+        seeds = {data: _shared(both) for data, both in found.items() if _shared(both)}
+        means = {data: tuple(_mean(values, shared) for values in found[data]) for data, shared in seeds.items()}
         return Paired(means, seeds, [data for data in self.claimed if data not in means])
 
     def ran(self, *arms: str) -> bool:
@@ -82,14 +89,14 @@ class SetMeans:
         return {arm for _, arm in self._lines} >= set(arms)
 
     def table(self, name: str) -> np.ndarray:
-        """The means of the ranked arms over the seeds that all of them have everywhere, `(A, D)`; NaN where a metric is missing,
-        and everywhere where there is no such seed."""
+        """The means of the ranked arms over the seeds that all of them have on a data set, `(A, D)`; NaN where a metric is missing,
+        and on a set where there is no such seed."""
         values_AD = np.full((len(self.ranked), len(self.datasets)), np.nan)
         for row, arm in enumerate(self.ranked):
             for column, data in enumerate(self.datasets):
-                values = self.values(data, arm, name)
-                if self.ranked_seeds and values.keys() >= set(self.ranked_seeds):
-                    values_AD[row, column] = _mean(values, self.ranked_seeds)
+                values, seeds = self.values(data, arm, name), self.ranked_seeds[data]
+                if seeds and values.keys() >= set(seeds):
+                    values_AD[row, column] = _mean(values, seeds)
         return values_AD
 
     def average_ranks(self, name: str, *, lower_is_better: bool = False) -> dict[str, float]:
@@ -130,7 +137,7 @@ class SetStatement(Protocol):
 
 @dataclass(frozen=True)
 class NonInferior:
-    """An arm is nowhere worse than another by more than a margin, and has at least its average rank.
+    """An arm is nowhere worse than another by more than a margin, and has at least its average rank over the sets that both ran on.
 
     The margin is held against means: test sets of some hundred rows cannot show a difference of one point. What the intervals
     show stands in the tables of the data sets.
@@ -143,7 +150,7 @@ class NonInferior:
 
     def answer(self, means: SetMeans) -> str:
         pair = means.paired(self.ours, self.other, self.metric)
-        ranks = means.average_ranks(self.metric)
+        ranks = means.on(pair.values).average_ranks(self.metric)
         ranked = self.ours in ranks and self.other in ranks
         differences = {name: ours - theirs for name, (ours, theirs) in pair.values.items()}
         failing = [name for name, value in differences.items() if value < -self.margin]
@@ -272,7 +279,8 @@ def _of_pair(
 
 
 def _sentence(
-    said: str, failing: Sequence[str], shown: Sequence[str], missing: Sequence[str], num_datasets: int, seeds: Sequence[int]
+    said: str, failing: Sequence[str], shown: Sequence[str], missing: Sequence[str], num_datasets: int,
+    seeds: Mapping[str, Sequence[int]],
 ) -> str:  # fmt: skip
     """A failure is one whatever is missing; without one, what is missing leaves the statement open."""
     answer = FAILS if failing else OPEN if missing else HOLDS
@@ -285,6 +293,7 @@ def _sentence(
     return f"{said}: {answer} ({'; '.join(reasons)})"
 
 
-def of_seeds(seeds: Sequence[int]) -> str:
-    """How many seeds a number rests on, for a sentence."""
-    return f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
+def of_seeds(seeds: Mapping[str, Sequence[int]]) -> str:
+    """How many seeds a number rests on, for a sentence: of each data set."""
+    fewest, most = (bound(map(len, seeds.values()), default=0) for bound in (min, max))
+    return f"{fewest} to {most} seeds a set" if fewest < most else f"{most} seed{'s' * (most > 1)}"

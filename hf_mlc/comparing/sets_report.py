@@ -50,12 +50,13 @@ def sets_report(claim: Claim, lines: Sequence[Mapping[str, Any]], *, picture: Pa
 
 
 def values_table(means: SetMeans, metric: str) -> str:
-    """The mean of every ranked arm on every data set, over the seeds that all of them have; a star where it is the best."""
+    """The mean of every ranked arm on every data set, over the seeds that all of them have on it; a star where it is the best."""
     values_AD = means.table(metric)
     if not values_AD.size:
         return ""
-    if not means.ranked_seeds:
-        return f"no seed with which all of these ran on every data set: {', '.join(means.ranked)}"
+    without = [name for name, seeds in means.ranked_seeds.items() if not seeds]
+    if without:
+        return f"no seed with which all of these ran on {', '.join(without)}: {', '.join(means.ranked)}"
     width = max(len(metric), *(len(arm) for arm in means.ranked)) + 2
     columns = [max(10, len(name) + 2) for name in means.datasets]
     best_D = values_AD.min(axis=0) if metric in LOWER_IS_BETTER else values_AD.max(axis=0)
@@ -110,9 +111,9 @@ def tests_table(
     adjusted = dict(zip(family, holm([found[arm][1].p for arm in family]), strict=True))
     title = f"less {reference}, {metric}"
     width = max(len(title), *map(len, found)) + 2
-    rows = [f"{title:<{width}}{'mean':>9}{'sets':>6}{'seeds':>7}{'above':>7}{'below':>7}{'p':>9}{'Holm':>9}"]
+    rows = [f"{title:<{width}}{'mean':>9}{'sets':>6}{'runs':>7}{'above':>7}{'below':>7}{'p':>9}{'Holm':>9}"]
     for arm, (pair, test) in found.items():
-        cells = f"{test.difference:>+9.4f}{len(pair.values):>6}{len(pair.seeds):>7}{test.wins:>7}{test.losses:>7}{test.p:>9.4f}"
+        cells = f"{test.difference:>+9.4f}{len(pair.values):>6}{sum(map(len, pair.seeds.values())):>7}{test.wins:>7}{test.losses:>7}{test.p:>9.4f}"
         rows.append(f"{arm:<{width}}{cells}" + (f"{adjusted[arm]:>9.4f}" if arm in adjusted else f"{'-':>9}"))
     rows.append(
         "p: Wilcoxon's signed-rank test over data sets, two-sided; Holm: for the ranked baselines, all at once"

@@ -110,27 +110,38 @@ def test_faster_by_a_factor_on_each_set_in_training_and_in_answering():
     assert Faster("ours", "rnn", times=("predict_ms",)).answer(means(*lines)).count("\n") == 0
 
 
-def test_two_arms_are_compared_over_the_seeds_that_both_have_everywhere():
+def test_two_arms_are_compared_over_the_seeds_that_both_have_on_a_data_set():
     lines = [run("a", "ours", 0.5), run("a", "ours", 0.9, seed=1), run("a", "rnn", 0.4), run("a", "rnn", 0.1, seed=2)]
     pair = means(*lines).paired("ours", "rnn", "subset_accuracy")
     assert pair.values == {"a": (pytest.approx(0.5), pytest.approx(0.4))}
-    assert (pair.seeds, pair.missing) == ([0], ["b"])
-    # a seed that one data set lacks is left out on the others, too
+    assert (pair.seeds, pair.missing) == ({"a": [0]}, ["b"])
+    # a seed that one data set lacks is used on the others all the same
     both = [run(name, arm, 0.5, seed=seed) for name in "ab" for arm in ("ours", "rnn") for seed in (0, 1, 2)]
-    pair = means(*[line for line in both if (line["dataset"], line["arm"], line["seed"]) != ("b", "rnn", 1)])
-    assert pair.paired("ours", "rnn", "subset_accuracy").seeds == [0, 2]
-    assert "on 2 data sets, 2 seeds)" in AboveOnEach("ours", "rnn").answer(pair)
+    found = means(*[line for line in both if (line["dataset"], line["arm"], line["seed"]) != ("b", "rnn", 1)])
+    assert found.paired("ours", "rnn", "subset_accuracy").seeds == {"a": [0, 1, 2], "b": [0, 2]}
+    assert "on 2 data sets, 2 to 3 seeds a set)" in AboveOnEach("ours", "rnn").answer(found)
     # none in common: nothing can be said
     apart = means(run("a", "ours", 0.5), run("a", "rnn", 0.1, seed=1))
     assert AboveOnEach("ours", "rnn").answer(apart).endswith(": OPEN (no seed with which both have it)")
 
 
-def test_ranks_are_over_the_seeds_that_all_ranked_arms_have_everywhere():
-    level = [run(name, arm, 0.5, seed=seed) for name in "ab" for arm in ("ours", "rnn", "forest") for seed in (0, 1)]
+def test_ranks_are_over_the_seeds_that_all_ranked_arms_have_on_a_data_set():
+    arms = ("ours", "rnn", "forest")
+    level = [run(name, arm, 0.5, seed=seed) for name in "ab" for arm in arms for seed in (0, 1)]
     lucky = run("a", "rnn", 1.0, seed=2)  # a third seed of one arm alone
     found = means(*level, lucky)
-    assert found.ranked_seeds == [0, 1]
+    assert found.ranked_seeds == {"a": [0, 1], "b": [0, 1]}
     assert found.average_ranks("subset_accuracy") == {"ours": 2.0, "rnn": 2.0, "forest": 2.0}
+    # one seed of one data set takes nothing from the other
+    few = means(*[line for line in level if (line["dataset"], line["seed"]) != ("b", 1)])
+    assert few.ranked_seeds == {"a": [0, 1], "b": [0]} and len(few.average_ranks("subset_accuracy")) == 3
     apart = means(run("a", "ours", 0.5), run("a", "rnn", 0.4, seed=1), datasets=("a",), ranked=("ours", "rnn"))
     assert apart.average_ranks("subset_accuracy") == {}
     assert ": OPEN (no ranks of it and another" in BestRank("ours").answer(apart)
+
+
+def test_the_rank_beside_a_margin_is_over_the_sets_that_both_ran_on():
+    forest = (run("a", "forest", 0.1), run("b", "forest", 0.1))
+    third = (run("c", "ours", 0.2), run("c", "forest", 0.9))  # where the other has no run
+    said = NonInferior("ours", "rnn").answer(means(*LEVEL, *forest, *third, datasets=("a", "b", "c")))
+    assert ": OPEN (a -0.0090, b +0.2000, average rank 1.50 against 1.50; not there: c; on 2 data sets" in said

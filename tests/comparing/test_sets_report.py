@@ -46,7 +46,7 @@ def test_values_ranks_tests_and_statements_stand_in_one_report(tmp_path):
     assert [row for row in rows if len(row) == 2 and row[0] in ("ours", "rnn", "forest")] == [
         ["ours", "1.67"], ["rnn", "2.00"], ["forest", "2.33"],
     ]  # fmt: skip
-    assert any(row[:6] == ["rnn", "-0.0333", "3", "1", "1", "2"] for row in rows)
+    assert any(row[:6] == ["rnn", "-0.0333", "3", "3", "1", "2"] for row in rows)
     assert "ours-greedy" not in shown  # on one set only: nothing to test, and it is not ranked
     assert "DOES NOT HOLD (a +0.1000, b -0.1000, c +0.1000; not so: b; on 3 data sets, 1 seed)" in shown
     assert picture.read_bytes()[:4] == b"\x89PNG" and str(picture) in shown
