@@ -24,6 +24,9 @@ class LanetConfig(MultiLabelConfig):
         num_layers (`int`, *optional*, defaults to 2): layers of attention between labels.
         num_heads (`int`, *optional*, defaults to 4): of each; they must divide `token_dim`.
         ffn_ratio (`float`, *optional*, defaults to 1.0): width of a layer's feed-forward part, in widths of a token.
+        norm_first (`bool`, *optional*, defaults to `False`):
+            Normalise what a layer's parts read, in place of what they have added up to (ours; the paper's layers normalise after each
+            addition): trains further where histories are long, with `embedding_std` 0.1.
         dropout (`float`, *optional*, defaults to 0.2): in the layers.
         attention_dropout (`float`, *optional*):
             On the attention's weights; as `dropout` if not given. With 0, attention needs no memory of K x K on a CPU either.
@@ -67,6 +70,8 @@ class LanetConfig(MultiLabelConfig):
             Which labels can be read by the others: `"all"`, the paper's; or `"history"`, those of the row's history, beside what is
             known of user and target time, and nothing at all (ours: a label without an event has nothing to tell, and the cost is
             then labels times labels of the history, instead of labels squared).
+        label_units (`bool`, *optional*, defaults to `False`):
+            Add to the weights of the unit that reads all labels' outputs some of each label's own (ours; of labels that are tokens).
         label_bias (`bool`, *optional*, defaults to `True`): a bias for each label, which starts at its base rate.
         own_frequency (`bool`, *optional*, defaults to `False`):
             Add to a label's logit what the history's own frequency of the label changes in its log-odds, recent events counting more
@@ -86,6 +91,7 @@ class LanetConfig(MultiLabelConfig):
     num_layers: int = 2
     num_heads: int = 4
     ffn_ratio: float | int = 1.0
+    norm_first: bool = False
     dropout: float | int = 0.2
     attention_dropout: float | int | None = None
     head_dropout: float | int = 0.3
@@ -104,6 +110,7 @@ class LanetConfig(MultiLabelConfig):
     label_loss: Literal["bce", "softmax"] = "bce"
     label_attention: bool = True
     attention_keys: Literal["all", "history"] = "all"
+    label_units: bool = False
     label_bias: bool = True
     own_frequency: bool = False
     num_popular_tokens: int | None = None

@@ -1,7 +1,9 @@
-"""Layers in which labels attend to each other: attention and a feed-forward part, each added and then normalised.
+"""Layers in which labels attend to each other: attention and a feed-forward part, each added to what it has read.
 
-The layout of Vaswani et al., 2017 (normalised after the addition, ReLU). No place is coded: the same tokens in another order give
-the same outputs in that order, and a label is known by its vector alone.
+The layout of Vaswani et al., 2017 (normalised after each addition, ReLU), as in the paper, or with `norm_first` that of Xiong et al.,
+"On Layer Normalization in the Transformer Architecture" (ICML 2020): what a part reads is normalised, what is added up is not but at
+the end. No place is coded: the same tokens in another order give the same outputs in that order, and a label is known by its vector
+alone.
 
 Which tokens can be read is a mask, or, where they are few, a list of their places: then the cost is S times P, and each token may
 also read nothing, a key and a value of zeros.
@@ -90,6 +92,7 @@ class LabelLayer(nn.Module):
 
     def __init__(self, config):
         super().__init__()
+        self.norm_first = config.norm_first
         self.attention = LabelSelfAttention(config) if config.label_attention else None
         self.attention_norm = nn.LayerNorm(config.token_dim) if config.label_attention else None
         inner_dim = int(config.ffn_ratio * config.token_dim)
@@ -108,18 +111,23 @@ class LabelLayer(nn.Module):
         """As [`LabelSelfAttention.forward`]; without attention there are no weights."""
         weights_BHSS = None
         if self.attention is not None:
-            read_BSD, weights_BHSS = self.attention(states_BSD, mask_BS, with_weights, places_BP)
-            states_BSD = self.attention_norm(states_BSD + self.dropout(read_BSD))
-        inner_BSF = self.dropout(self.inner(states_BSD).relu())
-        return self.norm(states_BSD + self.dropout(self.outer(inner_BSF))), weights_BHSS
+            given_BSD = self.attention_norm(states_BSD) if self.norm_first else states_BSD
+            read_BSD, weights_BHSS = self.attention(given_BSD, mask_BS, with_weights, places_BP)
+            states_BSD = states_BSD + self.dropout(read_BSD)
+            states_BSD = states_BSD if self.norm_first else self.attention_norm(states_BSD)
+        given_BSD = self.norm(states_BSD) if self.norm_first else states_BSD
+        inner_BSF = self.dropout(self.inner(given_BSD).relu())
+        states_BSD = states_BSD + self.dropout(self.outer(inner_BSF))
+        return states_BSD if self.norm_first else self.norm(states_BSD), weights_BHSS
 
 
 class LabelEncoder(nn.Module):
-    """`num_layers` layers, one after the other."""
+    """`num_layers` layers, one after the other, and with `norm_first` a normalisation of the last one's outputs."""
 
     def __init__(self, config):
         super().__init__()
         self.layers = nn.ModuleList(LabelLayer(config) for _ in range(config.num_layers))
+        self.norm = nn.LayerNorm(config.token_dim) if config.norm_first else None
 
     def forward(
         self,
@@ -129,7 +137,8 @@ class LabelEncoder(nn.Module):
         with_weights: bool = False,
         places_BP: torch.LongTensor | None = None,
     ) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """The states before, between and after the layers, and the weights of each layer that has some, if asked for.
+        """The states before, between and after the layers (the last ones normalised), and the weights of each layer that has some, if
+        asked for.
 
         Args:
             states_BSD (`torch.Tensor` of shape `(B, S, D)`): the tokens.
@@ -143,6 +152,8 @@ class LabelEncoder(nn.Module):
             all_states.append(states_BSD)
             if weights_BHSS is not None:
                 all_weights.append(weights_BHSS)
+        if self.norm is not None:
+            all_states[-1] = self.norm(states_BSD)
         return tuple(all_states), tuple(all_weights)
 
 

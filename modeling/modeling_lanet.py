@@ -1,7 +1,8 @@
 """LANET: which labels come next, from self-attention between labels.
 
 A history of events, each a set of labels with a time and perhaps amounts, is folded into one token a label (label_tokens.py);
-the labels look at each other (label_encoder.py), and one unit, the same for all, reads each label's score off its output. (Kovtun,
+the labels look at each other (label_encoder.py), and one unit, the same for all, reads each label's score off its output; with
+`label_units` also one of the label's own. (Kovtun,
 Boeva, Zabolotnyi, Burnaev, Spindler, Zaytsev and others, "Label Attention Network for Temporal Sets Prediction",
 arXiv:2303.00280; written from the equations.) Tokens are labels, not events: the cost doesn't grow with the history.
 
@@ -69,8 +70,9 @@ class LanetPreTrainedModel(MultiLabelPreTrainedModel):
         elif isinstance(module, OwnFrequency):
             module.reset()
         elif isinstance(module, LanetForMultiLabelClassification):
-            if module.label_bias is not None:
-                init.zeros_(module.label_bias)
+            for weight in (module.label_bias, module.label_units):
+                if weight is not None:
+                    init.zeros_(weight)
             if module.config.has_popular_tokens:
                 init.copy_(module.by_frequency, torch.arange(module.config.num_labels))
 
@@ -94,6 +96,8 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
         self.dropout = nn.Dropout(config.head_dropout)
         # a number added to all logits is nothing to a softmax
         self.head = nn.Linear(width, 1, bias=not config.label_bias and config.label_loss == "bce")
+        # what a label's own unit adds to the shared one's weights: nothing before training
+        self.label_units = nn.Parameter(torch.zeros(config.num_labels, width)) if config.label_units else None
         self.label_bias = nn.Parameter(torch.zeros(config.num_labels)) if config.label_bias else None
         self.own_frequency = OwnFrequency() if config.own_frequency else None
         self.others = None
@@ -270,6 +274,9 @@ class LanetForMultiLabelClassification(NextLabels, LanetPreTrainedModel):
         states, weights = self.encoder(tokens_RSD, readable, with_weights=with_weights, places_BP=places_RP)
         states_RSD = self.dropout(states[-1][:, num_context:])
         logits_RL = self.head(states_RSD).squeeze(-1)
+        if self.label_units is not None:
+            units = self.label_units if token_ids_RS is None else self.label_units[token_ids_RS * mask_RS]
+            logits_RL = logits_RL + (states_RSD * units).sum(dim=-1)
         if token_ids_RS is not None:
             logits_RL = self._with_others(logits_RL, states_RSD, token_ids_RS, mask_RS)
         if self.label_bias is not None:

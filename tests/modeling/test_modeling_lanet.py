@@ -23,6 +23,8 @@ TESTERS = (
     LanetModelTester(attention_keys="history", num_users=3, num_amount_bins=3),
     LanetModelTester(attention_keys="history", causal=True, num_popular_tokens=2, look_back=None),
     LanetModelTester(label_attention=False, time_encoding="none", num_users=3, uses_target_time=True),
+    LanetModelTester(norm_first=True, label_units=True),
+    LanetModelTester(norm_first=True, label_units=True, num_popular_tokens=2, causal=True),
 )
 
 
@@ -39,7 +41,10 @@ class TestLanet(MultiLabelModelTesterMixin):
         num_tokens = config.num_context_tokens + (output.token_ids.shape[1] if config.has_popular_tokens else 5)
         assert {state.shape for state in output.hidden_states} == {(4, num_tokens, config.token_dim)}
         if not config.has_popular_tokens:
-            logits = model.head(output.hidden_states[-1][:, config.num_context_tokens :]).squeeze(-1)
+            states = output.hidden_states[-1][:, config.num_context_tokens :]
+            logits = model.head(states).squeeze(-1)
+            if config.label_units:
+                logits = logits + (states * model.label_units).sum(dim=-1)
             bias = 0 if model.label_bias is None else model.label_bias
             torch.testing.assert_close(logits + bias, output.logits)
 
@@ -89,20 +94,27 @@ def folded(model, batch, row: int, events: list[int]) -> torch.Tensor:
     return torch.stack(tokens)
 
 
-def scored(model, tokens_SD: torch.Tensor, context: list[torch.Tensor]) -> torch.Tensor:
-    """Scores of label tokens, `(S,)`, layer by layer as Vaswani et al. write them, with the parts of `model`."""
-    heads, width = model.config.num_heads, tokens_SD.shape[1]
+def scored(model, tokens_SD: torch.Tensor, context: list[torch.Tensor], labels=slice(None)) -> torch.Tensor:
+    """Scores of the tokens of `labels`, `(S,)`, layer by layer as Vaswani et al. write them, with the parts of `model`."""
+    heads, width, first = model.config.num_heads, tokens_SD.shape[1], model.config.norm_first
     states = torch.cat([*(vector[None] for vector in context), tokens_SD])
     for layer in model.encoder.layers:
-        query, key, value = layer.attention.query_key_value(states).chunk(3, dim=1)
+        given = layer.attention_norm(states) if first else states
+        query, key, value = layer.attention.query_key_value(given).chunk(3, dim=1)
         read = []
         for head in range(heads):
             part = slice(head * width // heads, (head + 1) * width // heads)
             weights = (query[:, part] @ key[:, part].T / math.sqrt(width / heads)).softmax(dim=1)
             read.append(weights @ value[:, part])
-        states = layer.attention_norm(states + layer.attention.output(torch.cat(read, dim=1)))
-        states = layer.norm(states + layer.outer(layer.inner(states).relu()))
-    return model.head(states[len(context) :]).squeeze(1)
+        states = states + layer.attention.output(torch.cat(read, dim=1))
+        if first:
+            states = states + layer.outer(layer.inner(layer.norm(states)).relu())
+        else:
+            states = layer.attention_norm(states)
+            states = layer.norm(states + layer.outer(layer.inner(states).relu()))
+    states = (model.encoder.norm(states) if first else states)[len(context) :]
+    scores = model.head(states).squeeze(1)
+    return scores if model.label_units is None else scores + (model.label_units[labels] * states).sum(dim=1)
 
 
 def changed_by_own_frequency(model, batch, row: int, events: list[int]) -> torch.Tensor:
@@ -144,11 +156,14 @@ def last_events(batch, row: int, look_back: int | None) -> list[int]:
         {"own_frequency": True, "look_back": 2},
         {"own_frequency": True, "causal": True, "look_back": None},
         {"causal": True, "look_back": None, "folding": "sum_and_share", "num_amount_bins": 3},
+        {"norm_first": True, "label_units": True, "num_users": 3},
     ],
     ids=str,
 )
 def test_logits_and_gradients_are_those_of_the_equations(settings):
     model, batch = small(LanetModelTester(**settings))
+    if model.label_units is not None:  # they start where they do nothing
+        torch.nn.init.normal_(model.label_units, std=0.1)
     found, expected = model(**batch).logits, []
     for row in range(4):
         context = []
@@ -251,10 +266,13 @@ def test_an_event_at_time_0_is_an_event():
 # -- only some labels as tokens -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("own_units", [False, True])
 @torch.no_grad()
-def test_labels_that_are_no_tokens_are_scored_against_the_mean_of_those_that_are():
-    tester = LanetModelTester(num_popular_tokens=2, num_amount_bins=3, num_users=3)
+def test_labels_that_are_no_tokens_are_scored_against_the_mean_of_those_that_are(own_units):
+    tester = LanetModelTester(num_popular_tokens=2, num_amount_bins=3, num_users=3, label_units=own_units)
     model, batch = small(tester)
+    if own_units:
+        torch.nn.init.normal_(model.label_units)
     model.set_training_statistics(torch.tensor([1, 5, 9, 5, 2]), 10)
     assert model.by_frequency.tolist() == [2, 1, 3, 4, 0]
     output = model(**batch, output_attentions=True)
@@ -267,7 +285,7 @@ def test_labels_that_are_no_tokens_are_scored_against_the_mean_of_those_that_are
         hook = model.head.register_forward_pre_hook(lambda _, inputs, outputs=outputs: outputs.append(inputs[0]))
         tokens_SD = folded(model, batch, row, events)[chosen]
         expected = torch.full((5,), math.nan)
-        expected[chosen] = scored(model, tokens_SD, [model.users.weight[batch["user_ids"][row]]])
+        expected[chosen] = scored(model, tokens_SD, [model.users.weight[batch["user_ids"][row]]], chosen)
         hook.remove()
         others = [label for label in range(5) if label not in chosen]
         view = model.others(outputs[0].mean(dim=0))

@@ -34,6 +34,7 @@ def settings(**given) -> SimpleNamespace:
         "numeric_frequency_std": 0.5,
         "hidden_size": 8,
         "num_hidden_layers": 2,
+        "input_dropout": 0.0,
         "hidden_dropout": 0.5,
     }
     return SimpleNamespace(**usual | given)
@@ -159,6 +160,17 @@ def test_dropout_is_of_training_alone():
     made.eval()
     assert torch.equal(made(rows_BP), made(rows_BP))
     assert isinstance(made.encode(rows_BP), EncodedDocument)
+
+
+def test_input_dropout_leaves_out_what_the_first_layer_reads():
+    torch.manual_seed(0)
+    made = TableEncoder(settings(input_dropout=0.5, hidden_dropout=0.0, num_hidden_layers=1))
+    read = []
+    made.layers[0].register_forward_hook(lambda layer, inputs, output: read.append(inputs[0]))
+    made(torch.ones(400, 5))
+    assert set(read[0].unique().tolist()) == {0.0, 2.0} and 0.4 < read[0].bool().float().mean() < 0.6
+    made.eval()(torch.ones(1, 5))
+    assert read[1].eq(1).all()
 
 
 @torch.no_grad()
