@@ -203,7 +203,10 @@ def test_sets_of_sequence_models_are_filled_up_to_the_smallest_that_is_allowed()
     filled = model(**batch).chosen
     assert (free.chosen.sum(dim=1) < 3).any()
     for row in range(6):
-        held, by_score = free.chosen[row].nonzero().flatten().tolist(), free.logits[row].argsort(descending=True).tolist()
+        held, by_score = (
+            free.chosen[row].nonzero().flatten().tolist(),
+            free.logits[row].argsort(descending=True).tolist(),
+        )
         expected = [*held, *(label for label in by_score if label not in held)][: max(3, len(held))]
         assert sorted(expected) == filled[row].nonzero().flatten().tolist()
 

@@ -39,7 +39,7 @@ SETTINGS = {
 OF_LANET = frozenset(
     {
         "attention_dropout", "attention_keys", "embed_dim", "ffn_ratio", "folding", "label_attention", "label_bias", "num_popular_tokens",
-        "num_time_buckets", "position_embedding", "time_encoding", "time_reference",
+        "label_units", "norm_first", "num_time_buckets", "position_embedding", "time_encoding", "time_reference",
     }
 )  # fmt: skip
 

@@ -45,13 +45,18 @@ _ALL = {"look_back": None, "learning_rate": 3.0e-3}
 _RECENT = {**_ALL, "time_reference": "last", "folding": "sum_and_share", "attention_dropout": 0.0}
 _OWN = {**_RECENT, "own_frequency": True}
 _WIDE = {**_OWN, "embed_dim": 16}
+# by dc's validation rows, seed 0, among ten settings: micro-AUC .813, .806 with the paper's layers and one unit for all labels, .791
+# with vectors that start ten times as large, whatever their width
+_SMALL_START = {
+    **_OWN, "embed_dim": 32, "embedding_std": 0.1, "norm_first": True, "label_units": True, "attention_keys": "history",
+}  # fmt: skip
 # the networks over events read the last 20, of which frequencies say nearly as much as of all, since their cost grows with them
 _FAR = {"look_back": 20, "learning_rate": 3.0e-3}
 _FAR_OWN = {**_FAR, "own_frequency": True}
 _FAR_SLOW = {**_FAR_OWN, "learning_rate": 1.0e-3}
 _MEAN = {"event_pooling": "mean"}
 
-OURS = (Arm("lanet", "labels attend to each other", trials=({}, _OWN, _WIDE, _RECENT)),)
+OURS = (Arm("lanet", "labels attend to each other", trials=({}, _SMALL_START, _OWN, _WIDE)),)
 ABLATIONS = (
     Arm(
         "lanet-no-label-attention", "each label's token by itself: what the attention is worth",
