@@ -53,16 +53,19 @@ def _sets_sentence(facts: CardFacts, rule: dict[str, Any]) -> str:
     text = (
         _chain_words(facts.config) if hasattr(facts.config, "decoding") else _SETS.get(rule["decision"], _AS_A_WHOLE)
     )
-    if rule["min_labels"]:
+    search, smallest = facts.results.get("search"), facts.results.get("smallest_set")
+    if smallest and smallest["min_labels"] == rule["min_labels"]:
+        may = "must not" if rule["min_labels"] else "may"
+        text += f"; it {may} be empty, chosen for {code(smallest['metric'])} on {smallest['num_documents']:,} validation documents"
+    elif rule["min_labels"]:
         text += f", of at least {counted(rule['min_labels'], 'label')}"
-    search = facts.results.get("search")
     if search:
         text += (
             f"; {search['end_bias']:g} is taken off the logit of ending, tuned for {code(search['metric'])} on "
             f"{search['num_documents']:,} validation documents"
         )
-        if facts.results.get("refit"):
-            text += " with a first model, before this one was trained on them as well"
+    if (search or smallest) and facts.results.get("refit"):
+        text += " with a first model, before this one was trained on them as well"
     return text + "."
 
 

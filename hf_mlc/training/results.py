@@ -22,7 +22,7 @@ def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
     """
     args, state = trainer.args, trainer.state
     end = next((row for row in reversed(state.log_history) if "train_runtime" in row), {})
-    choice, search = trainer.threshold_choice, trainer.search_choice
+    choice, search, smallest = trainer.threshold_choice, trainer.search_choice, trainer.smallest_set
     return {
         "model_type": trainer.model.config.model_type,
         "seed": args.seed,
@@ -43,6 +43,7 @@ def run_results(trainer: MultiLabelTrainer) -> dict[str, Any]:
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": str(args.device)},
         "versions": versions(),
         "search": search.to_dict() if search else None,
+        "smallest_set": smallest.to_dict() if smallest else None,
         "thresholds": choice.to_dict() if choice else None,
         **trainer.own_facts(),
         "validation": _newest(state.log_history, "eval_"),

@@ -22,6 +22,7 @@ from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scor
 from hf_mlc.training.progress import HeadlineProgressCallback, OverallPrinterCallback
 from hf_mlc.training.pushing import PushingTrainer
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
+from hf_mlc.training.smallest_set import SmallestSetChoice, tune_smallest_set
 from hf_mlc.training.unfreezing import GradualUnfreezing, optimizer_groups
 
 
@@ -63,6 +64,7 @@ class MultiLabelTrainer(PushingTrainer):
         self.reports_tuned_threshold = True
         self.threshold_choice: ThresholdChoice | None = None
         self.search_choice: SearchChoice | None = None
+        self.smallest_set: SmallestSetChoice | None = None
         super().__init__(model=model, args=args, **kwargs)
         # our forward takes `num_items_in_batch` and means documents by it; see `_get_num_items_in_batch`
         self.model_accepts_loss_kwargs = True
@@ -158,7 +160,8 @@ class MultiLabelTrainer(PushingTrainer):
             ) from None
 
     def tune_thresholds(self, dataset=None) -> ThresholdChoice | None:
-        """Chooses the decision rule on validation rows and writes it to the model's configuration.
+        """Chooses the decision rule on validation rows and writes it to the model's configuration; of a model that decides on label sets
+        also the smallest set (`tune_smallest_set`), which then holds for thresholds too.
 
         Args:
             dataset (`datasets.Dataset`, *optional*): validation rows, `eval_dataset` if not given. Never test rows.
@@ -168,6 +171,8 @@ class MultiLabelTrainer(PushingTrainer):
         """
         if self.args.threshold_kind == "none":
             return None
+        rows = self.eval_dataset if dataset is None else dataset
+        self.smallest_set = tune_smallest_set(self, rows)
         tuner = ThresholdTuner(
             len(self.label_space),
             kind=self.args.threshold_kind,
@@ -179,7 +184,7 @@ class MultiLabelTrainer(PushingTrainer):
         if hasattr(self.model.config, "end_bias") or getattr(self.model, "decides_on_sets", False):
             # of a search it is a rule: the scores that thresholds are chosen on were found under it
             tuner.min_label_choices = (self.model.config.min_labels,)
-        for predictions, targets in self.iterate_predictions(self.eval_dataset if dataset is None else dataset):
+        for predictions, targets in self.iterate_predictions(rows):
             scores, candidate_ids, _ = scores_of(predictions)
             tuner.update(scores, candidate_ids=candidate_ids, **{self.target_name: targets})
         choice = tuner.tune()

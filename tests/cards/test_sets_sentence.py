@@ -38,6 +38,17 @@ def test_what_decided_in_the_evaluation_counts_not_what_the_configuration_says()
     assert "expected F1" in sentence and "first model" in sentence and "at least" not in sentence
 
 
+def test_whether_a_set_may_be_empty_was_chosen():
+    chosen = {"min_labels": 1, "metric": "f1_micro", "num_documents": 777}
+    made = facts(results={"smallest_set": chosen})
+    assert "must not be empty, chosen for `f1_micro` on 777 validation documents." in rule_sentence(made)
+    made = facts(results={"smallest_set": chosen | {"min_labels": 0}, "refit": {"rows": 9}}, min_labels=0)
+    assert "may be empty, chosen for" in rule_sentence(made) and "first model" in rule_sentence(made)
+    # another number was given by hand since
+    made = facts(results={"smallest_set": chosen}, min_labels=2)
+    assert "of at least 2 labels" in rule_sentence(made) and "777" not in rule_sentence(made)
+
+
 def test_an_ensemble_of_chains_votes():
     assert "all members together find most probable" in rule_sentence(facts("sets"))
 

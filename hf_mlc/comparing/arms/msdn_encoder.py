@@ -25,6 +25,7 @@ from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.losses import targets_from_ids
 from hf_mlc.modeling.modeling_msdn import MsdnPreTrainedModel
 from hf_mlc.modeling.multi_label import MultiLabelOutput
+from hf_mlc.modeling.set_scores import with_fewest
 from hf_mlc.modeling.text_pooling import build_document_encoder
 
 
@@ -192,4 +193,5 @@ class SameEncoderModel(MsdnPreTrainedModel):
             loss, logits_BL = self.head.loss(self, document_BH, targets_BL, num_items_in_batch)
         if targets_BL is None or not self.training:
             logits_BL, chosen_BL = self.head.answer(document_BH)
+            chosen_BL = with_fewest(chosen_BL, logits_BL, self.config.min_labels)
         return MultiLabelOutput(loss=loss, logits=logits_BL, chosen=chosen_BL if self.decides_on_sets else None)
