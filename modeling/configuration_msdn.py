@@ -59,7 +59,7 @@ class MsdnConfig(MultiLabelConfig):
         backbone_chunk_overlap (`int`, *optional*, defaults to 0): tokens that a chunk shares with the next one.
         word_dropout (`float`, *optional*, defaults to 0.1): share of tokens replaced by the unknown one in training.
         embedding_dropout (`float`, *optional*, defaults to 0.2): on the word vectors.
-        input_dropout (`float`, *optional*, defaults to 0.0):
+        column_dropout (`float`, *optional*, defaults to 0.0):
             Share of what the first layer of `"mlp"` reads (columns, or numbers of their embeddings) that is 0 in training.
         hidden_dropout (`float`, *optional*, defaults to 0.5): between the encoder's layers and on its output.
         embedding_std (`float`, *optional*, defaults to 0.02): standard deviation of the initial word vectors.
@@ -146,7 +146,7 @@ class MsdnConfig(MultiLabelConfig):
     backbone_chunk_overlap: int = 0
     word_dropout: float | int = 0.1
     embedding_dropout: float | int = 0.2
-    input_dropout: float | int = 0.0
+    column_dropout: float | int = 0.0
     hidden_dropout: float | int = 0.5
     embedding_std: float | int = 0.02
     initializer_range: float | int = 0.02
@@ -218,7 +218,7 @@ class MsdnConfig(MultiLabelConfig):
         sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
         sizes += ("embedding_size", "max_position_embeddings", "conv_kernel_size", "backbone_chunk_length")
         check_positive(self, (*sizes, "input_size", "numeric_bins", "numeric_frequencies", "numeric_embedding_size"))
-        for name in ("word_dropout", "embedding_dropout", "input_dropout", "hidden_dropout", "relation_dropout"):
+        for name in ("word_dropout", "embedding_dropout", "column_dropout", "hidden_dropout", "relation_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be in [0, 1), found {getattr(self, name)}")
         for name in ("embedding_std", "initializer_range"):
@@ -233,6 +233,10 @@ class MsdnConfig(MultiLabelConfig):
         if self.encoder != "mlp" and (self.input_size is not None or self.numeric_embedding != "none"):
             name = "input_size" if self.input_size is not None else "numeric_embedding"
             raise ValueError(f"`{name}` is of tables, which the encoder 'mlp' reads, found '{self.encoder}'")
+        if self.encoder != "mlp" and self.column_dropout:
+            raise ValueError(
+                f"`column_dropout` is of tables, which the encoder 'mlp' reads, found {self.column_dropout} with '{self.encoder}'"
+            )
         if self.numeric_embedding == "none" and self.numeric_embedding_size is not None:
             raise ValueError(
                 f"`numeric_embedding_size` is of `numeric_embedding`, which is 'none', found {self.numeric_embedding_size}"

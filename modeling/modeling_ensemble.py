@@ -130,8 +130,7 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
             loss = self.compute_loss(logits_BL, **targets)
         chosen_BL = None
         if wants_sets:
-            found_BL = self._voted(outputs, logits_BL) if self.config.decision == "sets" else self._chosen(outputs)
-            chosen_BL = with_fewest(found_BL, logits_BL, self.config.min_labels)
+            chosen_BL = self._voted(outputs, logits_BL) if self.config.decision == "sets" else self._chosen(outputs)
         output = MultiLabelOutput(loss=loss, logits=logits_BL, chosen=chosen_BL)
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
@@ -185,12 +184,13 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
         """The same of models of label relations; those of weight 0 have no say."""
         parts = [part for part in zip(self.members, outputs, self.weights, strict=True) if part[2] > 0]
         with torch.autocast(logits_BL.device.type, enabled=False):  # sums over many labels and sets
-            return voted_sets(
+            chosen_BL = voted_sets(
                 [member.chain_decoder() for member, _, _ in parts],
                 [output.base_logits for _, output, _ in parts],
                 [weight for _, _, weight in parts],
                 min_labels=self.config.min_labels,
             )
+        return with_fewest(chosen_BL, logits_BL, self.config.min_labels)
 
     # -- explanations ---------------------------------------------------------------------------------------------------
 

@@ -263,7 +263,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             with torch.autocast(base_BL.device.type, enabled=False):  # sums over many labels and sets
                 answer = self.chain_decoder()(base_BL, with_sets=self.decides_on_sets)
             logits_BL, chosen_BL = answer.logits_BL, answer.chosen_BL
-        if not self.decides_on_sets:
+        if not self.decides_on_sets or exporting():  # what was exported decides by its scores
             return logits_BL, None
         return logits_BL, with_fewest(chosen_BL, logits_BL, config.min_labels)
 

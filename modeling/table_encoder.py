@@ -176,7 +176,7 @@ class TableEncoder(nn.Module):
             width += self.numeric.width - config.numeric_size
         widths = [width] + [config.hidden_size] * config.num_hidden_layers
         self.layers = nn.ModuleList(nn.Linear(*sizes) for sizes in pairwise(widths))
-        self.input_dropout, self.dropout = nn.Dropout(config.input_dropout), nn.Dropout(config.hidden_dropout)
+        self.column_dropout, self.dropout = nn.Dropout(config.column_dropout), nn.Dropout(config.hidden_dropout)
 
     def encode(self, input_features: torch.Tensor | None = None, **kwargs) -> EncodedDocument:
         """Rows to vectors.
@@ -199,7 +199,7 @@ class TableEncoder(nn.Module):
             # embedded from the values as they were given: rounded to half precision they fall into other bins
             embedded_BW = self.numeric(input_features[:, : self.numeric_size]).to(values_BP.dtype)
             values_BP = torch.cat([embedded_BW, values_BP[:, self.numeric_size :]], dim=1)
-        values_BP = self.input_dropout(values_BP)
+        values_BP = self.column_dropout(values_BP)
         for layer in self.layers:
             values_BP = self.dropout(torch.relu(layer(values_BP)))
         return EncodedDocument(values_BP)

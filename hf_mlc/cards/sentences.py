@@ -56,7 +56,7 @@ def _sets_sentence(facts: CardFacts, rule: dict[str, Any]) -> str:
     search, smallest = facts.results.get("search"), facts.results.get("smallest_set")
     if smallest and smallest["min_labels"] == rule["min_labels"]:
         may = "must not" if rule["min_labels"] else "may"
-        text += f"; it {may} be empty, chosen for {code(smallest['metric'])} on {smallest['num_documents']:,} validation documents"
+        text += f"; the set {may} be empty, chosen for {code(smallest['metric'])} on {smallest['num_documents']:,} validation documents"
     elif rule["min_labels"]:
         text += f", of at least {counted(rule['min_labels'], 'label')}"
     if search:

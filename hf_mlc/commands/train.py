@@ -166,6 +166,11 @@ def main(arguments: list[str]) -> None:
         weight = "" if search.rescoring_weight is None else f", rescoring weight {search.rescoring_weight:g}"
         tell(f"search from validation: end bias {search.end_bias:g}{weight} ({search.metric} {search.value:.4f})")
     choice = trainer.tune_thresholds()
+    if trainer.smallest_set is not None:
+        values = ", ".join(f"{one['value']:.4f} with {one['min_labels']}" for one in trainer.smallest_set.tried)
+        tell(
+            f"smallest label set from validation: {trainer.smallest_set.min_labels} ({trainer.smallest_set.metric} {values})"
+        )
     if choice is not None:
         shown = f"{choice.thresholds:.3f}" if isinstance(choice.thresholds, float) else "one a label"
         tell(f"thresholds from validation: {shown}, at least {choice.min_labels} labels")

@@ -156,7 +156,9 @@ class NonInferior:
         failing = [name for name, value in differences.items() if value < -self.margin]
         shown = [f"{name} {value:+.4f}" for name, value in differences.items()]
         if ranked:
-            shown.append(f"average rank {ranks[self.ours]:.2f} against {ranks[self.other]:.2f}")
+            shown.append(
+                f"average rank there {ranks[self.ours]:.2f} against {ranks[self.other]:.2f} of {len(ranks)} systems"
+            )
             failing += ["the average rank"] * (ranks[self.ours] > ranks[self.other])
         said = (
             f"{self.ours} is within {self.margin:g} of {self.other} in {self.metric} on each set, or above it, and has at least "

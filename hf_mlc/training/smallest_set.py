@@ -2,8 +2,8 @@
 
 Where labels are many and each is rare, the most probable set of a document is often the empty one, though nearly every document has a
 label. Thresholds are chosen together with such a smallest number of labels (`hf_mlc.thresholds`); a search for sets is given the same
-choice here. Each number is decoded once: of a model that answers with known sets alone, the best of those large enough is another
-answer than the empty set filled up.
+choice here. One search tells both, since small sets are filled up by scores; but a model that answers with known sets alone looks for the best
+of those large enough, and is asked for each number.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hf_mlc.metrics import MultiLabelMetrics
+from hf_mlc.modeling.set_scores import with_fewest
 from hf_mlc.thresholds import value_of
 from hf_mlc.training.evaluation import scores_of
 
@@ -50,7 +51,7 @@ class SmallestSetChoice:
 def tune_smallest_set(trainer: MultiLabelTrainer, dataset) -> SmallestSetChoice | None:
     """Chooses `min_labels` of a model's sets by the run's `threshold_metric`, and writes it to the model's configuration.
 
-    Of equals the smaller number.
+    Of equals the smaller number; one that the model can't keep to, having no known set so large, is not chosen.
 
     Args:
         trainer ([`~hf_mlc.training.trainer.MultiLabelTrainer`]): with the trained model.
@@ -58,23 +59,44 @@ def tune_smallest_set(trainer: MultiLabelTrainer, dataset) -> SmallestSetChoice 
 
     Returns:
         [`SmallestSetChoice`], or `None` for a model that decides by thresholds, whose search has rules of its own
-        (`tune_search`), or that was given a `min_labels`.
+        (`tune_search`), or that has a `min_labels` above 0 already.
     """
     config = trainer.model.config
     if not getattr(trainer.model, "decides_on_sets", False) or hasattr(config, "end_bias") or config.min_labels:
         return None
-    metric, tried, num_documents = trainer.args.threshold_metric, [], 0
-    for size in SIZES:
-        config.min_labels = size
-        counter = MultiLabelMetrics(len(trainer.label_space), ks=(1,), score_budget_mb=0)
-        for predictions, targets in trainer.iterate_predictions(dataset):
-            scores, candidate_ids, chosen = scores_of(predictions)
-            counter.update(scores, candidate_ids=candidate_ids, chosen=chosen, **{trainer.target_name: targets})
-        num_documents = counter.num_documents
-        tried.append({"min_labels": size, "value": value_of(counter.compute(), metric)})
+    meters = {size: MultiLabelMetrics(len(trainer.label_space), ks=(1,), score_budget_mb=0) for size in SIZES}
+    if getattr(config, "known_sets", "off") == "restrict":
+        try:
+            for size, meter in meters.items():
+                config.min_labels = size
+                if size <= _largest_known(trainer.model):
+                    _measure(trainer, dataset, {size: meter})
+        finally:
+            config.min_labels = 0
+    else:
+        _measure(trainer, dataset, meters)
+    metric = trainer.args.threshold_metric
+    tried = [
+        {"min_labels": size, "value": value_of(meter.compute(), metric)}
+        for size, meter in meters.items()
+        if meter.num_documents
+    ]
     best = min(tried, key=lambda one: (-round(one["value"], DIGITS), one["min_labels"]))
     config.min_labels = best["min_labels"]
-    return SmallestSetChoice(**best, metric=metric, num_documents=num_documents, tried=tried)
+    return SmallestSetChoice(**best, metric=metric, num_documents=meters[0].num_documents, tried=tried)
+
+
+def _measure(trainer: MultiLabelTrainer, dataset, meters: dict[int, MultiLabelMetrics]) -> None:
+    """Searches once, and counts the sets, filled up to each number of labels."""
+    for predictions, targets in trainer.iterate_predictions(dataset):
+        scores, candidate_ids, chosen = scores_of(predictions)
+        for size, meter in meters.items():
+            filled = with_fewest(chosen, scores, size)
+            meter.update(scores, candidate_ids=candidate_ids, chosen=filled, **{trainer.target_name: targets})
+
+
+def _largest_known(model) -> int:
+    return int(model.known_sets.sets_SL.sum(dim=1).max())
 
 
 __all__ = ["SIZES", "SmallestSetChoice", "tune_smallest_set"]

@@ -24,7 +24,7 @@ LEVEL = (run("a", "ours", 0.5), run("a", "rnn", 0.509), run("b", "ours", 0.6), r
 def test_no_worse_by_the_margin_and_at_least_the_rank():
     said = NonInferior("ours", "rnn").answer(means(*LEVEL))
     assert said.startswith("ours is within 0.01 of rnn in subset_accuracy on each set") and ": HOLDS (" in said
-    assert "a -0.0090, b +0.2000, average rank 1.50 against 1.50" in said
+    assert "a -0.0090, b +0.2000, average rank there 1.50 against 1.50 of 2 systems" in said
     # one set on which it is worse by more
     worse = means(run("a", "ours", 0.5), run("a", "rnn", 0.52), *LEVEL[2:])
     assert "DOES NOT HOLD" in NonInferior("ours", "rnn").answer(worse) and "not so: a" in NonInferior(
@@ -144,4 +144,7 @@ def test_the_rank_beside_a_margin_is_over_the_sets_that_both_ran_on():
     forest = (run("a", "forest", 0.1), run("b", "forest", 0.1))
     third = (run("c", "ours", 0.2), run("c", "forest", 0.9))  # where the other has no run
     said = NonInferior("ours", "rnn").answer(means(*LEVEL, *forest, *third, datasets=("a", "b", "c")))
-    assert ": OPEN (a -0.0090, b +0.2000, average rank 1.50 against 1.50; not there: c; on 2 data sets" in said
+    assert (
+        ": OPEN (a -0.0090, b +0.2000, average rank there 1.50 against 1.50 of 3 systems; not there: c; on 2 data sets"
+        in said
+    )

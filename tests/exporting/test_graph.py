@@ -14,6 +14,8 @@ from torch import nn
 from hf_mlc.errors import UserError
 from hf_mlc.exporting.graph import check_installed, check_opset, traced
 from hf_mlc.exporting.running import OnnxClassifier, open_session
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
+from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.text_encoder import BagOfWordsEncoder
 from tests.common.plant_tester import PlantModelTester
 from tests.exporting.conftest import small_model, spread_out
@@ -106,6 +108,21 @@ def test_what_no_graph_can_hold_is_refused_in_one_line(fields, reason):
     with pytest.raises(UserError) as refusal:
         traced(tester.model_class(tester.get_config()).eval())
     assert reason in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("min_labels", [0, 1])
+def test_guesses_refined_together_are_exported_whatever_the_smallest_set_is(min_labels, tmp_path):
+    settings = {"variant": "parallel", "label_mask_rate": 1.0, "min_labels": min_labels}
+    config = MsdnConfig(encoder="bag_of_words", vocab_size=20, hidden_size=8, num_labels=4, **settings)
+    torch.manual_seed(0)
+    model = MsdnForMultiLabelClassification(config).eval()
+    torch.nn.init.normal_(model.relations.output.weight)  # they start where they do nothing
+    onnx_ir.save(traced(model), tmp_path / "model.onnx")
+    session = OnnxClassifier(open_session(tmp_path / "model.onnx", num_threads=1), config)
+    batch = {"input_ids": torch.tensor([[4, 5, 6], [7, 0, 0]]), "attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
+    with torch.no_grad():
+        expected = model(**batch).logits
+    torch.testing.assert_close(session(**batch).logits, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ["gru", "transformer"])

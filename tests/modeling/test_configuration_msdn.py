@@ -123,6 +123,7 @@ def test_another_number_of_labels_forgets_what_was_of_the_old_ones():
         ),
         ({"numeric_size": 5, "input_size": 4}, "`numeric_size` must be from 0 to `input_size`, found 5 and 4"),
         ({"encoder": "gru", "input_size": 4}, "`input_size` is of tables"),
+        ({"encoder": "gru", "column_dropout": 0.5}, "`column_dropout` is of tables, .* found 0.5 with 'gru'"),
         ({"encoder": "gru", "hidden_size": 5}, "`hidden_size` must be even"),
         ({"encoder": "convolution", "conv_kernel_size": 4}, "`conv_kernel_size` must be odd"),
         ({"encoder": "transformer", "hidden_size": 30}, "must be a multiple of `num_attention_heads`, found 30 and 4"),

@@ -196,21 +196,6 @@ def test_the_chosen_set_is_the_one_that_all_together_find_most_probable():
     assert any(not torch.equal(output.chosen, single) for single in singles)
 
 
-@torch.no_grad()
-def test_sets_of_sequence_models_are_filled_up_to_the_smallest_that_is_allowed():
-    model, batch = sequence_ensemble(decision="sequence"), documents()
-    free, model.config.min_labels = model(**batch), 3
-    filled = model(**batch).chosen
-    assert (free.chosen.sum(dim=1) < 3).any()
-    for row in range(6):
-        held, by_score = (
-            free.chosen[row].nonzero().flatten().tolist(),
-            free.logits[row].argsort(descending=True).tolist(),
-        )
-        expected = [*held, *(label for label in by_score if label not in held)][: max(3, len(held))]
-        assert sorted(expected) == filled[row].nonzero().flatten().tolist()
-
-
 def test_joined_sets_by_hand():
     # one model: {0} .6, {0, 1} .4; the other: {0, 1} .7, {} .3, its probabilities known up to a factor of 10
     end = EOS

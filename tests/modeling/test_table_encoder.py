@@ -34,7 +34,7 @@ def settings(**given) -> SimpleNamespace:
         "numeric_frequency_std": 0.5,
         "hidden_size": 8,
         "num_hidden_layers": 2,
-        "input_dropout": 0.0,
+        "column_dropout": 0.0,
         "hidden_dropout": 0.5,
     }
     return SimpleNamespace(**usual | given)
@@ -162,9 +162,9 @@ def test_dropout_is_of_training_alone():
     assert isinstance(made.encode(rows_BP), EncodedDocument)
 
 
-def test_input_dropout_leaves_out_what_the_first_layer_reads():
+def test_column_dropout_leaves_out_what_the_first_layer_reads():
     torch.manual_seed(0)
-    made = TableEncoder(settings(input_dropout=0.5, hidden_dropout=0.0, num_hidden_layers=1))
+    made = TableEncoder(settings(column_dropout=0.5, hidden_dropout=0.0, num_hidden_layers=1))
     read = []
     made.layers[0].register_forward_hook(lambda layer, inputs, output: read.append(inputs[0]))
     made(torch.ones(400, 5))

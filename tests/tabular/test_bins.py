@@ -16,7 +16,7 @@ from hf_mlc.tabular.bins import fill_bins, quantile_edges
 def encoder(**given) -> TableEncoder:
     usual = {
         "input_size": 3, "numeric_size": 2, "numeric_embedding": "piecewise_linear", "numeric_bins": 4,
-        "numeric_embedding_size": None, "hidden_size": 4, "num_hidden_layers": 1, "input_dropout": 0.0,
+        "numeric_embedding_size": None, "hidden_size": 4, "num_hidden_layers": 1, "column_dropout": 0.0,
         "hidden_dropout": 0.0,
     }  # fmt: skip
     return TableEncoder(SimpleNamespace(**usual | given))

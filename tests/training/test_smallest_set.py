@@ -74,6 +74,13 @@ def test_of_known_sets_the_best_that_is_large_enough_is_meant(tmp_path):
     assert found.tried[1] == {"min_labels": 1, "value": pytest.approx(2 / 3)}
 
 
+def test_where_only_the_empty_set_is_known_it_stays(tmp_path):
+    trainer = trainer_of([["b"], ["b"]], tmp_path, known_sets="restrict")
+    trainer.model.known_sets.fill(pack_sets(torch.zeros(3, 3)), torch.tensor([4, 0, 0]))
+    found = tune_smallest_set(trainer, trainer.eval_dataset)
+    assert found.tried == [{"min_labels": 0, "value": 0.0}] and trainer.model.config.min_labels == 0
+
+
 @pytest.mark.parametrize("fields", [{"decision": "thresholds"}, {"min_labels": 2}])
 def test_nothing_is_chosen_where_thresholds_decide_or_the_user_did(fields, tmp_path):
     trainer = trainer_of([["a"], ["a"]], tmp_path, **fields)

@@ -39,6 +39,7 @@ TABLE = {
     "load_best_model_at_end": False,
     "threshold_kind": "global",
     "threshold_metric": "f1_micro+subset_accuracy",
+    "min_labels": 0,  # chosen on validation rows, 0 or 1
     "refit": True,
 }
 
