@@ -54,7 +54,9 @@ def _sets_sentence(facts: CardFacts, rule: dict[str, Any]) -> str:
         _chain_words(facts.config) if hasattr(facts.config, "decoding") else _SETS.get(rule["decision"], _AS_A_WHOLE)
     )
     search, smallest = facts.results.get("search"), facts.results.get("smallest_set")
-    if smallest and smallest["min_labels"] == rule["min_labels"]:
+    if smallest and smallest["min_labels"] != rule["min_labels"]:  # another number was given since
+        smallest = None
+    if smallest:
         may = "must not" if rule["min_labels"] else "may"
         text += f"; the set {may} be empty, chosen for {code(smallest['metric'])} on {smallest['num_documents']:,} validation documents"
     elif rule["min_labels"]:

@@ -44,8 +44,6 @@ class SetMeans:
     """
 
     def __init__(self, lines: Iterable[Mapping[str, Any]], datasets: Sequence[str], ranked: Sequence[str]):
-        lines = list(lines)
-        self._all, self._ranked = lines, list(ranked)
         self._lines: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = {}
         for line in lines:
             self._lines.setdefault((line["dataset"], line["arm"]), {})[line["seed"]] = line
@@ -65,8 +63,8 @@ class SetMeans:
     def on(self, datasets: Iterable[str]) -> SetMeans:
         """The same on some of the data sets alone, where other arms may have a rank."""
         chosen = set(datasets)
-        lines = [line for line in self._all if line["dataset"] in chosen]
-        return SetMeans(lines, [name for name in self.claimed if name in chosen], self._ranked)
+        lines = [line for (data, _), runs in self._lines.items() if data in chosen for line in runs.values()]
+        return SetMeans(lines, [name for name in self.claimed if name in chosen], [*self.ranked, *self.unranked])
 
     def values(self, dataset: str, arm: str, name: str) -> dict[int, float]:
         """By seed, a metric, or a number of the line itself, as `train_seconds`; seeds whose runs lack it are left out."""
@@ -80,7 +78,7 @@ class SetMeans:
     def paired(self, first: str, second: str, name: str) -> Paired:
         """A metric of two arms, or a number of the lines themselves, on all data sets that have it of both with one seed."""
         found = {data: (self.values(data, first, name), self.values(data, second, name)) for data in self.claimed}
-        seeds = {data: _shared(both) for data, both in found.items() if _shared(both)}
+        seeds = {data: shared for data, both in found.items() if (shared := _shared(both))}
         means = {data: tuple(_mean(values, shared) for values in found[data]) for data, shared in seeds.items()}
         return Paired(means, seeds, [data for data in self.claimed if data not in means])
 

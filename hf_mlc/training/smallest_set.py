@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.set_scores import with_fewest
 from hf_mlc.thresholds import value_of
+from hf_mlc.training.end_bias import DIGITS
 from hf_mlc.training.evaluation import scores_of
 
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 
 SIZES = (0, 1)
-DIGITS = 9  # values that differ only beyond are equal
 
 
 @dataclass

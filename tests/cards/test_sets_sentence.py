@@ -45,8 +45,9 @@ def test_whether_a_set_may_be_empty_was_chosen():
     made = facts(results={"smallest_set": chosen | {"min_labels": 0}, "refit": {"rows": 9}}, min_labels=0)
     assert "may be empty, chosen for" in rule_sentence(made) and "first model" in rule_sentence(made)
     # another number was given by hand since
-    made = facts(results={"smallest_set": chosen}, min_labels=2)
+    made = facts(results={"smallest_set": chosen, "refit": {"rows": 9}}, min_labels=2)
     assert "of at least 2 labels" in rule_sentence(made) and "777" not in rule_sentence(made)
+    assert "first model" not in rule_sentence(made)
 
 
 def test_an_ensemble_of_chains_votes():

@@ -1,4 +1,4 @@
-"""Whether sets may be empty: chosen on validation rows by what it is worth there, and kept by a second training."""
+"""Whether sets may be empty: chosen on validation rows by what it is worth there."""
 
 from __future__ import annotations
 
