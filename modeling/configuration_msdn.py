@@ -13,7 +13,13 @@ from .label_sequences import random_orders
 
 # what one variant reads and the other doesn't, at its default
 _OF_ONE_VARIANT = {
-    "causal": {"dilations": [], "false_history_rate": 0, "decoding": "viterbi", "known_sets": "off"},
+    "causal": {
+        "dilations": [],
+        "document_relations": False,
+        "false_history_rate": 0,
+        "decoding": "viterbi",
+        "known_sets": "off",
+    },
     "parallel": {"refinement_steps": 2, "label_mask_rate": 0.25, "unmasking_rounds": 8},
 }
 # a table of all states of the last labels has 2^K rows a label: up to this K decoding and marginals are exact
@@ -75,6 +81,10 @@ class MsdnConfig(MultiLabelConfig):
         dilations (`list[int]`, *optional*):
             Further convolutions on top, each as wide as the largest of `kernel_sizes` with taps so many labels apart: the
             reach grows, and decoding and marginals are no longer exact. None if not given.
+        document_relations (`bool`, *optional*, defaults to `False`):
+            Whether the convolutions read the document as well: what its vector, projected, adds to each channel before the ReLU. Then
+            what labels say of each other may differ from document to document. Decoding works out a table of states for each
+            document. Of the causal variant; the parallel one always does.
         relation_dropout (`float`, *optional*, defaults to 0.5): on the channels of the convolutions.
         label_order (`str`, *optional*, defaults to `"frequency"`):
             Order of the labels in which neighbours are neighbours: `"frequency"`, `"rare_first"`, `"given"`,
@@ -122,7 +132,9 @@ class MsdnConfig(MultiLabelConfig):
     sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}
 
     # what a Trainer doesn't gather
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["hidden_states", "attentions", "base_logits"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "hidden_states", "attentions", "base_logits", "relation_inputs",
+    ]  # fmt: skip
 
     encoder: Literal["mlp", "bag_of_words", "convolution", "gru", "lstm", "transformer"] = "mlp"
     input_size: int | None = None
@@ -155,6 +167,7 @@ class MsdnConfig(MultiLabelConfig):
     channels: int = 8
     label_embedding_size: int = 4
     dilations: list[int] | None = None
+    document_relations: bool = False
     relation_dropout: float | int = 0.5
     label_order: Literal["frequency", "rare_first", "given", "alphabetical", "random", "seriation"] = "frequency"
     label_ranks: list[Any] | None = None
@@ -273,6 +286,11 @@ class MsdnConfig(MultiLabelConfig):
                 raise ValueError(
                     f"`{name}` is of the {other} variant, found {getattr(self, name)!r} with '{self.variant}'"
                 )
+        if self.document_relations and self.known_sets != "off" and not self.is_exact:
+            raise ValueError(
+                f"`known_sets` with `document_relations` needs relations that reach {MAX_EXACT_REACH} labels back at most "
+                f"(`kernel_sizes`, `dilations`), found {self.kernel_sizes} and {self.dilations}"
+            )
 
     def validate_labels(self):
         """The orders are permutations of the labels, as many as there are to be."""

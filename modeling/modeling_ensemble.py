@@ -188,6 +188,7 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
                 [member.chain_decoder() for member, _, _ in parts],
                 [output.base_logits for _, output, _ in parts],
                 [weight for _, _, weight in parts],
+                added_KBMD=[output.relation_inputs for _, output, _ in parts],
                 min_labels=self.config.min_labels,
             )
         return with_fewest(chosen_BL, logits_BL, self.config.min_labels)

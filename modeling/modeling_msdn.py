@@ -9,7 +9,8 @@ Using 1-Dimensional Convolutional Neural Networks", arXiv:2107.05941; its layers
 In the causal variant the labels are a chain, `P(y|x) = prod_j P(y_j | x, labels before j)`: trained with the true answers as
 history, all labels in one convolution, and searched afterwards. In the parallel variant guesses of all labels are refined together.
 
-Shape legend: B documents, T tokens, H width of a document, L labels, M orders of the labels, P label ids a document, S chosen labels.
+Shape legend: B documents, T tokens, H width of a document, L labels, M orders of the labels, P label ids a document, S chosen labels, D
+channels of a relation.
 """
 
 import copy
@@ -26,6 +27,7 @@ from .label_attention import exporting
 from .losses import UNKNOWN, targets_from_ids
 from .msdn_chain import TableChain, WindowChain
 from .msdn_decoding import ChainDecoder, OrderedChain
+from .msdn_document_chain import DocumentChain
 from .msdn_known_sets import KnownSets
 from .msdn_relations import SELF_INITIALISED as OF_RELATIONS
 from .msdn_relations import build_relations
@@ -44,9 +46,12 @@ class MsdnOutput(MultiLabelOutput):
 
     Args:
         base_logits (`torch.FloatTensor` of shape `(B, L)`): of the document alone, before labels say anything of each other.
+        relation_inputs (`torch.FloatTensor` of shape `(B, M, D)`, *optional*):
+            what the document adds to the channels of each order's relations, with `document_relations`.
     """
 
     base_logits: torch.FloatTensor | None = None
+    relation_inputs: torch.FloatTensor | None = None
 
 
 class MsdnPreTrainedModel(TextPreTrainedModel):
@@ -156,12 +161,12 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
             output_attentions=config.output_attentions if output_attentions is None else output_attentions,
         )
-        base_BL = self.head(encoded.vector)
+        base_BL, inputs_BMD = self.head(encoded.vector), self._relation_inputs(encoded.vector)
         loss, logits_BL, chosen_BL = None, None, None
         if labels is not None or label_ids is not None:
-            loss, logits_BL = self._loss(base_BL, encoded.vector, labels, label_ids, num_items_in_batch)
+            loss, logits_BL = self._loss(base_BL, encoded.vector, inputs_BMD, labels, label_ids, num_items_in_batch)
         if not self.training or logits_BL is None:
-            logits_BL, chosen_BL = self._answers(base_BL, encoded.vector)
+            logits_BL, chosen_BL = self._answers(base_BL, encoded.vector, inputs_BMD)
         output = MsdnOutput(
             loss=loss,
             logits=logits_BL,
@@ -169,6 +174,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
             base_logits=base_BL,
+            relation_inputs=inputs_BMD,
         )
         return output if return_dict else output.to_tuple()
 
@@ -182,7 +188,9 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
 
     # -- losses ------------------------------------------------------------------------------------------------------
 
-    def _loss(self, base_BL, documents_BH, labels, label_ids, num_items_in_batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def _loss(
+        self, base_BL, documents_BH, inputs_BMD, labels, label_ids, num_items_in_batch
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss, a mean over the orders, and the logits that it is of, a mean over them too."""
         num_labels = self.config.num_labels
         if labels is None:
@@ -192,7 +200,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         else:  # the message of the one place that refuses it
             return self.compute_loss(base_BL, labels=labels), base_BL
         if self.config.variant == "causal":
-            logits_BML = self._teacher_forced(base_BL, targets_BL)
+            logits_BML = self._teacher_forced(base_BL, targets_BL, inputs_BMD)
             return self._mean_loss(logits_BML, targets_BL, num_items_in_batch), logits_BML.mean(dim=1)
         shown_BL = self._shown(targets_BL)
         refined = self._refined(base_BL, documents_BH, shown_BL)
@@ -210,7 +218,13 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             num_items_in_batch=None if num_items_in_batch is None else num_items_in_batch * num_orders,
         )
 
-    def _teacher_forced(self, base_BL: torch.Tensor, targets_BL: torch.Tensor) -> torch.Tensor:
+    def _relation_inputs(self, documents_BH: torch.Tensor) -> torch.Tensor | None:
+        """`MsdnOutput.relation_inputs`; `None` where relations don't read the document, or read it in their own way."""
+        return self.relations.added_by_documents(documents_BH) if self.config.variant == "causal" else None
+
+    def _teacher_forced(
+        self, base_BL: torch.Tensor, targets_BL: torch.Tensor, inputs_BMD: torch.Tensor | None
+    ) -> torch.Tensor:
         """Logits given the true answers before each label, `(B, M, L)` in the user's order.
 
         An unknown answer is guessed by the base logits, and so is a share `false_history_rate` of all in training.
@@ -219,17 +233,22 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         is_guessed_BL = targets_BL == UNKNOWN
         if self.training and self.config.false_history_rate:
             is_guessed_BL = is_guessed_BL | (torch.rand_like(base_BL.detach()) < self.config.false_history_rate)
-        return self.logits_given(base_BL, torch.where(is_guessed_BL, guesses_BL, targets_BL > 0.5))
+        return self.logits_given(base_BL, torch.where(is_guessed_BL, guesses_BL, targets_BL > 0.5), inputs_BMD)
 
-    def logits_given(self, base_BL: torch.Tensor, answers_BL: torch.Tensor) -> torch.Tensor:
+    def logits_given(
+        self, base_BL: torch.Tensor, answers_BL: torch.Tensor, inputs_BMD: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Logits of each label given the answers before it in each order, `(B, M, L)`; of the causal variant.
 
         Args:
             base_BL (`torch.Tensor` of shape `(B, L)`): `MsdnOutput.base_logits`.
             answers_BL (`torch.Tensor` of shape `(B, L)`): 0 or 1, in the user's order as all else here.
+            inputs_BMD (`torch.Tensor` of shape `(B, M, D)`, *optional*):
+                `MsdnOutput.relation_inputs`; with `document_relations` they are needed.
         """
         orders_ML = self.label_orders(base_BL.device)
-        return base_BL[:, None] + _in_users_order(self.relations(answers_BL[:, orders_ML]), orders_ML)
+        relations_BML = self.relations(answers_BL[:, orders_ML], added_BMD=inputs_BMD)
+        return base_BL[:, None] + _in_users_order(relations_BML, orders_ML)
 
     def _shown(self, targets_BL: torch.Tensor) -> torch.Tensor | None:
         """True answers that the parallel variant is shown in training, negative where they are hidden or unknown."""
@@ -251,7 +270,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
 
     @torch.compiler.disable  # a loop over the labels
     def _answers(
-        self, base_BL: torch.Tensor, documents_BH: torch.Tensor
+        self, base_BL: torch.Tensor, documents_BH: torch.Tensor, inputs_BMD: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.BoolTensor | None]:
         """Logits of the scores that `config.scores` names, and the sets of `config.decoding` where they decide."""
         config = self.config
@@ -261,7 +280,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             raise ValueError("a search over a chain of labels can't be exported, found the variant 'causal'")
         else:
             with torch.autocast(base_BL.device.type, enabled=False):  # sums over many labels and sets
-                answer = self.chain_decoder()(base_BL, with_sets=self.decides_on_sets)
+                answer = self.chain_decoder()(base_BL, inputs_BMD, with_sets=self.decides_on_sets)
             logits_BL, chosen_BL = answer.logits_BL, answer.chosen_BL
         if not self.decides_on_sets or exporting():  # what was exported decides by its scores
             return logits_BL, None
@@ -269,15 +288,20 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
 
     def chains(self) -> list[OrderedChain]:
         """The chain of each order, as searches see it: as a table of states where that is small enough. The causal variant's."""
-        orders = self.config.label_orders
-        if self.config.is_exact:
-            tables_MLN = self.relations.state_tables()
-            return [OrderedChain(TableChain(table), order) for table, order in zip(tables_MLN, orders, strict=True)]
-        relations = [self.relations.of_order(number) for number in range(len(orders))]
-        return [
-            OrderedChain(WindowChain(relation, len(order), step=relation.step, window=relation.reach), order)
-            for relation, order in zip(relations, orders, strict=True)
-        ]
+        config, orders = self.config, self.config.label_orders
+        if config.document_relations:
+            chains = [
+                DocumentChain(self.relations, number, has_table=config.is_exact) for number in range(len(orders))
+            ]
+        elif config.is_exact:
+            chains = [TableChain(table_LS) for table_LS in self.relations.state_tables()]
+        else:
+            relations = [self.relations.of_order(number) for number in range(len(orders))]
+            chains = [
+                WindowChain(relation, config.num_labels, step=relation.step, window=relation.reach)
+                for relation in relations
+            ]
+        return [OrderedChain(chain, order) for chain, order in zip(chains, orders, strict=True)]
 
     @torch.no_grad()
     def chain_decoder(self) -> ChainDecoder:
@@ -377,7 +401,8 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
                 shape = (self.config.num_orders, -1, self.config.num_labels)
                 choices = {"drawn_BMNL": given["drawn_BMNL"].unflatten(1, shape)}
             with torch.autocast(base_BL.device.type, enabled=False):
-                logits_BL = self.chain_decoder().scores_given(base_BL, choices)
+                inputs_BMD = self._relation_inputs(encoded.vector)
+                logits_BL = self.chain_decoder().scores_given(base_BL, choices, inputs_BMD)
         return logits_BL[:, chosen_ids_S]
 
     @torch.no_grad()
@@ -385,7 +410,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         """As `path_inputs`, in the shapes that their names tell."""
         if self.config.variant == "causal":
             with torch.autocast(base_BL.device.type, enabled=False):
-                return self.chain_decoder().choices(base_BL)
+                return self.chain_decoder().choices(base_BL, self._relation_inputs(documents_BH))
         if self.config.scores == "marginals":
             return {}
         refine = self._refiner(base_BL, documents_BH)

@@ -1,14 +1,16 @@
 """A chain over the labels as a search sees it: what the labels so far add to the next label's logit.
 
 A causal MSDN gives label j the logit `z_j + r_j(labels before j)`. The base logits z come from the document; the relation r
-does not. So all that a search asks the relation fits in a table of positions by states (the last K labels), which is made
-once a call, or once an evaluation, and never once a document. Where K is too large for a table, the relation is asked with
-the labels themselves. Both are `LabelChain`s and every search takes either.
+does not, unless it was made to read the document. So all that a search asks the relation fits in a table of positions by states (the
+last K labels), which is made once a call, or once an evaluation, and for each document only where relations read it. Where K is too
+large for a table, the relation is asked with the labels themselves. Both are `LabelChain`s and every search takes either.
+
+Rows that a search follows are those of its documents one after the other, as many of each: so a chain knows whose a row is.
 
 Everything here is in the chain's order of labels; `msdn_decoding.py` translates from and to the user's.
 
 Shape legend: B documents, R rows (prefixes that a search follows), L labels in the chain's order, K how many labels back the
-relation looks, S = 2^K states, W labels in a window, C given label vectors a document, N label vectors.
+relation looks, S = 2^K states, W labels in a window, C given label vectors a document, N label vectors, D channels of a relation.
 """
 
 from __future__ import annotations
@@ -38,12 +40,31 @@ class LabelChain(Protocol):
     def of(self, labels_NL: torch.Tensor) -> torch.FloatTensor:
         """What is added at every position of given label vectors, `(N, L)`."""
 
+    def of_rows(self, documents: slice) -> LabelChain:
+        """The chain of some of the documents."""
 
-class TableChain:
-    """A relation as the table of its values.
+
+def states_of(labels_NL: torch.Tensor, reach: int) -> torch.LongTensor:
+    """The state that each position of given label vectors is asked in, `(N, L)`: bit i is the label i + 1 places before.
 
     Args:
-        table_LS (`torch.Tensor` of shape `(L, 2^K)`):
+        labels_NL (`torch.Tensor` of shape `(N, L)`): 0 and 1.
+        reach (`int`): K.
+    """
+    num_labels = labels_NL.shape[1]
+    earlier = F.pad(labels_NL.long(), (reach, 0))
+    states_NL = torch.zeros_like(labels_NL, dtype=torch.long)
+    for bit in range(reach):
+        start = reach - 1 - bit
+        states_NL |= earlier[:, start : start + num_labels] << bit
+    return states_NL
+
+
+class TableChain:
+    """A relation as the table of its values, one for all documents or one each.
+
+    Args:
+        table_LS (`torch.Tensor` of shape `(L, 2^K)` or `(B, L, 2^K)`):
             row j, column s: what is added to label j's logit in state s, whose bit i is label j-1-i. Where that label
             would lie before the first one, the bit must be 0: columns from 2^j on are not read in row j.
 
@@ -52,30 +73,34 @@ class TableChain:
     """
 
     def __init__(self, table_LS: torch.Tensor):
-        num_states = table_LS.shape[1]
+        num_states = table_LS.shape[-1]
         self.reach = num_states.bit_length() - 1
-        if table_LS.ndim != 2 or num_states != 2**self.reach or self.reach < 1:
+        if table_LS.ndim not in (2, 3) or num_states != 2**self.reach or self.reach < 1:
             raise ValueError(f"`table_LS` must have 2, 4, 8 ... columns, one a state, found {tuple(table_LS.shape)}")
-        self.table_LS = table_LS.detach().float()
+        self.table_LS = table_LS.float()
 
     def start(self, num_rows: int, device: torch.device) -> torch.LongTensor:
         return torch.zeros(num_rows, dtype=torch.long, device=device)
 
     def logits(self, position: int, state: torch.LongTensor) -> torch.FloatTensor:
-        return self.table_LS[position][state]
+        at = self.table_LS[..., position, :]
+        if at.ndim == 1:
+            return at[state]
+        return at.gather(1, state.view(len(at), len(state) // max(len(at), 1))).flatten()
 
     def advance(self, position: int, state: torch.LongTensor, labels_R: torch.Tensor) -> torch.LongTensor:
         return ((state << 1) | labels_R.long()) & (2**self.reach - 1)
 
     def of(self, labels_NL: torch.Tensor) -> torch.FloatTensor:
-        num_labels = labels_NL.shape[1]
-        earlier = F.pad(labels_NL.long(), (self.reach, 0))
-        states_NL = torch.zeros_like(labels_NL, dtype=torch.long)
-        for bit in range(self.reach):
-            start = self.reach - 1 - bit
-            states_NL |= earlier[:, start : start + num_labels] << bit
-        positions_L = torch.arange(num_labels, device=labels_NL.device)
-        return self.table_LS[positions_L, states_NL]
+        states_NL = states_of(labels_NL, self.reach)
+        if self.table_LS.ndim == 2:
+            return self.table_LS[torch.arange(labels_NL.shape[1], device=labels_NL.device), states_NL]
+        num_documents = len(self.table_LS)
+        states_BLC = states_NL.unflatten(0, (num_documents, len(states_NL) // max(num_documents, 1))).transpose(1, 2)
+        return self.table_LS.gather(2, states_BLC).transpose(1, 2).flatten(0, 1)
+
+    def of_rows(self, documents: slice) -> TableChain:
+        return self if self.table_LS.ndim == 2 else TableChain(self.table_LS[documents])
 
 
 class WindowChain:
@@ -99,7 +124,7 @@ class WindowChain:
         step: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
         window: int | None = None,
     ):
-        self.relation, self.step = relation, step
+        self.relation, self.num_labels, self.step = relation, num_labels, step
         self.window = num_labels if step is None else min(window, num_labels)
 
     def start(self, num_rows: int, device: torch.device) -> torch.BoolTensor:
@@ -122,12 +147,19 @@ class WindowChain:
     def of(self, labels_NL: torch.Tensor) -> torch.FloatTensor:
         return self.relation(labels_NL.float()).float()
 
+    def of_rows(self, documents: slice) -> WindowChain:
+        """As `LabelChain`'s; a callable without `of_rows` of its own is the same for all documents."""
+        if not hasattr(self.relation, "of_rows"):
+            return self
+        relation = self.relation.of_rows(documents)
+        return WindowChain(relation, self.num_labels, step=self.step and relation.step, window=self.window)
+
 
 Relation = torch.Tensor | Callable[[torch.Tensor], torch.Tensor] | LabelChain
 
 
 def as_chain(relation: Relation, num_labels: int) -> LabelChain:
-    """A table `(L, 2^K)`, a callable `(N, L) -> (N, L)` or a chain, as a chain.
+    """A table `(L, 2^K)` or `(B, L, 2^K)`, a callable `(N, L) -> (N, L)` or a chain, as a chain.
 
     Args:
         relation (`torch.Tensor`, `Callable` or `LabelChain`): as `TableChain` or `WindowChain` take it.
@@ -137,8 +169,8 @@ def as_chain(relation: Relation, num_labels: int) -> LabelChain:
         `ValueError`: a table of another number of labels.
     """
     if isinstance(relation, torch.Tensor):
-        if len(relation) != num_labels:
-            raise ValueError(f"the table has {len(relation)} rows for {num_labels} labels")
+        if relation.shape[-2] != num_labels:
+            raise ValueError(f"the table has {relation.shape[-2]} rows for {num_labels} labels")
         return TableChain(relation)
     return relation if hasattr(relation, "advance") else WindowChain(relation, num_labels)
 
@@ -185,4 +217,5 @@ __all__ = [
     "cell_log_probs",
     "log_probabilities",
     "row_blocks",
+    "states_of",
 ]

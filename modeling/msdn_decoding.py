@@ -17,7 +17,8 @@ Several chains (an ensemble over orders) vote: the candidates of each are scored
 wins; marginals are averaged as probabilities. The mean of logarithms is a geometric mean: a set that one order holds impossible
 is out, which is what a conjunction of models should say of a whole set.
 
-Shape legend: B documents, L labels, M orders, C candidates, K beams or samples, N samples, S known sets, P label ids of a set.
+Shape legend: B documents, L labels, M orders, C candidates, K beams or samples, N samples, S known sets, P label ids of a set, D
+channels of a relation.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from torch.nn import functional as F
 from transformers.utils import logging
 
 from .msdn_chain import LabelChain, TableChain, log_probabilities, row_blocks
+from .msdn_document_chain import DocumentChain
 from .msdn_exact import forward_marginals, viterbi
 from .msdn_known_sets import KnownSets, SetFinder, SetScorer, large_sets, share_log_odds
 from .msdn_search import FoundLabels, SampledLabels, beam_search, greedy, log_odds_along, sample
@@ -47,11 +49,11 @@ class OrderedChain:
     """A chain and the order of its labels.
 
     Args:
-        chain ([`~msdn_chain.LabelChain`]): in its own order.
+        chain ([`~msdn_chain.LabelChain`] or [`~msdn_document_chain.DocumentChain`]): in its own order.
         order_L (`Sequence[int]` or `torch.LongTensor` of shape `(L,)`): the label at each place.
     """
 
-    def __init__(self, chain: LabelChain, order_L: Sequence[int] | torch.LongTensor):
+    def __init__(self, chain: LabelChain | DocumentChain, order_L: Sequence[int] | torch.LongTensor):
         self.chain = chain
         self.order_L = torch.as_tensor(order_L, dtype=torch.long)
         self.places_L = self.order_L.argsort()
@@ -65,9 +67,39 @@ class OrderedChain:
         return values[..., self.places_L.to(values.device)]
 
     @property
-    def table_LS(self) -> torch.Tensor | None:
-        """The relation's table, where it has one: then the mode and the marginals are exact."""
-        return self.chain.table_LS if isinstance(self.chain, TableChain) else None
+    def is_exact(self) -> bool:
+        """Whether the relation is a table, or one a document: then the mode and the marginals are exact."""
+        return self.chain.has_table if isinstance(self.chain, DocumentChain) else isinstance(self.chain, TableChain)
+
+
+class ChainOfDocuments(NamedTuple):
+    """A chain and documents to decode by it, everything in its order of labels.
+
+    Args:
+        ordered ([`OrderedChain`]): it and its order.
+        chain ([`~msdn_chain.LabelChain`]): of these documents; the same, where relations don't read them.
+        logits_BL (`torch.Tensor` of shape `(B, L)`): their base logits.
+    """
+
+    ordered: OrderedChain
+    chain: LabelChain
+    logits_BL: torch.Tensor
+
+    def of_rows(self, documents: slice) -> ChainOfDocuments:
+        """Some of the documents."""
+        return ChainOfDocuments(self.ordered, self.chain.of_rows(documents), self.logits_BL[documents])
+
+    def log_probs(self, labels_BCL: torch.Tensor) -> torch.FloatTensor:
+        """log P of given sets of each document, in the user's order of labels, `(B, C)`."""
+        return log_probabilities(self.logits_BL, self.chain, self.ordered.to_chain(labels_BCL))
+
+    def mode(self) -> torch.BoolTensor:
+        """The most probable sets in the user's order of labels, `(B, L)`; of a chain that is a table."""
+        return self.ordered.to_user(viterbi(self.logits_BL, self.chain.table_LS)[0])
+
+    def beams(self, num_beams: int) -> torch.BoolTensor:
+        """What a beam search finds, in the user's order of labels, `(B, K, L)`."""
+        return self.ordered.to_user(beam_search(self.logits_BL, self.chain, num_beams=num_beams).labels_BKL)
 
 
 class ChainAnswer(NamedTuple):
@@ -138,7 +170,7 @@ class ChainDecoder:
                 f"`known_sets` '{known_sets}' needs the label sets of the training rows, found none kept: a training with it "
                 f"keeps them (train --model_name_or_path OUT --known_sets {known_sets})"
             )
-        if decoding == "viterbi" and any(ordered.table_LS is None for ordered in chains):
+        if decoding == "viterbi" and not all(ordered.is_exact for ordered in chains):
             logger.warning_once(
                 "The relations reach too far back for exact decoding: beam search is used in its place "
                 "(`decoding` 'viterbi', `num_beams`)."
@@ -161,106 +193,141 @@ class ChainDecoder:
         return SetFinder(self.sets_SL)
 
     def __call__(
-        self, logits_BL: torch.Tensor, *, with_sets: bool = True, block_bytes: int | None = None
+        self,
+        logits_BL: torch.Tensor,
+        added_BMD: torch.Tensor | None = None,
+        *,
+        with_sets: bool = True,
+        block_bytes: int | None = None,
     ) -> ChainAnswer:
         """The answers, block by block of documents.
 
         Args:
             logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
+            added_BMD (`torch.Tensor` of shape `(B, M, D)`, *optional*):
+                what documents add to the channels of each order's relation, where relations read them.
             with_sets (`bool`, *optional*, defaults to `True`): whether sets are wanted; marginals alone need no search.
             block_bytes (`int`, *optional*): memory of a block; 32 MiB.
         """
-        logits_BL = logits_BL.detach().float()
+        logits_BL = logits_BL.detach()
         with_sets = with_sets or self.scores == "decoded"
         blocks = row_blocks(len(logits_BL), self._bytes_a_document(logits_BL.shape[1]), block_bytes)
         with torch.no_grad():
-            answers = [self._answer(logits_BL[rows], with_sets) for rows in blocks]
+            answers = [
+                self._answer(
+                    self.of_documents(logits_BL[rows], None if added_BMD is None else added_BMD[rows]), with_sets
+                )
+                for rows in blocks
+            ]
         return ChainAnswer(*(torch.cat(parts) for parts in zip(*answers, strict=True) if parts[0] is not None))
 
+    def of_documents(self, logits_BL: torch.Tensor, added_BMD: torch.Tensor | None = None) -> list[ChainOfDocuments]:
+        """The chains with these documents, M.
+
+        Args:
+            logits_BL, added_BMD: as a call takes them, all at once.
+        """
+        logits_BL, parts = logits_BL.float(), []
+        for number, ordered in enumerate(self.chains):
+            chain = ordered.chain
+            if isinstance(chain, DocumentChain):
+                chain = chain.of_documents(added_BMD[:, number].float())
+            parts.append(ChainOfDocuments(ordered, chain, ordered.to_chain(logits_BL)))
+        return parts
+
     @torch.no_grad()
-    def choices(self, logits_BL: torch.Tensor) -> dict[str, torch.Tensor]:
+    def choices(self, logits_BL: torch.Tensor, added_BMD: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """What scores hang on that jumps from one document to another, for `scores_given`; nothing where all is smooth.
 
         Args:
-            logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
+            logits_BL, added_BMD: as a call takes them.
 
         Returns:
             `answers_BL`, the answered sets, where scores are those along them; `drawn_BMNL`, each order's samples (in its order),
             where these estimate marginals.
         """
-        logits_BL = logits_BL.detach().float()
         if self.scores == "decoded":
-            return {"answers_BL": self(logits_BL).chosen_BL}
-        base = [ordered.to_chain(logits_BL) for ordered in self.chains]
-        drawn = [self._drawn(number, part, with_sets=False) for number, part in enumerate(base)]
-        if drawn[0] is None:
+            return {"answers_BL": self(logits_BL, added_BMD).chosen_BL}
+        if not any(self._draws(ordered, with_sets=False) for ordered in self.chains):
             return {}
+        parts = self.of_documents(logits_BL.detach(), added_BMD)
+        drawn = [self._drawn(number, part, with_sets=False) for number, part in enumerate(parts)]
         return {"drawn_BMNL": torch.stack([samples.labels_BNL for samples in drawn], dim=1)}
 
-    def scores_given(self, logits_BL: torch.Tensor, choices: dict[str, torch.Tensor]) -> torch.FloatTensor:
-        """The logits that a call answers with, `(B, L)`, with gradients by the base logits; not in blocks.
+    def scores_given(
+        self, logits_BL: torch.Tensor, choices: dict[str, torch.Tensor], added_BMD: torch.Tensor | None = None
+    ) -> torch.FloatTensor:
+        """The logits that a call answers with, `(B, L)`, with gradients by the base logits and what is added; not in blocks.
 
         Args:
-            logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
+            logits_BL, added_BMD: as a call takes them.
             choices (`dict`): of the documents, from `choices`.
         """
-        logits_BL = logits_BL.float()
+        parts = self.of_documents(logits_BL, added_BMD)
         if self.scores == "decoded":
-            return self._along(logits_BL, choices["answers_BL"])
-        base = [ordered.to_chain(logits_BL) for ordered in self.chains]
-        drawn = choices["drawn_BMNL"].unbind(dim=1) if "drawn_BMNL" in choices else [None] * len(base)
+            return self._along(parts, choices["answers_BL"])
+        drawn = choices["drawn_BMNL"].unbind(dim=1) if "drawn_BMNL" in choices else [None] * len(parts)
         estimated = [
-            None if labels_BNL is None else log_odds_along(part, ordered.chain, labels_BNL)
-            for ordered, part, labels_BNL in zip(self.chains, base, drawn, strict=True)
+            None if labels_BNL is None else log_odds_along(part.logits_BL, part.chain, labels_BNL)
+            for part, labels_BNL in zip(parts, drawn, strict=True)
         ]
-        return self._marginals(base, estimated, self.of_sets(base))
+        return self._marginals(parts, estimated, self.of_sets(parts))
 
-    def of_sets(self, base: list[torch.Tensor]) -> torch.FloatTensor | None:
+    def of_sets(self, parts: list[ChainOfDocuments]) -> torch.FloatTensor | None:
         """log P of the known sets under each order, `(M, B, S)`, where they matter."""
         if self.known_sets == "off":
             return None
-        return torch.stack([scorer(part) for scorer, part in zip(self.scorers, base, strict=True)])
+        return torch.stack(
+            [scorer(part.logits_BL, part.chain) for scorer, part in zip(self.scorers, parts, strict=True)]
+        )
 
     def _bytes_a_document(self, num_labels: int) -> int:
         candidates = {"beam": self.num_beams, "sample": self.num_samples}.get(self.decoding, 1)
         if self.decision == "expected_f1":
             candidates = 2 * self.num_samples
-        in_candidates = 32 * num_labels * candidates * len(self.chains)  # scored by one chain at a time
+        held = 32 * num_labels * candidates * len(self.chains)  # scored by one chain at a time
+        held += sum(self.bytes_of_chains())
         if self.known_sets == "off":
-            return in_candidates
-        return in_candidates + sum(scorer.bytes_a_document for scorer in self.scorers) + 16 * len(self.sets_SL)
+            return held
+        return held + sum(scorer.bytes_a_document for scorer in self.scorers) + 16 * len(self.sets_SL)
 
-    def _answer(self, logits_BL: torch.Tensor, with_sets: bool) -> ChainAnswer:
-        base = [ordered.to_chain(logits_BL) for ordered in self.chains]
-        drawn = [self._drawn(number, part, with_sets) for number, part in enumerate(base)]
+    def bytes_of_chains(self) -> list[int]:
+        """What each order's chain of a document takes, in bytes, where it is the document's own."""
+        return [ordered.chain.bytes_a_document for ordered in self.chains if isinstance(ordered.chain, DocumentChain)]
+
+    def _answer(self, parts: list[ChainOfDocuments], with_sets: bool) -> ChainAnswer:
+        drawn = [self._drawn(number, part, with_sets) for number, part in enumerate(parts)]
         chosen_BL = log_probs_B = None
-        of_sets_MBS = self.of_sets(base)
+        of_sets_MBS = self.of_sets(parts)
         if with_sets and self.decision == "expected_f1":
             possible = self._possible(drawn, of_sets_MBS)
             chosen_BL = expected_f1_choice(possible, only_found=self.known_sets == "restrict")
-            log_probs_B = self._mean_log_probs(base, chosen_BL[:, None]).squeeze(1)
+            log_probs_B = _mean_log_probs(parts, chosen_BL[:, None]).squeeze(1)
         elif with_sets:
             if self.known_sets != "restrict":
-                chosen_BL, log_probs_B = self._searched(base, drawn)
+                chosen_BL, log_probs_B = self._searched(parts, drawn)
             if self.known_sets != "off":
                 chosen_BL, log_probs_B = self._with_known(of_sets_MBS.mean(dim=0), chosen_BL, log_probs_B)
         if self.scores == "decoded":
-            return ChainAnswer(self._along(logits_BL, chosen_BL), chosen_BL, log_probs_B)
+            return ChainAnswer(self._along(parts, chosen_BL), chosen_BL, log_probs_B)
         estimated = [None if samples is None else samples.log_odds_BL for samples in drawn]
-        return ChainAnswer(self._marginals(base, estimated, of_sets_MBS), chosen_BL, log_probs_B)
+        return ChainAnswer(self._marginals(parts, estimated, of_sets_MBS), chosen_BL, log_probs_B)
 
     def _has_exact_marginals(self, ordered: OrderedChain) -> bool:
-        return ordered.table_LS is not None and self.decoding != "sample"
+        return ordered.is_exact and self.decoding != "sample"
 
-    def _drawn(self, number: int, logits_BL: torch.Tensor, with_sets: bool) -> SampledLabels | None:
-        """Samples of one chain, where its answer or its marginals need some."""
-        ordered = self.chains[number]
+    def _draws(self, ordered: OrderedChain, with_sets: bool) -> bool:
+        """Whether the answer of a chain, or its marginals, need samples."""
         of_sets = with_sets and (self.decision == "expected_f1" or self.decoding == "sample")
         of_scores = self.scores == "marginals" and not self._has_exact_marginals(ordered)
-        if self.known_sets == "restrict" or not (of_sets or of_scores):
+        return self.known_sets != "restrict" and (of_sets or of_scores)
+
+    def _drawn(self, number: int, part: ChainOfDocuments, with_sets: bool) -> SampledLabels | None:
+        """Samples of one chain, where they are needed."""
+        if not self._draws(part.ordered, with_sets):
             return None
         # other numbers for each order: their errors are to average out
-        return sample(logits_BL, ordered.chain, num_samples=self.num_samples, seed=self.seed + number)
+        return sample(part.logits_BL, part.chain, num_samples=self.num_samples, seed=self.seed + number)
 
     def _possible(self, drawn: list[SampledLabels | None], of_sets_MBS: torch.Tensor | None) -> FoundLabels:
         """Sets that may be true and their shares of the probability: all samples, and the likeliest known sets."""
@@ -282,38 +349,25 @@ class ChainDecoder:
         return FoundLabels(torch.cat(labels, dim=1), torch.cat(log_weights, dim=1))
 
     def _searched(
-        self, base: list[torch.Tensor], drawn: list[SampledLabels | None]
+        self, parts: list[ChainOfDocuments], drawn: list[SampledLabels | None]
     ) -> tuple[torch.BoolTensor, torch.FloatTensor]:
         """The best set `(B, L)` of those that the chains find, by all of them, and its mean log-probability `(B,)`."""
-        found = [self._candidates(*parts) for parts in zip(self.chains, base, drawn, strict=True)]
-        candidates_BCL = torch.cat(
-            [ordered.to_user(labels) for ordered, labels in zip(self.chains, found, strict=True)], dim=1
-        )
-        scores_BC = self._mean_log_probs(base, candidates_BCL)
+        candidates_BCL = torch.cat([self._candidates(*found) for found in zip(parts, drawn, strict=True)], dim=1)
+        scores_BC = _mean_log_probs(parts, candidates_BCL)
         best_B = scores_BC.argmax(dim=1)
         rows_B = torch.arange(len(best_B), device=best_B.device)
         return candidates_BCL[rows_B, best_B], scores_BC[rows_B, best_B]
 
-    def _mean_log_probs(self, base: list[torch.Tensor], labels_BCL: torch.BoolTensor) -> torch.FloatTensor:
-        """The mean over the orders of log P of given sets, `(B, C)`."""
-        log_probs = [
-            log_probabilities(part, ordered.chain, ordered.to_chain(labels_BCL))
-            for ordered, part in zip(self.chains, base, strict=True)
-        ]
-        return torch.stack(log_probs).mean(dim=0)
-
-    def _candidates(
-        self, ordered: OrderedChain, logits_BL: torch.Tensor, drawn: SampledLabels | None
-    ) -> torch.BoolTensor:
-        """The label vectors `(B, C, L)` that one chain finds, in its order; of one chain alone the best is enough."""
+    def _candidates(self, part: ChainOfDocuments, drawn: SampledLabels | None) -> torch.BoolTensor:
+        """The label vectors `(B, C, L)` that one chain finds, in the user's order; of one chain alone the best is enough."""
         if self.decoding == "greedy":
-            return greedy(logits_BL, ordered.chain)[0][:, None]
+            return part.ordered.to_user(greedy(part.logits_BL, part.chain)[0])[:, None]
         if self.decoding == "viterbi":
-            return viterbi(logits_BL, ordered.table_LS)[0][:, None]
+            return part.mode()[:, None]
         if self.decoding == "beam":
-            found = beam_search(logits_BL, ordered.chain, num_beams=self.num_beams).labels_BKL
-            return found[:, :1] if len(self.chains) == 1 else found
-        return drawn.labels_BNL
+            found_BKL = part.beams(self.num_beams)
+            return found_BKL[:, :1] if len(self.chains) == 1 else found_BKL
+        return part.ordered.to_user(drawn.labels_BNL)
 
     def _with_known(
         self, scores_BS: torch.Tensor, chosen_BL: torch.Tensor | None, log_probs_B: torch.Tensor | None
@@ -330,15 +384,18 @@ class ChainDecoder:
         is_known_B = favoured_BS[rows_B, best_B] >= log_probs_B
         return torch.where(is_known_B[:, None], known_BL, chosen_BL), torch.where(is_known_B, known_B, log_probs_B)
 
-    def _along(self, logits_BL: torch.Tensor, chosen_BL: torch.Tensor) -> torch.FloatTensor:
+    def _along(self, parts: list[ChainOfDocuments], chosen_BL: torch.Tensor) -> torch.FloatTensor:
         """The logit of each label given those before it in the set, averaged over the orders."""
-        added_MBL = torch.stack(
-            [ordered.to_user(ordered.chain.of(ordered.to_chain(chosen_BL))) for ordered in self.chains]
+        along_MBL = torch.stack(
+            [part.ordered.to_user(part.logits_BL + part.chain.of(part.ordered.to_chain(chosen_BL))) for part in parts]
         )
-        return logits_BL + added_MBL.mean(dim=0)
+        return along_MBL.mean(dim=0)
 
     def _marginals(
-        self, base: list[torch.Tensor], estimated: list[torch.Tensor | None], of_sets_MBS: torch.Tensor | None
+        self,
+        parts: list[ChainOfDocuments],
+        estimated: list[torch.Tensor | None],
+        of_sets_MBS: torch.Tensor | None,
     ) -> torch.FloatTensor:
         """Log-odds of each label's probability, `(B, L)`: of the chains, averaged, or as the known sets change it.
 
@@ -348,13 +405,15 @@ class ChainDecoder:
             return share_log_odds(of_sets_MBS.logsumexp(dim=0), self.sets_SL)
         log_odds_MBL = torch.stack(
             [
-                ordered.to_user(
-                    forward_marginals(part, ordered.table_LS) if self._has_exact_marginals(ordered) else log_odds_BL
+                part.ordered.to_user(
+                    forward_marginals(part.logits_BL, part.chain.table_LS)
+                    if self._has_exact_marginals(part.ordered)
+                    else log_odds_BL
                 )
-                for ordered, part, log_odds_BL in zip(self.chains, base, estimated, strict=True)
+                for part, log_odds_BL in zip(parts, estimated, strict=True)
             ]
         )
-        if self.known_sets == "off" and len(base) == 1:
+        if self.known_sets == "off" and len(parts) == 1:
             return log_odds_MBL[0]
         # of absence and of presence
         both_MBL2 = torch.stack([F.logsigmoid(-log_odds_MBL), F.logsigmoid(log_odds_MBL)], dim=3)
@@ -363,6 +422,11 @@ class ChainDecoder:
             return both_BL2[..., 1] - both_BL2[..., 0]
         weights_BS = of_sets_MBS.logsumexp(dim=0) + self.log_surplus_S
         return share_log_odds(weights_BS, self.sets_SL, both_BL2)
+
+
+def _mean_log_probs(parts: list[ChainOfDocuments], labels_BCL: torch.BoolTensor) -> torch.FloatTensor:
+    """The mean over the orders of log P of given sets, `(B, C)`."""
+    return torch.stack([part.log_probs(labels_BCL) for part in parts]).mean(dim=0)
 
 
 def expected_f1_choice(found: FoundLabels | SampledLabels, *, only_found: bool = False) -> torch.BoolTensor:
@@ -389,4 +453,4 @@ def expected_f1_choice(found: FoundLabels | SampledLabels, *, only_found: bool =
     return expected_f1_set(sets, num_labels, only_found=only_found)
 
 
-__all__ = ["DECODINGS", "ChainAnswer", "ChainDecoder", "OrderedChain", "expected_f1_choice"]
+__all__ = ["DECODINGS", "ChainAnswer", "ChainDecoder", "ChainOfDocuments", "OrderedChain", "expected_f1_choice"]

@@ -33,7 +33,7 @@ def viterbi(
 
     Args:
         logits_BL (`torch.Tensor` of shape `(B, L)`): base logits, finite.
-        table_LS (`torch.Tensor` of shape `(L, 2^K)`): as `TableChain`'s.
+        table_LS (`torch.Tensor` of shape `(L, 2^K)` or `(B, L, 2^K)`): as `TableChain`'s.
         block_bytes (`int`, *optional*): memory of a block of documents; 32 MiB.
 
     Returns:
@@ -41,9 +41,9 @@ def viterbi(
         where it is among them.
     """
     chain = TableChain(table_LS)
-    num_labels, num_states = chain.table_LS.shape
+    num_labels, num_states = chain.table_LS.shape[-2:]
     found = [
-        _viterbi_block(logits_BL[rows].float(), chain.table_LS)
+        _viterbi_block(logits_BL[rows].float(), chain.of_rows(rows).table_LS)
         for rows in row_blocks(len(logits_BL), num_states * (num_labels + _STEP_BYTES), block_bytes)
     ]
     labels_BL = torch.cat(found)
@@ -52,12 +52,12 @@ def viterbi(
 
 def _viterbi_block(logits_BL: torch.Tensor, table_LS: torch.Tensor) -> torch.BoolTensor:
     num_documents, num_labels = logits_BL.shape
-    num_states = table_LS.shape[1]
+    num_states = table_LS.shape[-1]
     scores = logits_BL.new_zeros(num_documents, 1)  # of the best way into each state; before label j there are 2^j
     backs = []
     for position in range(num_labels):
         is_full = scores.shape[1] == num_states
-        logits = logits_BL[:, position, None] + table_LS[position, : scores.shape[1]]
+        logits = logits_BL[:, position, None] + table_LS[..., position, : scores.shape[1]]
         zero = scores - F.softplus(logits)
         both = torch.stack([zero, zero + logits], dim=2)  # label 0, label 1
         if is_full:
@@ -86,14 +86,14 @@ def forward_marginals(
 
     Args:
         logits_BL (`torch.Tensor` of shape `(B, L)`): base logits, finite.
-        table_LS (`torch.Tensor` of shape `(L, 2^K)`): as `TableChain`'s.
+        table_LS (`torch.Tensor` of shape `(L, 2^K)` or `(B, L, 2^K)`): as `TableChain`'s.
         block_bytes (`int`, *optional*): memory of a block of documents; 32 MiB.
     """
-    table_LS = TableChain(table_LS).table_LS
-    num_labels, num_states = table_LS.shape
+    chain = TableChain(table_LS)
+    num_labels, num_states = chain.table_LS.shape[-2:]
     return torch.cat(
         [
-            _forward_block(logits_BL[rows].float(), table_LS)
+            _forward_block(logits_BL[rows].float(), chain.of_rows(rows).table_LS)
             for rows in row_blocks(len(logits_BL), num_states * _STEP_BYTES + 8 * num_labels, block_bytes)
         ]
     )
@@ -101,12 +101,12 @@ def forward_marginals(
 
 def _forward_block(logits_BL: torch.Tensor, table_LS: torch.Tensor) -> torch.FloatTensor:
     num_documents, num_labels = logits_BL.shape
-    num_states = table_LS.shape[1]
+    num_states = table_LS.shape[-1]
     log_probs = logits_BL.new_zeros(num_documents, 1)  # of each state; before label j there are 2^j
     log_odds = []
     for position in range(num_labels):
         is_full = log_probs.shape[1] == num_states
-        logits = logits_BL[:, position, None] + table_LS[position, : log_probs.shape[1]]
+        logits = logits_BL[:, position, None] + table_LS[..., position, : log_probs.shape[1]]
         zero = log_probs - F.softplus(logits)
         both = torch.stack([zero, zero + logits], dim=2)  # label 0, label 1
         if is_full:

@@ -6,7 +6,8 @@ can have the same advantage, if it is wanted: it knows the probability of every 
 A list is scored at once. What the relation adds to a label's logit is the same for every document, and nearly all labels
 of nearly all sets are absent in a neighbourhood where all are absent; so log P of a set is log P of "no label at all", which
 is one sum a document, and corrections in the few places near its labels. Equal corrections (same label, same answer, same relation
-logit) are shared between sets.
+logit) are shared between sets. Where the relation reads the document, equal are those of the same state of the labels before, and
+what is added there is looked up in each document's own table.
 
 Shape legend: B documents, S known sets, L labels, W = ceil(L / 8) bytes a set, C different corrections, N of all sets together.
 """
@@ -19,7 +20,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .msdn_chain import Relation, as_chain, cell_log_probs, row_blocks
+from .msdn_chain import LabelChain, Relation, TableChain, as_chain, cell_log_probs, row_blocks, states_of
+from .msdn_document_chain import DocumentChain
 
 
 _LEAST = 1e-30  # a share that is kept apart from 0, so that its logarithm is finite
@@ -110,11 +112,15 @@ class KnownSets(nn.Module):
 
 
 class _Corrections(NamedTuple):
-    """The corrections of a block of sets: C different ones, and which of them each set has (N in all)."""
+    """The corrections of a block of sets: C different ones, and which of them each set has (N in all).
+
+    `added_C` is what the relation adds, and `states_C` the state that it is asked in where that hangs on the document: one of the two.
+    """
 
     positions_C: torch.LongTensor
     labels_C: torch.BoolTensor
-    added_C: torch.FloatTensor
+    added_C: torch.FloatTensor | None
+    states_C: torch.LongTensor | None
     members_N: torch.LongTensor
     starts_S: torch.LongTensor
 
@@ -126,57 +132,59 @@ class SetScorer:
     (or on one) of each set.
 
     Args:
-        relation: a table, a callable or a chain (`as_chain`).
+        relation: a table, a callable or a chain (`as_chain`) of all documents; or a `DocumentChain` that has tables.
         sets_SL (`torch.Tensor` of shape `(S, L)`): 0 and 1, in the chain's order of labels.
         cells_a_block (`int`, *optional*): sets x labels that are prepared at once, and so the memory of doing it.
     """
 
-    def __init__(self, relation: Relation, sets_SL: torch.Tensor, *, cells_a_block: int = _CELLS_A_BLOCK):
+    def __init__(
+        self, relation: Relation | DocumentChain, sets_SL: torch.Tensor, *, cells_a_block: int = _CELLS_A_BLOCK
+    ):
         num_labels = sets_SL.shape[1]
-        chain = as_chain(relation, num_labels)
         self.num_sets = len(sets_SL)
+        self.reach = relation.reach if isinstance(relation, DocumentChain) else None
+        blocks = row_blocks(len(sets_SL), num_labels, cells_a_block)
         with torch.no_grad():
-            self.added_L = chain.of(
-                torch.zeros_like(sets_SL[:1]) if len(sets_SL) else sets_SL.new_zeros(1, num_labels)
-            )[0]
-            self.blocks = [
-                self._corrections(chain, sets_SL[rows].bool())
-                for rows in row_blocks(len(sets_SL), num_labels, cells_a_block)
-            ]
+            if self.reach is not None:
+                self.blocks = [self._corrections_by_state(sets_SL[rows].bool()) for rows in blocks]
+                return
+            chain = as_chain(relation, num_labels)
+            empty_1L = torch.zeros_like(sets_SL[:1]) if len(sets_SL) else sets_SL.new_zeros(1, num_labels)
+            self.added_L = chain.of(empty_1L)[0]
+            self.blocks = [self._corrections(chain, sets_SL[rows].bool()) for rows in blocks]
 
-    def _corrections(self, chain, sets_SL: torch.BoolTensor) -> _Corrections:
+    def _corrections(self, chain: LabelChain, sets_SL: torch.BoolTensor) -> _Corrections:
         added_SL = chain.of(sets_SL).contiguous()
         is_other_SL = sets_SL | (added_SL != self.added_L)
-        _, positions_N = is_other_SL.nonzero(as_tuple=True)  # by sets, and in each by positions
-        # equal keys are equal corrections: the position, the answer, and the bits of the relation logit
+        # equal where the bits of the relation logit are
         bits_N = added_SL[is_other_SL].view(torch.int32).long() & 0xFFFFFFFF
-        keys_N = ((positions_N * 2 + sets_SL[is_other_SL]) << 32) | bits_N
-        keys_C, members_N = keys_N.unique(return_inverse=True)
-        numbers_S = is_other_SL.sum(dim=1)
-        bits_C = keys_C & 0xFFFFFFFF
+        bits_C, shared = _shared(is_other_SL, sets_SL, bits_N)
         bits_C = torch.where(bits_C >= 2**31, bits_C - 2**32, bits_C)
-        return _Corrections(
-            positions_C=keys_C >> 33,
-            labels_C=((keys_C >> 32) & 1).bool(),
-            added_C=bits_C.to(torch.int32).view(torch.float32),
-            members_N=members_N,
-            starts_S=numbers_S.cumsum(dim=0) - numbers_S,
-        )
+        return _Corrections(added_C=bits_C.to(torch.int32).view(torch.float32), states_C=None, **shared)
 
-    def __call__(self, logits_BL: torch.Tensor) -> torch.FloatTensor:
+    def _corrections_by_state(self, sets_SL: torch.BoolTensor) -> _Corrections:
+        states_SL = states_of(sets_SL, self.reach)
+        is_other_SL = sets_SL | (states_SL != 0)
+        states_C, shared = _shared(is_other_SL, sets_SL, states_SL[is_other_SL])
+        return _Corrections(added_C=None, states_C=states_C, **shared)
+
+    def __call__(self, logits_BL: torch.Tensor, chain: TableChain | None = None) -> torch.FloatTensor:
         """log P(y|x) of each set, `(B, S)`.
 
         Args:
             logits_BL (`torch.Tensor` of shape `(B, L)`): base logits.
+            chain (`TableChain`, *optional*): of these documents, where the relation is a `DocumentChain`.
         """
         logits_BL = logits_BL.float()
-        absent_BL = -F.softplus(logits_BL + self.added_L)  # log P of each label's absence where none came before it
+        added = self.added_L if self.reach is None else chain.table_LS[..., 0]
+        absent_BL = -F.softplus(logits_BL + added)  # log P of each label's absence where none came before it
         corrected = []
         for block in self.blocks:
             if not len(block.members_N):  # the empty set alone, or no set
                 corrected.append(logits_BL.new_zeros(len(logits_BL), len(block.starts_S)))
                 continue
-            logits_BC = logits_BL[:, block.positions_C] + block.added_C
+            added = block.added_C if self.reach is None else chain.table_LS[:, block.positions_C, block.states_C]
+            logits_BC = logits_BL[:, block.positions_C] + added
             corrections_BC = cell_log_probs(logits_BC, block.labels_C) - absent_BL[:, block.positions_C]
             sums_SB = F.embedding_bag(block.members_N, corrections_BC.T.contiguous(), block.starts_S, mode="sum")
             corrected.append(sums_SB.T)
@@ -187,6 +195,31 @@ class SetScorer:
         """What `__call__` holds for each document, in bytes."""
         most = max((len(block.positions_C) for block in self.blocks), default=0)
         return 4 * (2 * self.num_sets + 4 * most)
+
+
+def _shared(
+    is_other_SL: torch.BoolTensor, sets_SL: torch.BoolTensor, values_N: torch.LongTensor
+) -> tuple[torch.LongTensor, dict[str, torch.Tensor]]:
+    """The different ones of corrections `(N,)`, and which of them each set has.
+
+    Args:
+        is_other_SL (`torch.BoolTensor` of shape `(S, L)`): where corrections are, N in all.
+        sets_SL (`torch.BoolTensor` of shape `(S, L)`): the sets.
+        values_N (`torch.LongTensor` of shape `(N,)`): 32 bits each, in which corrections of one place and answer may differ.
+
+    Returns:
+        `(values_C, fields)`: the different ones' values, and `_Corrections`' other fields.
+    """
+    _, positions_N = is_other_SL.nonzero(as_tuple=True)  # by sets, and in each by positions
+    keys_N = ((positions_N * 2 + sets_SL[is_other_SL]) << 32) | values_N
+    keys_C, members_N = keys_N.unique(return_inverse=True)
+    numbers_S = is_other_SL.sum(dim=1)
+    return keys_C & 0xFFFFFFFF, {
+        "positions_C": keys_C >> 33,
+        "labels_C": ((keys_C >> 32) & 1).bool(),
+        "members_N": members_N,
+        "starts_S": numbers_S.cumsum(dim=0) - numbers_S,
+    }
 
 
 class SetFinder:

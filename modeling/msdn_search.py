@@ -139,7 +139,7 @@ def sample(
     # u < sigmoid(z) where logit(u) < z; in float64, for the ends
     limits_NL = torch.logit(uniforms_NL, eps=1e-15).float().to(logits_BL.device)
     found = [
-        _sample_block(logits_BL[rows], chain, limits_NL)
+        _sample_block(logits_BL[rows], chain.of_rows(rows), limits_NL)
         for rows in row_blocks(len(logits_BL), 10 * limits_NL.numel(), block_bytes)
     ]
     return SampledLabels(*(torch.cat(parts) for parts in zip(*found, strict=True)))

@@ -10,7 +10,7 @@ of all sets only if somebody named it.
 A model alone scores a set by the mean logarithm over its orders (msdn_decoding.py), which has no sum of 1 and so can't be
 weighed against another model's; here the orders are averaged as the models are.
 
-Shape legend: B documents, L labels, K models, M orders, C sets that were named, S known sets.
+Shape legend: B documents, L labels, K models, M orders, C sets that were named, S known sets, D channels of a relation.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from collections.abc import Sequence
 
 import torch
 
-from .msdn_chain import log_probabilities, row_blocks
+from .msdn_chain import row_blocks
 from .msdn_decoding import ChainDecoder
-from .msdn_exact import viterbi
 from .msdn_known_sets import large_sets
-from .msdn_search import beam_search
 
 
 _BYTES_A_CELL = 32  # of a document, a named set and a label, while one order scores it
@@ -40,14 +38,17 @@ class Voter:
             (`decoding`) plays no part.
         logits_BL (`torch.Tensor` of shape `(B, L)`): its base logits, in the user's order of labels as everything here.
         weight (`float`): w_k.
+        added_BMD (`torch.Tensor` of shape `(B, M, D)`, *optional*): what documents add to its relations, where these read them.
     """
 
-    def __init__(self, decoder: ChainDecoder, logits_BL: torch.Tensor, weight: float):
+    def __init__(
+        self, decoder: ChainDecoder, logits_BL: torch.Tensor, weight: float, added_BMD: torch.Tensor | None = None
+    ):
         self.decoder, self.weight = decoder, weight
-        self.base = [ordered.to_chain(logits_BL) for ordered in decoder.chains]
+        self.parts = decoder.of_documents(logits_BL, added_BMD)
         self.of_sets_BS: torch.Tensor | None = None
         if decoder.known_sets != "off":
-            self.of_sets_BS = _mean_of_orders(decoder.of_sets(self.base))
+            self.of_sets_BS = _mean_of_orders(decoder.of_sets(self.parts))
 
     @staticmethod
     def num_named(decoder: ChainDecoder) -> int:
@@ -59,6 +60,7 @@ class Voter:
     def bytes_a_document(decoder: ChainDecoder, num_labels: int) -> int:
         """What naming sets takes, in bytes."""
         searched = 0 if decoder.known_sets == "restrict" else _BYTES_A_BEAM * decoder.num_beams * num_labels
+        searched += sum(decoder.bytes_of_chains())
         if decoder.known_sets == "off":
             return searched
         scored = sum(scorer.bytes_a_document for scorer in decoder.scorers)
@@ -70,11 +72,10 @@ class Voter:
         """
         decoder, found = self.decoder, []
         if decoder.known_sets != "restrict":
-            for ordered, logits_BL in zip(decoder.chains, self.base, strict=True):
-                if ordered.table_LS is not None:
-                    found.append(ordered.to_user(viterbi(logits_BL, ordered.table_LS)[0])[:, None])
-                beams = beam_search(logits_BL, ordered.chain, num_beams=decoder.num_beams)
-                found.append(ordered.to_user(beams.labels_BKL))
+            for part in self.parts:
+                if part.ordered.is_exact:
+                    found.append(part.mode()[:, None])
+                found.append(part.beams(decoder.num_beams))
         if self.of_sets_BS is not None:
             scores_BS = self.of_sets_BS if decoder.known_sets == "restrict" else self.of_sets_BS + decoder.bonus_S
             if min_labels:
@@ -86,12 +87,7 @@ class Voter:
     def log_probs(self, labels_BCL: torch.BoolTensor, rows: slice) -> torch.FloatTensor:
         """log P_k of given sets, `(B, C)`, of some of the documents; -inf of those that a restricted model does not know."""
         decoder = self.decoder
-        log_probs_BC = _mean_of_orders(
-            [
-                log_probabilities(logits_BL[rows], ordered.chain, ordered.to_chain(labels_BCL))
-                for ordered, logits_BL in zip(decoder.chains, self.base, strict=True)
-            ]
-        )
+        log_probs_BC = _mean_of_orders([part.of_rows(rows).log_probs(labels_BCL) for part in self.parts])
         if self.of_sets_BS is None:
             return log_probs_BC
         places_BC, of_sets_BS = decoder.finder(labels_BCL), self.of_sets_BS[rows]
@@ -110,6 +106,7 @@ def voted_sets(
     logits_KBL: Sequence[torch.Tensor],
     weights: Sequence[float],
     *,
+    added_KBMD: Sequence[torch.Tensor | None] | None = None,
     min_labels: int = 0,
     block_bytes: int | None = None,
 ) -> torch.BoolTensor:
@@ -119,6 +116,8 @@ def voted_sets(
         decoders (`Sequence[ChainDecoder]`): K, over the same labels.
         logits_KBL (`Sequence[torch.Tensor]` of shape `(B, L)`): each model's base logits.
         weights (`Sequence[float]`): w_k, above 0.
+        added_KBMD (`Sequence[torch.Tensor | None]` of shape `(B, M, D)`, *optional*):
+            what documents add to each model's relations; none to those that don't read them.
         min_labels (`int`, *optional*, defaults to 0): a smaller set is answered only where no other was named.
         block_bytes (`int`, *optional*): memory of a block of documents while sets are scored; 32 MiB.
 
@@ -130,14 +129,15 @@ def voted_sets(
     """
     if min_labels and all(decoder.known_sets == "restrict" for decoder in decoders):
         large_sets(torch.cat([decoder.sets_SL for decoder in decoders]), min_labels)
+    added_KBMD = [None] * len(decoders) if added_KBMD is None else added_KBMD
     num_rows, num_labels = logits_KBL[0].shape
     bytes_a_document = sum(Voter.bytes_a_document(decoder, num_labels) for decoder in decoders)
     bytes_a_document += num_labels * sum(map(Voter.num_named, decoders))
     answers = []
     for rows in row_blocks(num_rows, bytes_a_document, _SEARCHED_AT_ONCE if block_bytes is None else block_bytes):
         voters = [
-            Voter(decoder, logits_BL[rows].float(), weight)
-            for decoder, logits_BL, weight in zip(decoders, logits_KBL, weights, strict=True)
+            Voter(decoder, logits_BL[rows], weight, None if added_BMD is None else added_BMD[rows])
+            for decoder, logits_BL, weight, added_BMD in zip(decoders, logits_KBL, weights, added_KBMD, strict=True)
         ]
         answers.append(_voted(voters, min_labels, block_bytes))
     return torch.cat(answers)

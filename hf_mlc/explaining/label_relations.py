@@ -1,6 +1,7 @@
 """What an MSDN learned of its labels: how much one label's answer moves another's logit, by how far apart they stand in the chain.
 
-The relations are the same for every document, so this is a picture of the model and not of an answer. Of a causal model it is
+The relations are the same for every document, so this is a picture of the model and not of an answer; where they read the document,
+it is that of a document of which nothing is known. Of a causal model it is
 
     E | r_j(answers with label j - d) - r_j(the same answers without it) |
 
@@ -152,8 +153,20 @@ def _by_offset(values_MLO: torch.Tensor) -> list[float]:
 
 def _changes(relations: CausalRelations, chances_ML: torch.Tensor, *, exact: bool, seed: int) -> OffsetChanges:
     if exact:
-        return changes_from_tables(relations.state_tables(), chances_ML)
+        added_BMD = _unknown_document(relations)
+        tables_MLS = relations.state_tables(added_MD=None if added_BMD is None else added_BMD[0])
+        return changes_from_tables(tables_MLS, chances_ML)
     return changes_from_draws(relations, chances_ML, seed=seed)
+
+
+def _unknown_document(relations: CausalRelations) -> torch.Tensor | None:
+    """What a document of which nothing is known adds to the channels, `(1, M, D)`, where relations read it."""
+    projection = relations.projection
+    return (
+        None
+        if projection is None
+        else relations.added_by_documents(projection.weight.new_zeros(1, projection.in_features))
+    )
 
 
 def changes_from_tables(tables_MLS: torch.Tensor, chances_ML: torch.Tensor) -> OffsetChanges:
@@ -197,7 +210,7 @@ def changes_from_draws(relations: CausalRelations, chances_ML: torch.Tensor, *, 
     num_orders, num_labels = chances_ML.shape
     reach = min(relations.reach, num_labels - 1)
     apart = reach + 1
-    offsets = list(range(1, min(reach, MOST_OFFSETS) + 1))
+    offsets, added_BMD = list(range(1, min(reach, MOST_OFFSETS) + 1)), _unknown_document(relations)
     generator = torch.Generator().manual_seed(seed)
     totals = torch.zeros(2, num_orders, num_labels, max(len(offsets), 1), dtype=torch.float64)
     places_L = torch.arange(num_labels)
@@ -207,10 +220,10 @@ def changes_from_draws(relations: CausalRelations, chances_ML: torch.Tensor, *, 
         number = min(rows, DRAWN_ANSWERS - done)
         done += number
         answers_NML = (torch.rand(number, num_orders, num_labels, generator=generator) < chances_ML).float()
-        before_NML = relations(answers_NML)
+        before_NML = relations(answers_NML, added_BMD=added_BMD)
         for first in range(apart):
             is_flipped_L = places_L % apart == first
-            after_NML = relations(torch.where(is_flipped_L, 1 - answers_NML, answers_NML))
+            after_NML = relations(torch.where(is_flipped_L, 1 - answers_NML, answers_NML), added_BMD=added_BMD)
             turned_NML = 1 - 2 * answers_NML  # 1 where the label came, -1 where it went
             for column, offset in enumerate(offsets):
                 at_L = places_L[offset:][is_flipped_L[: num_labels - offset]]

@@ -105,6 +105,21 @@ def test_no_change_is_larger_than_the_weights_allow_for():
     assert not possible_changes(relations, 0, 4)[..., 2:].nan_to_num().any()  # a kernel of 2 sees no third label
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("dilations", [[], [2]])
+def test_relations_that_read_the_document_are_shown_as_of_one_that_says_nothing(dilations):
+    one = loaded(9, document_relations=True, dilations=dilations)
+    reading, plain = one.model.relations, loaded(9, dilations=dilations)
+    torch.nn.init.normal_(reading.projection.bias)
+    weights = {name: value for name, value in reading.state_dict().items() if not name.startswith("projection")}
+    plain.model.relations.load_state_dict(weights)
+    added_by_scale = reading.projection.bias.chunk(2)
+    for convolution, added_C in zip(plain.model.relations.convolutions, added_by_scale, strict=True):
+        convolution.bias += added_C
+    found, expected = label_relations(one).to_dict(), label_relations(plain).to_dict()
+    assert found.pop("parameters") != expected.pop("parameters") and found == expected
+
+
 def test_offsets_of_known_dependencies_are_found():
     """Labels that are XOR of those 1 and 6 places back: flipping any other label changes nothing."""
     one = loaded(10, kernel_sizes=[2, 8], channels=8, relation_dropout=0.0, counts=False, label_order="given")

@@ -25,10 +25,10 @@ def joint(model, batch) -> tuple[torch.Tensor, torch.Tensor]:
     num_labels = model.config.num_labels
     vectors = (torch.arange(2**num_labels)[:, None] >> torch.arange(num_labels) & 1).float()
     with torch.no_grad():
-        base = model(**batch).base_logits
-        parts = []
+        output = model(**batch)
+        base, inputs, parts = output.base_logits, output.relation_inputs, []
         for vector in vectors:
-            logits = model.logits_given(base, vector.expand_as(base))
+            logits = model.logits_given(base, vector.expand_as(base), inputs)
             parts.append(
                 -F.binary_cross_entropy_with_logits(logits, vector.expand_as(logits), reduction="none").sum(2)
             )
@@ -40,7 +40,7 @@ def mean_cross_entropy(model, batch, history, targets) -> torch.Tensor:
     with torch.no_grad():
         output = model(**batch)
         if model.config.variant == "causal":
-            steps = [model.logits_given(output.base_logits, history)]
+            steps = [model.logits_given(output.base_logits, history, output.relation_inputs)]
         else:
             refined = model._refined(output.base_logits, model.encoder(**batch))
             steps = [output.base_logits[:, None], *refined]

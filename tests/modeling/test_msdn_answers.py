@@ -98,6 +98,11 @@ def test_scores_may_be_those_along_the_answered_set():
         {"decoding": "sample"},
         {"decoding": "sample", "num_orders": 2},
         {"num_orders": 3},
+        {"document_relations": True, "num_orders": 2},
+        {"document_relations": True, "decoding": "sample"},
+        {"document_relations": True, "known_sets": "favour"},
+        {"document_relations": True, "scores": "decoded"},
+        {"document_relations": True, "kernel_sizes": [4], "dilations": [1]},
         {"variant": "parallel", "label_mask_rate": 0.25, "scores": "decoded"},
         {"variant": "parallel", "label_mask_rate": 0.25},
     ],
@@ -115,7 +120,9 @@ def test_what_is_explained_is_the_score_that_is_shown(settings):
     for more in ({}, fixed):
         found = model.label_logits(chosen, **more, **batch)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-        assert torch.autograd.grad(found.sum(), model.head.weight)[0].abs().sum() > 0
+        read_by = [model.head] + ([model.relations.projection] if model.config.document_relations else [])
+        for gradient in torch.autograd.grad(found.sum(), [layer.weight for layer in read_by]):
+            assert gradient.abs().sum() > 0
 
 
 def test_the_search_is_not_kept_from_autocast_or_training():

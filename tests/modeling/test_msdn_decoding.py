@@ -313,14 +313,13 @@ def rows(number: int = 9) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def all_log_probs(model, batch) -> torch.Tensor:
     """log P of all 2^L vectors under each order, `(M, B, V)`, from the logits that training has."""
-    base_BL = model(**batch).base_logits
-    by_vector = []
+    output = model(**batch)
+    base_BL, by_vector = output.base_logits, []
     for number in range(2**L):
         answers_BL = (torch.full((len(base_BL), 1), number) >> torch.arange(L) & 1).float()
         signs_B1L = (2 * answers_BL - 1)[:, None]
-        by_vector.append(
-            torch.nn.functional.logsigmoid(signs_B1L * model.logits_given(base_BL, answers_BL)).sum(dim=2)
-        )
+        logits_BML = model.logits_given(base_BL, answers_BL, output.relation_inputs)
+        by_vector.append(torch.nn.functional.logsigmoid(signs_B1L * logits_BML).sum(dim=2))
     return torch.stack(by_vector).permute(2, 1, 0).double()
 
 
@@ -328,7 +327,9 @@ VECTORS_VL = (torch.arange(2**L)[:, None] >> torch.arange(L) & 1).bool()
 
 
 @pytest.mark.parametrize("order", [None, [3, 0, 6, 1, 2, 5, 4]])
-@pytest.mark.parametrize("settings", [{}, {"kernel_sizes": [2, 7]}, {"kernel_sizes": [40]}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"kernel_sizes": [2, 7]}, {"kernel_sizes": [40]}, {"document_relations": True}], ids=str
+)
 def test_the_model_answers_with_the_mode_and_the_marginals_of_its_own_conditionals(order, settings):
     model, batch = msdn(label_ranks=order, **settings), rows()
     output, log_probs_BV = model(**batch), all_log_probs(model, batch)[0]
@@ -339,16 +340,19 @@ def test_the_model_answers_with_the_mode_and_the_marginals_of_its_own_conditiona
     assert (output.chosen != (output.base_logits > 0)).any()
 
 
-def test_the_model_votes_over_its_orders():
-    model, batch = msdn(num_orders=3, decoding="beam", num_beams=2**L), rows()
+@pytest.mark.parametrize("reads", [False, True])
+def test_the_model_votes_over_its_orders(reads):
+    model, batch = msdn(num_orders=3, decoding="beam", num_beams=2**L, document_relations=reads), rows()
     output, log_probs_MBV = model(**batch), all_log_probs(model, batch)
     assert torch.equal(output.chosen, VECTORS_VL[log_probs_MBV.mean(dim=0).argmax(dim=1)])
     expected_BL = log_probs_MBV.exp().mean(dim=0) @ VECTORS_VL.double()
     torch.testing.assert_close(output.logits.sigmoid().double(), expected_BL, atol=1e-5, rtol=1e-4)
 
 
-def test_dilated_relations_are_searched_by_their_window():
-    model, batch = msdn(kernel_sizes=[2], dilations=[1, 3], decoding="beam", num_beams=2**L, num_samples=400), rows()
+@pytest.mark.parametrize("reads", [False, True])
+def test_dilated_relations_are_searched_by_their_window(reads):
+    search = {"decoding": "beam", "num_beams": 2**L, "num_samples": 400}
+    model, batch = msdn(kernel_sizes=[2], dilations=[1, 3], document_relations=reads, **search), rows()
     assert model.relations.reach == 6
     output, log_probs_BV = model(**batch), all_log_probs(model, batch)[0]
     assert torch.equal(output.chosen, VECTORS_VL[log_probs_BV.argmax(dim=1)])
@@ -358,8 +362,9 @@ def test_dilated_relations_are_searched_by_their_window():
 
 @pytest.mark.parametrize("decoding", ["greedy", "viterbi", "beam", "sample"])
 @pytest.mark.parametrize("known_sets", ["off", "restrict", "favour"])
-def test_answers_follow_settings_that_are_changed_after_training(decoding, known_sets):
-    model, batch = msdn(num_known_sets=6), rows(30)
+@pytest.mark.parametrize("reads", [False, True])
+def test_answers_follow_settings_that_are_changed_after_training(decoding, known_sets, reads):
+    model, batch = msdn(num_known_sets=6, document_relations=reads), rows(30)
     known, numbers_S, counts_S = Orders(1).known(number=6)
     model.known_sets.fill(known.packed, known.counts)
     model(**batch)  # what is kept from one call to the next must not answer for another setting

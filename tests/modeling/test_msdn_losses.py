@@ -10,14 +10,16 @@ from .msdn_rows import RANKS, ROWS, mean_cross_entropy, small
 
 
 @pytest.mark.parametrize("num_orders", [1, 2])
-def test_no_logit_of_the_loss_sees_its_own_target_or_those_behind_it(num_orders):
+@pytest.mark.parametrize("reads", [False, True])
+def test_no_logit_of_the_loss_sees_its_own_target_or_those_behind_it(num_orders, reads):
     ranks = [RANKS, [1, 4, 0, 2, 3]][:num_orders]
-    model, batch = small(num_orders=num_orders, label_ranks=ranks, dilations=[2])
-    base = model(**batch).base_logits[:1].detach()
+    model, batch = small(num_orders=num_orders, label_ranks=ranks, dilations=[2], document_relations=reads)
+    output = model(**batch)
+    base, inputs = output.base_logits[:1].detach(), output.relation_inputs[:1].detach() if reads else None
     sees = torch.zeros(num_orders, 5, 5, dtype=torch.bool)
     for seed in range(4):
         answers = torch.rand(1, 5, generator=torch.Generator().manual_seed(seed))
-        jacobian = torch.autograd.functional.jacobian(lambda some: model.logits_given(base, some), answers)
+        jacobian = torch.autograd.functional.jacobian(lambda some: model.logits_given(base, some, inputs), answers)
         sees |= jacobian[0, :, :, 0] != 0
     for order, places in enumerate(ranks):
         for label in range(5):

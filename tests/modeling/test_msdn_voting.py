@@ -172,12 +172,16 @@ def table(rows: int = 12) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def test_an_ensemble_answers_with_the_set_that_its_members_find_most_probable(tmp_path):
-    model, batch = ensemble({}, {"num_orders": 2}, {"label_order": "random"}, member_weights=[2.0, 1.0, 1.0]), table()
+    members = ({}, {"num_orders": 2, "document_relations": True}, {"label_order": "random"})
+    model, batch = ensemble(*members, member_weights=[2.0, 1.0, 1.0]), table()
     output = model(**batch)
     vectors_VL = (torch.arange(32)[:, None] >> torch.arange(5) & 1).bool()
     probs_BV = 0.0
     for weight, member in zip((0.5, 0.25, 0.25), model.members, strict=True):
-        base_BL = member(**batch).base_logits
+        alone = member(**batch)
+        given = [
+            member.logits_given(alone.base_logits, v.float().expand(12, -1), alone.relation_inputs) for v in vectors_VL
+        ]
         of_orders = [
             torch.stack(
                 [
@@ -186,10 +190,7 @@ def test_an_ensemble_answers_with_the_set_that_its_members_find_most_probable(tm
                 ],
                 dim=1,
             )
-            for per_V in (
-                [member.logits_given(base_BL, v.float().expand(12, -1))[:, order] for v in vectors_VL]
-                for order in range(member.config.num_orders)
-            )
+            for per_V in ([logits[:, order] for logits in given] for order in range(member.config.num_orders))
         ]
         probs_BV = probs_BV + weight * torch.stack(of_orders).exp().mean(dim=0)
     assert model.decides_on_sets and torch.equal(model.decide_output(output), output.chosen)
