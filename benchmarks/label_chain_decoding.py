@@ -4,7 +4,7 @@
 
 Relations are MSDN's (kernels 2, 4, 8: 256 states) with random weights, base logits random: what decoding costs does not
 depend on what they say. Encoder and head are left out. The table of states and the list of known sets are made once for any number of
-documents; their rows say milliseconds a making, the others milliseconds a document, of batches of the given size. Milliseconds are
+documents, but where relations read the document (`document_relations`), each of which then has a table of its own; their rows say milliseconds a making, the others milliseconds a document, of batches of the given size. Milliseconds are
 of processor time, the least of three calls after the first, in one thread. Memory is by how much the resident size of a
 process, one a measurement, grows at most in the first call (Linux).
 """
@@ -36,6 +36,7 @@ MADE_ONCE = ("table of states", "list of known sets")
 class Setting:
     """Random base logits, relations and known sets of one number of labels."""
 
+    @torch.no_grad()
     def __init__(self, num_labels: int, args: argparse.Namespace):
         torch.manual_seed(0)
         config = MsdnConfig(num_labels=num_labels, input_size=1, hidden_size=1, num_orders=args.orders)
@@ -48,6 +49,11 @@ class Setting:
         self.orders = [
             OrderedChain(TableChain(table), torch.randperm(num_labels)) for table in self.relations.state_tables()
         ]
+        config = MsdnConfig(num_labels=num_labels, input_size=1, hidden_size=1, document_relations=True)
+        reading = MsdnForMultiLabelClassification(config).eval()
+        torch.nn.init.normal_(reading.relations.output)
+        self.reading = ChainDecoder(reading.chains())
+        self.added_BMD = reading.relations.added_by_documents(torch.randn(args.documents, 1))
         sets_SL = (torch.rand(args.known_sets, num_labels) < CARDINALITY / num_labels).unique(dim=0)
         self.known = KnownSets(0, num_labels)
         self.known.fill(pack_sets(sets_SL), torch.ones(len(sets_SL)))
@@ -70,6 +76,7 @@ class Setting:
             "viterbi": lambda: viterbi(z, table),
             "marginals": lambda: forward_marginals(z, table),
             "viterbi and marginals": lambda: default(z),
+            "the same, a table each": lambda: self.reading(z, self.added_BMD),
             "known sets, restrict": lambda: restricted(z),
             "known sets, favour": lambda: favoured(z),
             f"{len(self.orders)} orders": lambda: several(z),

@@ -31,6 +31,7 @@ MODELS = {
     "msdn-2": ("msdn", {"kernel_sizes": [2], "channels": 24}),
     "msdn-4": ("msdn", {"kernel_sizes": [4], "channels": 24}),
     "msdn-2-4-8": ("msdn", {"kernel_sizes": [2, 4, 8]}),
+    "msdn-2-4-8-wide": ("msdn", {"kernel_sizes": [2, 4, 8], "channels": 16}),
     "msdn-8": ("msdn", {"kernel_sizes": [8], "channels": 24}),
     "msdn-parallel-3-5-7": ("msdn", {"kernel_sizes": [3, 5, 7], "variant": "parallel"}),
     "rnn-chain-matched": ("rnn-chain-small", {}),  # as many parameters as msdn-2-4-8

@@ -121,7 +121,8 @@ class MsdnConfig(MultiLabelConfig):
         known_sets (`str`, *optional*, defaults to `"off"`):
             What it means that a set was seen in training: nothing, `"off"`, and no set is kept with the model; no other may be
             answered, `"restrict"`, whatever `decoding` says; it is preferred, `"favour"`. With `decision="thresholds"` it
-            changes the scores (`"marginals"`) alone: labels that reach their thresholds may be a set that nobody has seen.
+            changes the scores (`"marginals"`) alone: labels that reach their thresholds may be a set that nobody has seen. With
+            `document_relations` it needs relations that Viterbi is exact for.
         known_set_weight (`float`, *optional*, defaults to 1.0): how much, with `known_sets="favour"`.
         num_known_sets (`int`, *optional*, defaults to 0): label sets of the training rows that the model holds.
         pad_token_id (`int`, *optional*, defaults to 0): padding of texts.

@@ -2,7 +2,7 @@
 
 An encoder reads the document into one vector, of which a linear layer makes base logits: binary relevance. Convolutions of
 several widths over the labels, in an order in which neighbours mean something, then add what the labels say about each other
-(msdn_relations.py). They take the place of the recurrent memory of other models of label dependence, at a few thousand parameters
+(msdn_relations.py). They take the place of the recurrent memory of other models of label dependence, at some thousand parameters
 (a reconstruction from the abstract of Kim, Park and Hong, "Multi-Scale Label Relation Learning for Multi-Label Classification
 Using 1-Dimensional Convolutional Neural Networks", arXiv:2107.05941; its layers, sizes and losses are ours).
 
@@ -400,8 +400,8 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             if "drawn_BMNL" in given:
                 shape = (self.config.num_orders, -1, self.config.num_labels)
                 choices = {"drawn_BMNL": given["drawn_BMNL"].unflatten(1, shape)}
+            inputs_BMD = self._relation_inputs(encoded.vector)
             with torch.autocast(base_BL.device.type, enabled=False):
-                inputs_BMD = self._relation_inputs(encoded.vector)
                 logits_BL = self.chain_decoder().scores_given(base_BL, choices, inputs_BMD)
         return logits_BL[:, chosen_ids_S]
 
@@ -409,8 +409,9 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
     def _choices(self, base_BL: torch.Tensor, documents_BH: torch.Tensor) -> dict[str, torch.Tensor]:
         """As `path_inputs`, in the shapes that their names tell."""
         if self.config.variant == "causal":
+            inputs_BMD = self._relation_inputs(documents_BH)
             with torch.autocast(base_BL.device.type, enabled=False):
-                return self.chain_decoder().choices(base_BL, self._relation_inputs(documents_BH))
+                return self.chain_decoder().choices(base_BL, inputs_BMD)
         if self.config.scores == "marginals":
             return {}
         refine = self._refiner(base_BL, documents_BH)

@@ -26,7 +26,12 @@ BLOCK_BYTES = 32 * 2**20  # what a search may hold at once for the documents of 
 
 
 class LabelChain(Protocol):
-    """What a search needs to know of a relation. A state is a tensor whose first dimension is R, so rows can be selected."""
+    """What a search needs to know of a relation. A state is a tensor whose first dimension is R, so rows can be selected.
+
+    `has_table` says whether it is a [`TableChain`], and so can be decoded exactly.
+    """
+
+    has_table: bool
 
     def start(self, num_rows: int, device: torch.device) -> torch.Tensor:
         """The state before the first label."""
@@ -72,6 +77,8 @@ class TableChain:
         `ValueError`: a width that is no power of 2.
     """
 
+    has_table = True
+
     def __init__(self, table_LS: torch.Tensor):
         num_states = table_LS.shape[-1]
         self.reach = num_states.bit_length() - 1
@@ -115,6 +122,8 @@ class WindowChain:
             slow.
         window (`int`, *optional*): W, with `step`.
     """
+
+    has_table = False
 
     def __init__(
         self,

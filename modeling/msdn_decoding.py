@@ -32,7 +32,7 @@ import torch
 from torch.nn import functional as F
 from transformers.utils import logging
 
-from .msdn_chain import LabelChain, TableChain, log_probabilities, row_blocks
+from .msdn_chain import LabelChain, log_probabilities, row_blocks
 from .msdn_document_chain import DocumentChain
 from .msdn_exact import forward_marginals, viterbi
 from .msdn_known_sets import KnownSets, SetFinder, SetScorer, large_sets, share_log_odds
@@ -69,7 +69,12 @@ class OrderedChain:
     @property
     def is_exact(self) -> bool:
         """Whether the relation is a table, or one a document: then the mode and the marginals are exact."""
-        return self.chain.has_table if isinstance(self.chain, DocumentChain) else isinstance(self.chain, TableChain)
+        return self.chain.has_table
+
+    @property
+    def reads_documents(self) -> bool:
+        """Whether documents have relations of their own."""
+        return isinstance(self.chain, DocumentChain)
 
 
 class ChainOfDocuments(NamedTuple):
@@ -143,7 +148,8 @@ class ChainDecoder:
             With `"restrict"`, smaller known sets aren't answered. Of other answers it is the caller's to fill them up.
 
     Raises:
-        `ValueError`: an unknown decoding; known sets asked for where none are kept, or none so large.
+        `ValueError`: an unknown decoding; known sets asked for where none are kept, or none so large, or where relations read the
+            document and have no tables.
     """
 
     def __init__(
@@ -165,6 +171,11 @@ class ChainDecoder:
             raise ValueError(f"`decoding` must be one of {', '.join(DECODINGS)}, found '{decoding}'")
         if known_sets == "favour" and not known_set_weight:
             known_sets = "off"
+        if known_sets != "off" and any(ordered.reads_documents and not ordered.is_exact for ordered in chains):
+            raise ValueError(
+                f"`known_sets` '{known_sets}' with relations that read the document (`document_relations`) needs tables of their "
+                "states, found relations that reach too far back for them"
+            )
         if known_sets != "off" and not known:
             raise ValueError(
                 f"`known_sets` '{known_sets}' needs the label sets of the training rows, found none kept: a training with it "
@@ -230,8 +241,13 @@ class ChainDecoder:
         logits_BL, parts = logits_BL.float(), []
         for number, ordered in enumerate(self.chains):
             chain = ordered.chain
-            if isinstance(chain, DocumentChain):
-                chain = chain.of_documents(added_BMD[:, number].float())
+            if ordered.reads_documents != (added_BMD is not None):
+                raise ValueError(
+                    "`added_BMD` is of relations that read the document, found "
+                    + ("none for such a one" if added_BMD is None else f"{tuple(added_BMD.shape)} for another")
+                )
+            if ordered.reads_documents:
+                chain = chain.of_documents(added_BMD[:, number])
             parts.append(ChainOfDocuments(ordered, chain, ordered.to_chain(logits_BL)))
         return parts
 
@@ -293,7 +309,7 @@ class ChainDecoder:
 
     def bytes_of_chains(self) -> list[int]:
         """What each order's chain of a document takes, in bytes, where it is the document's own."""
-        return [ordered.chain.bytes_a_document for ordered in self.chains if isinstance(ordered.chain, DocumentChain)]
+        return [ordered.chain.bytes_a_document for ordered in self.chains if ordered.reads_documents]
 
     def _answer(self, parts: list[ChainOfDocuments], with_sets: bool) -> ChainAnswer:
         drawn = [self._drawn(number, part, with_sets) for number, part in enumerate(parts)]

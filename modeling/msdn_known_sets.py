@@ -176,8 +176,10 @@ class SetScorer:
             chain (`TableChain`, *optional*): of these documents, where the relation is a `DocumentChain`.
         """
         logits_BL = logits_BL.float()
-        added = self.added_L if self.reach is None else chain.table_LS[..., 0]
-        absent_BL = -F.softplus(logits_BL + added)  # log P of each label's absence where none came before it
+        added_where_none = self.added_L if self.reach is None else chain.table_LS[..., 0]
+        absent_BL = -F.softplus(
+            logits_BL + added_where_none
+        )  # log P of each label's absence where none came before it
         corrected = []
         for block in self.blocks:
             if not len(block.members_N):  # the empty set alone, or no set
@@ -194,7 +196,7 @@ class SetScorer:
     def bytes_a_document(self) -> int:
         """What `__call__` holds for each document, in bytes."""
         most = max((len(block.positions_C) for block in self.blocks), default=0)
-        return 4 * (2 * self.num_sets + 4 * most)
+        return 4 * (2 * self.num_sets + 5 * most)
 
 
 def _shared(

@@ -128,7 +128,7 @@ class CausalRelations(nn.Module):
     The channel of ones tells a label whose answer is no from a place before the first label, where all channels are 0. Dilated
     blocks, where there are some, work on A, each adding ReLU(conv(A)) of its own and earlier positions.
 
-    P_k f is there with `document_relations`: what the document's vector f adds to a channel, the same at every place. Then one
+    P_k f is there with `document_relations`: what the document's vector f adds to a channel (with a bias), the same at every place. Then one
     answer may say much of another in one document and nothing in the next; without it, the same in all.
 
     Parameters:
@@ -221,6 +221,8 @@ class CausalRelations(nn.Module):
         """What the convolutions make of the answers before each position, `(B, M, D, l)`."""
         self._check_added(added_BMD)
         signal_BMIl = self._signal(answers_BMl.to(self.output.dtype), embeddings_Mle)
+        if added_BMD is not None:
+            added_BMD = added_BMD.to(self.output.dtype)
         maps_BMDl = _of_several_widths(
             self.convolutions, signal_BMIl, is_causal=True, orders=orders, added_BMD=added_BMD
         )
@@ -411,4 +413,5 @@ __all__ = [
     "GroupedConvolution",
     "ParallelRelations",
     "build_relations",
+    "table_of_states",
 ]

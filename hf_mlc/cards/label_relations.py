@@ -46,7 +46,11 @@ def relations_words(facts: CardFacts) -> str | None:
             f"It is the parallel variant: guesses of all labels are refined together, {config.refinement_steps} times, by "
             f"convolutions over {sizes} labels, {_order_words(facts)}."
         )
-    text = f"Each label's logit depends on the answers before it, through convolutions over {sizes} labels, {_order_words(facts)}"
+    reading = " that read the document as well" if config.document_relations else ""
+    text = (
+        f"Each label's logit depends on the answers before it, through convolutions over {sizes} labels{reading}, "
+        f"{_order_words(facts)}"
+    )
     if config.dilations:
         text += (
             f", and further ones whose taps stand {_listed([str(value) for value in config.dilations])} labels apart"
@@ -71,6 +75,7 @@ def _order_words(facts: CardFacts) -> str:
 def relations_caption(facts: CardFacts) -> str:
     """What picture and table show, and what they don't."""
     found = facts.relations
+    reads_document = found.get("reads_document", False)  # of a file that was written before there was such a thing
     drawn = (
         "each other label there as often as in training"
         if found["by_training_counts"]
@@ -85,7 +90,7 @@ def relations_caption(facts: CardFacts) -> str:
         how = "worked out exactly over all answers" if found["exact"] else "over 256 drawn answers"
         text = (
             "How much a label's logit changes in the mean when the label so many places before it is there and not missing: "
-            f"{how}, {drawn}."
+            f"{how}, {drawn}{', and nothing known of the document' if reads_document else ''}."
         )
     several = (
         " Means over the orders; a pair's distance is that in the first order that relates it."
@@ -93,8 +98,13 @@ def relations_caption(facts: CardFacts) -> str:
         else ""
     )
     parts = found["parameters"]
+    same = (
+        "The relations differ from document to document"
+        if reads_document
+        else "The relations are the same for every document"
+    )
     return (
-        f"{text}{several} The relations are the same for every document and come on top of what the document says, so they are no "
+        f"{text}{several} {same} and come on top of what the document says, so they are no "
         "correlations of the labels, and say nothing about causes. Of the model's parameters "
         f"{parts['relation']:,} are theirs, {parts['head']:,} those of the scores without relations, {parts['encoder']:,} the "
         "encoder's."

@@ -51,8 +51,9 @@ def relation_lines(found: dict[str, Any]) -> str:
     width = max(len(name) for name, _ in rows)
     head = "".join(f"{offset:>7}" for offset in found["offsets"][:MOST_OFFSETS])
     more = ", ..." if len(found["offsets"]) > MOST_OFFSETS else ""
+    of_what = ", in a document of which nothing is known" if found["reads_document"] else ""
     lines = [
-        f"mean absolute change of a label's logit, by how many places apart the labels stand{more}",
+        f"mean absolute change of a label's logit, by how many places apart the labels stand{more}{of_what}",
         f"{'':{width}}{head}",
     ]
     lines += [f"{name:{width}}" + "".join(f"{value:7.2f}" for value in values[:MOST_OFFSETS]) for name, values in rows]

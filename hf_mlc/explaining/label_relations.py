@@ -60,6 +60,7 @@ class LabelRelations:
         label_order (`str`): the order in which labels have places.
         num_orders (`int`): relations side by side; everything is a mean over them.
         exact (`bool`): whether changes are worked out for all answers, and not from drawn ones.
+        reads_document (`bool`): whether relations differ from document to document; what is shown is of one of which nothing is known.
         by_training_counts (`bool`): whether answers are there as often as in training; half of the time otherwise.
         offsets (`list[int]`): how many places before a label the other one stands.
         scales (`list[dict]`): of each convolution its `kernel_size`; `change`, the mean absolute change of a logit at each offset
@@ -75,6 +76,7 @@ class LabelRelations:
     label_order: str
     num_orders: int
     exact: bool
+    reads_document: bool
     by_training_counts: bool
     offsets: list[int]
     scales: list[dict[str, Any]]
@@ -127,6 +129,7 @@ def label_relations(loaded: LoadedModel, *, most_pairs: int = MOST_PAIRS, seed: 
         label_order=config.label_order,
         num_orders=len(orders_ML),
         exact=exact,
+        reads_document=config.variant == "parallel" or config.document_relations,
         by_training_counts=space.counts is not None and bool(space.num_documents),
         offsets=changes.offsets,
         scales=scales,
@@ -161,12 +164,10 @@ def _changes(relations: CausalRelations, chances_ML: torch.Tensor, *, exact: boo
 
 def _unknown_document(relations: CausalRelations) -> torch.Tensor | None:
     """What a document of which nothing is known adds to the channels, `(1, M, D)`, where relations read it."""
-    projection = relations.projection
-    return (
-        None
-        if projection is None
-        else relations.added_by_documents(projection.weight.new_zeros(1, projection.in_features))
-    )
+    if relations.projection is None:
+        return None
+    nothing_1H = relations.projection.weight.new_zeros(1, relations.projection.in_features)
+    return relations.added_by_documents(nothing_1H)
 
 
 def changes_from_tables(tables_MLS: torch.Tensor, chances_ML: torch.Tensor) -> OffsetChanges:

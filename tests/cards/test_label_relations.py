@@ -110,6 +110,13 @@ def test_tables_escape_names_and_show_the_strongest_offsets(folder, found):
     assert len(offsets) == 2 + len(found["offsets"])
     assert offsets[2].split("|")[2].strip() == f"{found['change'][0]:.2f}"
     assert "worked out exactly" in relations_caption(facts) and "as often as in training" in relations_caption(facts)
+    assert "the same for every document" in relations_caption(facts)
+    assert not facts.config.document_relations and "read the document" not in relations_words(facts)
+    facts.config.document_relations, facts.relations = True, found | {"reads_document": True}
+    assert "differ from document to document" in relations_caption(facts)
+    assert "nothing known of the document" in relations_caption(facts) and "read the document" in relations_words(
+        facts
+    )
     # of many distances those where most changes, in their order
     many = {"offsets": list(range(1, 31)), "change": [float(number % 7) for number in range(30)], "scales": []}
     facts.relations = found | many

@@ -16,9 +16,8 @@ from .msdn_rows import mean_cross_entropy, small
 
 TESTERS = (
     MsdnModelTester(encoder="mlp"),
-    MsdnModelTester(
-        encoder="convolution", num_orders=3, text_pooling="mean", scores="decoded", document_relations=True
-    ),
+    MsdnModelTester(encoder="convolution", num_orders=3, text_pooling="mean", scores="decoded"),
+    MsdnModelTester(encoder="bag_of_words", num_orders=2, document_relations=True),
     MsdnModelTester(encoder="gru", kernel_sizes=[2], dilations=[2], num_orders=2, num_samples=20),
     MsdnModelTester(encoder="transformer", variant="parallel", label_mask_rate=0.25),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
@@ -13,10 +15,10 @@ from hf_mlc.modeling.msdn_decoding import ChainDecoder, OrderedChain
 from hf_mlc.modeling.msdn_document_chain import DocumentChain
 from hf_mlc.modeling.msdn_exact import forward_marginals, viterbi
 from hf_mlc.modeling.msdn_known_sets import KnownSets, SetScorer, pack_sets
-from hf_mlc.modeling.msdn_relations import CausalRelations
+from hf_mlc.modeling.msdn_relations import CausalRelations, table_of_states
 from hf_mlc.modeling.msdn_search import beam_search, sample
 
-from .msdn_rows import ROWS, small
+from .msdn_rows import ROWS, joint, small
 
 
 LABELS, DOCUMENTS = 6, 5
@@ -141,6 +143,8 @@ def test_what_documents_add_is_neither_forgotten_nor_given_for_nothing(reads):
     wrong = None if reads else torch.zeros(6, 1, model.relations.output.shape[2])
     with pytest.raises(ValueError, match=r"relations that read the document \(`document_relations`\) need"):
         model.logits_given(output.base_logits, torch.zeros(6, 5), wrong)
+    with pytest.raises(ValueError, match="`added_BMD` is of relations that read the document, found"):
+        model.chain_decoder()(output.base_logits, wrong)
 
 
 def test_relations_learn_to_read_the_document():
@@ -165,6 +169,76 @@ def test_relations_learn_to_read_the_document():
             given_BL = model.logits_given(output.base_logits, targets_BL, output.relation_inputs)[:, 0]
         wrong[reads] = ((given_BL[:, 1] > 0) != targets_BL[:, 1].bool()).float().mean().item()
     assert wrong[True] < 0.01 and wrong[False] > 0.3
+
+
+@pytest.mark.parametrize("settings", [{}, {"kernel_sizes": [2], "dilations": [2]}], ids=str)
+def test_half_precision_and_autocast_decode_and_explain(settings):
+    model, batch = small(document_relations=True, num_orders=2, scores="decoded", decoding="greedy", **settings)
+    chosen = torch.tensor([3, 0])
+    with torch.no_grad():
+        expected = model(**batch).logits
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.testing.assert_close(model(**batch).logits, expected, atol=0.1, rtol=0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model.label_logits(chosen, **model.path_inputs(**batch), **batch)
+    torch.testing.assert_close(found.detach().float(), expected[:, chosen], atol=0.1, rtol=0.1)
+    halved = {name: value.to(torch.bfloat16) for name, value in batch.items()}
+    model.to(torch.bfloat16)
+    torch.testing.assert_close(model(**halved).logits.float(), expected, atol=0.2, rtol=0.1)
+    assert model(**halved).chosen.shape == (6, 5)
+
+
+@torch.enable_grad()
+def test_what_is_kept_is_no_view_of_a_weight_that_changes():
+    model, batch = small(document_relations=True)
+    targets = torch.ones(6, 5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(**batch)
+    model(**batch, labels=targets).loss.backward()
+    optimizer.step()
+    again = copy.deepcopy(model)
+    assert torch.equal(again(**batch).logits, model(**batch).logits)
+    # the same numbers written anew: the search is kept, and must still be explained
+    model.load_state_dict(again.state_dict())
+    chosen = torch.tensor([2])
+    found = model.label_logits(chosen, **batch)
+    torch.testing.assert_close(found, again(**batch).logits[:, chosen], atol=1e-5, rtol=1e-5)
+    assert torch.autograd.grad(found.sum(), model.relations.projection.weight)[0].abs().sum() > 0
+
+
+def test_gradients_of_tables_made_in_blocks_are_those_of_the_whole(monkeypatch):
+    reading, documents_BH = relations()
+    maker = DocumentChain(reading, 0, has_table=True)
+    added_BD = reading.added_by_documents(documents_BH)[:, 0].requires_grad_()
+    weights_BLS = torch.randn(DOCUMENTS, LABELS, 8)
+    whole_BD = torch.autograd.grad(
+        (table_of_states(maker.sums, maker.output_LD, added_BD) * weights_BLS).sum(), added_BD
+    )[0]
+    monkeypatch.setattr("hf_mlc.modeling.msdn_chain.BLOCK_BYTES", 1)
+    table_BLS = maker.of_documents(added_BD).table_LS
+    torch.testing.assert_close(torch.autograd.grad((table_BLS * weights_BLS).sum(), added_BD)[0], whole_BD)
+
+
+def test_the_highest_expected_f1_is_found_over_each_documents_own_relation():
+    model, batch = small(document_relations=True, decision="expected_f1", num_samples=300)
+    vectors_VL, log_probs_BMV = joint(model, batch)
+    probs_BV = log_probs_BMV[:, 0].exp()
+    both_VV = vectors_VL @ vectors_VL.T
+    sizes_V = vectors_VL.sum(dim=1)
+    f1_VV = torch.where((sizes_V[:, None] + sizes_V) > 0, 2 * both_VV / (sizes_V[:, None] + sizes_V).clamp(min=1), 1.0)
+    expected_BV = probs_BV @ f1_VV
+    numbers_B = (model(**batch).chosen * 2 ** torch.arange(5)).sum(dim=1, keepdim=True)
+    assert (expected_BV.amax(dim=1) - expected_BV.gather(1, numbers_B).squeeze(1)).max() < 0.05
+
+
+def test_known_sets_asked_for_later_need_tables_too():
+    model, batch = small(document_relations=True, kernel_sizes=[2], dilations=[1], num_known_sets=1)
+    model.known_sets.fill(pack_sets(torch.eye(5)[:1]), torch.tensor([3]))
+    model.config.known_sets = "favour"
+    with pytest.raises(
+        ValueError, match=r"`known_sets` 'favour' with relations that read the document .* needs tables"
+    ):
+        model(**batch)
 
 
 def test_settings_that_do_not_go_together_are_refused():
