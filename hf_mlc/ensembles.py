@@ -93,7 +93,7 @@ def make_ensemble(
         raise UserError(f"found '{decision}'", field="decision", accepted=", ".join(DECISIONS))
     fields: dict[str, Any] = {"decision": decision, "member_weights": None if weights is None else list(weights)}
     try:
-        config = EnsembleConfig.of(configs, **fields, **decision_rule(configs))
+        config = EnsembleConfig.of(configs, **fields, **decision_rule(configs, weights))
     except StrictDataclassError as error:
         raise UserError(str(error.__cause__ or error), field="models") from None
     model = EnsembleForMultiLabelClassification(config)
@@ -123,12 +123,17 @@ def check_labels(expected: Sequence[str], found: Sequence[str], *, file: str, fi
     )
 
 
-def decision_rule(configs: Sequence[Any]) -> dict[str, Any]:
-    """The mean of the thresholds, a number a label where one of the models has that, and the smallest `min_labels`."""
-    kinds = [torch.as_tensor(config.thresholds, dtype=torch.float64) for config in configs]
-    mean = sum(kinds) / len(kinds)
+def decision_rule(configs: Sequence[Any], weights: Sequence[float] | None = None) -> dict[str, Any]:
+    """The mean of the thresholds as the models' scores are averaged, a number a label where one of them has that, and the smallest
+    `min_labels`, of the models that have any weight."""
+    shares = [1.0] * len(configs) if weights is None else list(weights)
+    counted = [(config, share) for config, share in zip(configs, shares, strict=False) if share > 0]
+    if not counted:  # which the configuration refuses, in its own words
+        counted = [(config, 1.0) for config in configs]
+    total = sum(share for _, share in counted)
+    mean = sum(torch.as_tensor(config.thresholds, dtype=torch.float64) * (share / total) for config, share in counted)
     thresholds = mean.tolist() if mean.ndim else float(mean)
-    return {"thresholds": thresholds, "min_labels": min(config.min_labels for config in configs)}
+    return {"thresholds": thresholds, "min_labels": min(config.min_labels for config, _ in counted)}
 
 
 def tune_ensemble(

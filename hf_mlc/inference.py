@@ -341,7 +341,8 @@ def check_predicts_next(loaded: LoadedModel) -> None:
 def sequences_of_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 32) -> list[list[str]]:
     """The labels of each text in the order in which the model wrote them, in the order of the texts.
 
-    They are the most probable label set that the search found (all its orders counted), in the most probable of its orders:
+    They are the answered label set of those that the search found (the most probable one, all its orders counted; by
+    `decision="expected_f1"` that of the highest expected F1), in the most probable of its orders:
     the very labels that `predict_texts` gives without arguments where the model's `decision` is "sequence".
 
     Args:

@@ -300,8 +300,10 @@ class SgmConfig(MultiLabelConfig):
 
     def validate_labels(self):
         """The order of the labels and the rules of the search fit the labels."""
-        if self.label_order == "dynamic" and self.sequence_loss == "sequence_ce":
-            raise ValueError("`label_order='dynamic'` needs `sequence_loss='alignment'`, found 'sequence_ce'")
+        if self.label_order == "dynamic" and self.sequence_loss in ("sequence_ce", "set_bce"):
+            raise ValueError(
+                f"`label_order='dynamic'` needs `sequence_loss='alignment'` or 'ocd', found '{self.sequence_loss}'"
+            )
         if self.label_ranks is not None and sorted(self.label_ranks) != list(range(self.num_labels)):
             raise ValueError(
                 f"`label_ranks` must hold each of 0 to {self.num_labels - 1} once, found {len(self.label_ranks)} numbers"

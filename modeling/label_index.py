@@ -45,6 +45,13 @@ class RunningTop:
         self.values_BS, self.ids_BS = values, ids
 
 
+def cosines(units_BD: torch.Tensor, vectors_nD: torch.Tensor) -> torch.FloatTensor:
+    """Products of unit vectors `(B, n)`, in float32 under autocast too: in half precision most of the nearest labels would be as near as
+    each other."""
+    with torch.autocast(units_BD.device.type, enabled=False):
+        return units_BD.float() @ vectors_nD.float().T
+
+
 @torch.no_grad()
 def nearest_labels(
     queries_BD: torch.Tensor,
@@ -70,7 +77,7 @@ def nearest_labels(
     queries_BD = F.normalize(queries_BD.float(), dim=1)
     best = RunningTop(size)
     for block in blocks(vectors_LD, block_size, len(queries_BD)):
-        cosines_Bn = queries_BD @ read_rows(vectors_LD, block).float().T
+        cosines_Bn = cosines(queries_BD, read_rows(vectors_LD, block))
         if is_trained_L is not None:
             cosines_Bn.masked_fill_(~is_trained_L[block], float("-inf"))
         best.add(cosines_Bn, block.start)
@@ -78,4 +85,4 @@ def nearest_labels(
     return best.ids_BS.masked_fill(missing_BS, -1), best.values_BS.masked_fill(missing_BS, 0.0)
 
 
-__all__ = ["MIN_BLOCK_SCORES", "RunningTop", "blocks", "nearest_labels"]
+__all__ = ["MIN_BLOCK_SCORES", "RunningTop", "blocks", "cosines", "nearest_labels"]

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from .label_graph import GRAPH_FILE, LabelGraph, has_hnswlib
-from .label_index import nearest_labels
+from .label_index import cosines, nearest_labels
 from .label_tables import StoredTable, read_rows
 
 
@@ -102,7 +102,7 @@ class LabelSearch:
             documents_BD (`torch.Tensor` of shape `(B, D)`): from `encode`.
             rows (`slice`, *optional*): the labels; all of them.
         """
-        return F.normalize(documents_BD.float(), dim=1) @ read_rows(self.index_vectors, rows).float().T
+        return cosines(F.normalize(documents_BD.float(), dim=1), read_rows(self.index_vectors, rows))
 
 
 def _state_of(values: torch.Tensor) -> tuple:

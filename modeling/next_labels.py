@@ -28,8 +28,8 @@ class NextLabels:
     ) -> list[list[list[dict[str, Any]]]]:
         """The label sets of the next events of each history.
 
-        Each step after the first takes the one before it for true: its set becomes an event, one median gap of training
-        (`processor.median_gap`) after the last one. That set is what `thresholds`, or the model's own rule, decide; where they decide on
+        Each step after the first takes the one before it for true: its set becomes an event, at the `target_time` that was asked
+        for or else one median gap of training (`processor.median_gap`) after the last one. That set is what `thresholds`, or the model's own rule, decide; where they decide on
         nothing, the best labels, as many as the history's events have on average.
 
         Args:
@@ -67,7 +67,8 @@ class NextLabels:
         try:
             answers = []
             for start in range(0, len(histories), batch_size):
-                some = histories[start : start + batch_size]
+                # a data set's slice would be its columns
+                some = [histories[number] for number in range(start, min(start + batch_size, len(histories)))]
                 flat = [processor.flat(history, row=row) for row, history in enumerate(some, start=start + 1)]
                 answers += self._rolled_out(flat, processor, top_k, steps, thresholds, first_row=start + 1)
         finally:

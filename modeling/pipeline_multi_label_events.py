@@ -7,7 +7,7 @@ imported, and it travels with every saved model that reads events.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .event_rows import EventRowError
@@ -47,7 +47,8 @@ class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
     def __call__(self, inputs, **arguments):
         """The next labels of one history or of many; see the class, and [`MultiLabelClassificationPipeline.__call__`]."""
         if hasattr(inputs, "iterrows"):  # a DataFrame; iterating over it would give the names of its columns
-            inputs = _histories_of(inputs, self.feature_extractor.columns)
+            extractor = self.feature_extractor
+            inputs = _histories_of(inputs, extractor.columns, users=extractor.users, labels=extractor.label_names)
         if isinstance(inputs, (list, tuple)) and is_list_of_events(inputs):
             inputs = {"events": list(inputs)}
         return super().__call__(inputs, **arguments)
@@ -92,8 +93,10 @@ class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
         raise ValueError("`explain` names words, and this model reads events")
 
 
-def _histories_of(table: Any, columns: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The history of each user of a long table, a `DataFrame`, that has these columns."""
+def _histories_of(
+    table: Any, columns: Mapping[str, str], *, users: Collection[str], labels: Collection[str]
+) -> list[dict[str, Any]]:
+    """The history of each user of a long table, a `DataFrame`, that has these columns; `users` and `labels` are those of training."""
     if "event_user" not in columns:
         raise ValueError("found a table, and the model was trained on lists of events; accepted: histories")
     names = {part: columns.get(f"event_{part}") for part in ("user", "time", "label", "amount")}
@@ -106,15 +109,21 @@ def _histories_of(table: Any, columns: Mapping[str, str]) -> list[dict[str, Any]
         if len(missing):
             raise EventRowError("nothing there", row=int(missing[0]) + 1, field=name, accepted="a value in each row")
     histories: dict[Any, dict[str, Any]] = {}
+    users, labels = set(users), set(labels)
     for number, row in enumerate(table.to_dict("records"), start=1):
-        user = str(_whole(row[names["user"]]))
-        event = {"time": row[names["time"]], "labels": [_whole(row[names["label"]])]}
+        user = str(_trimmed(_whole(row[names["user"]]), users))
+        event = {"time": row[names["time"]], "labels": [_trimmed(_whole(row[names["label"]]), labels)]}
         if columns.get("event_time_format") is not None:
             event["time"] = _time_of(event["time"], columns, row=number)
         if names["amount"] is not None:
             event["amount"] = row[names["amount"]]
         histories.setdefault(user, {"user": user, "events": []})["events"].append(event)
     return list(histories.values())
+
+
+def _trimmed(value: Any, known: Collection[str]) -> Any:
+    """A name without the blanks around it, as names of a CSV are read, unless training knew it with them."""
+    return value.strip() if isinstance(value, str) and value not in known else value
 
 
 def _whole(value: Any) -> Any:

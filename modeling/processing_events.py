@@ -205,7 +205,8 @@ class EventProcessor(FeatureExtractionMixin):
         return _last_events(flat, self.settings.get("max_history"))
 
     def followed(self, history: Any, label_names: Sequence[str], *, is_flat: bool = False) -> dict[str, Any]:
-        """The history with one event more, of these labels and one `median_gap` after its last: a roll-out's next step.
+        """The history with one event more, of these labels, at the time it was asked for or else one `median_gap` after its last: a
+        roll-out's next step.
 
         Args:
             history: as a call takes it.
@@ -220,7 +221,9 @@ class EventProcessor(FeatureExtractionMixin):
         if not label_names:
             return {**flat, "target_time": None}
         last, gap = flat["times"][-1] if flat["times"] else 0.0, self.median_gap / self._units
-        time = last + gap if self._merge == "none" else period_after(last, gap, self._merge)
+        time = flat.get("target_time")
+        if time is None or (flat["times"] and time <= last):
+            time = last + gap if self._merge == "none" else period_after(last, gap, self._merge)
         has_amounts = bool(flat["amounts"]) or (self.amount_edges is not None and not flat["labels"])
         labels, new = flat["labels"], list(label_names)
         if labels and isinstance(labels[0], int):  # a history's labels are all numbers or all names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from dataclasses import dataclass, field
@@ -15,13 +14,14 @@ from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, parse_arguments
 from hf_mlc.commands.running import check_output_folder, say, write_json
 from hf_mlc.data import fingerprint
+from hf_mlc.data.training_rows import results_of
 from hf_mlc.ensembles import DECISIONS, make_ensemble, tune_ensemble
 from hf_mlc.errors import MissingSplitError, UserError
 from hf_mlc.files import check_new_folder, folder_written_whole
 from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.inference import LoadedModel, load_model
 from hf_mlc.run_facts import Stopwatch, num_parameters, versions, weights_fingerprint
-from hf_mlc.thresholds import METRICS
+from hf_mlc.thresholds import METRICS, value_of
 from hf_mlc.training.arguments import THRESHOLD_KINDS
 
 
@@ -113,7 +113,13 @@ def _tuned(args: EnsembleArguments, rows: Dataset, ensemble: LoadedModel) -> dic
     source = args.dataset_name or args.validation_file
     marked = fingerprint(rows)
     for name in args.models:
-        chosen_on = _validation_fingerprint(name)
+        results = results_of(name)
+        chosen_on = _validation_fingerprint(results)
+        if results.get("refit") and chosen_on == marked:
+            raise UserError(
+                "was trained on these rows as well (refit)", file=name, field="dataset_name",
+                accepted="validation rows that no model was trained on, or none: the mean of the models' thresholds",
+            )  # fmt: skip
         if chosen_on not in (None, marked):
             say(
                 f"{name} was validated on other rows: if it was trained on some of these, the thresholds suit rows that it "
@@ -132,7 +138,9 @@ def _tuned(args: EnsembleArguments, rows: Dataset, ensemble: LoadedModel) -> dic
         f"thresholds from validation: {shown}, at least {choice.min_labels} labels; {choice.metric} {choice.value:.4f}"
     )
     if of_sets:
-        say(f"its own sets (decision: {ensemble.model.config.decision}): {choice.metric} {of_sets[choice.metric]:.4f}")
+        say(
+            f"its own sets (decision: {ensemble.model.config.decision}): {choice.metric} {value_of(of_sets, choice.metric):.4f}"
+        )
     return {
         "thresholds": choice.to_dict(),
         "validation": of_sets or None,
@@ -161,11 +169,9 @@ def _validation_rows(
         ) from None  # fmt: skip
 
 
-def _validation_fingerprint(name: str) -> str | None:
-    """Which validation rows chose a model, as far as its folder says it."""
-    file = Path(name) / RESULTS_FILE
+def _validation_fingerprint(results: dict[str, Any]) -> str | None:
+    """Which validation rows chose a model, as far as its results.json says it."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return content["data"]["fingerprints"]["validation"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return results["data"]["fingerprints"]["validation"]
+    except (KeyError, TypeError):
         return None

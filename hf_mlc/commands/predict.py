@@ -84,7 +84,7 @@ class PredictArguments:
 def main(arguments: list[str]) -> None:
     """Predicts by `arguments`; an answer has the row's `id` and its `labels`, best first, with `--explain` explained.
 
-    With `--sequences` it also has its `sequence`: the most probable label set in the order in which it was written. With `--steps` it also
+    With `--sequences` it also has its `sequence`: the answered label set in the order in which it was written. With `--steps` it also
     has its `steps`: a list of labels for each event to come, of which `labels` is the first.
     """
     (args, content_args), _, _ = parse_arguments((PredictArguments, ContentArguments), arguments)

@@ -45,8 +45,13 @@ def trained_model(base: LoadedModel, settings: dict[str, Any], label_space: Labe
             raise UserError(
                 f"a trained model's {name} can't be changed", field=name, accepted=", ".join(sorted(CHANGEABLE))
             )
-        setattr(base.model.config, name, value)
+        config = base.model.config
+        if name not in config_names(type(config)):
+            accepted = ", ".join(sorted(CHANGEABLE & set(config_names(type(config)))))
+            raise UserError(f"a model of the type '{config.model_type}' has none", field=name, accepted=accepted)
+        setattr(config, name, value)
     base.model.config.validate()
+    base.model.float()  # of a model that was saved in half precision: steps are far smaller than its numbers' digits
     store_label_space(base.model.config, label_space)
     return base.model
 

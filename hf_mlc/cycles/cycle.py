@@ -20,6 +20,7 @@ from hf_mlc.cycles.folder import CycleFolder, array_written_together, delete_cyc
 from hf_mlc.cycles.proxy import label_embeddings, train_proxy
 from hf_mlc.cycles.rows import NumberedRows, RaggedColumn, is_ragged, label_table
 from hf_mlc.cycles.shortlists import Recall, fill_shortlists
+from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 from hf_mlc.modeling.modeling_lightdxml import TARGETS
 from hf_mlc.run_facts import Stopwatch
@@ -63,8 +64,21 @@ class CycleMaker:
             self.feature_rows = self._inputs_of(trainer.label_features)
             self.features_FL = label_table(trainer.label_features, self.config.num_labels)
             self.unseen = self._unseen_labels()
+        self._tell_of_lost_labels()
         num_findable = int(self.trained_L.sum()) + len(self.unseen)
         self.num_near = min(self.config.shortlist_size, max(1, num_findable))
+
+    def _tell_of_lost_labels(self) -> None:
+        """Of a model that training goes on from: which of its labels the index will not hold any more."""
+        if not self.model.has_index:
+            return
+        is_lost_L = self.model.trained_labels.cpu().numpy() & ~self.trained_L
+        is_lost_L[self.unseen] = False
+        if is_lost_L.any():
+            self.trainer.tell(
+                f"{int(is_lost_L.sum()):,} of the {int(self.model.trained_labels.sum()):,} labels that the model could find have no "
+                "training row here, and can't be found any more: train on rows of all its labels to keep them"
+            )
 
     def _unseen_labels(self) -> np.ndarray:
         """Those with features alone, where a bias can say how rare they are; without one there are none, and that is said."""
@@ -175,6 +189,12 @@ class CycleMaker:
                 )
                 facts["proxy_loss"] = losses
             embeddings_LD = label_embeddings(proxy, centroids_LD, device=self.args.device)
+            if not torch.isfinite(embeddings_LD).all():
+                raise UserError(
+                    "the vectors of documents are no numbers any more: training diverged",
+                    field="learning_rate",
+                    accepted=f"a lower one than {self.args.learning_rate}, or max_grad_norm",
+                )
             with written_whole(folder.file(INDEX_FILE), binary=True) as stream:
                 np.save(stream, embeddings_LD.numpy())
             with written_whole(folder.file("proxy.npz"), binary=True) as stream:

@@ -26,13 +26,13 @@ from hf_mlc.data.finding import SPLITS
 from hf_mlc.data.storing import causes_raised, file_of
 from hf_mlc.errors import UserError
 from hf_mlc.events.settings import EventSettings
-from hf_mlc.modeling.event_periods import merged_events
+from hf_mlc.modeling.event_periods import merged_events, period_start
 
 
 logger = logging.get_logger(__name__)
 
 # part of the cache key: raise it when the same sequences make other rows
-_ROWS_VERSION = 2
+_ROWS_VERSION = 3
 _TRAIN, _VALIDATION, _ = SPLITS
 
 
@@ -134,7 +134,8 @@ def target_rows(
             found = f"{len(splits)} splits: {', '.join(splits)}"
             raise UserError(found, field="split_by", accepted="one file that is split by time, or split_by given")
         sources = dict.fromkeys(SPLITS, next(iter(splits.values())))
-        if settings.time_cuts is None:  # a part of nothing isn't made
+        if settings.time_cuts is None:
+            _check_one_row_a_user(*next(iter(splits.items())))  # a part of nothing isn't made
             sources = {part: rows for part, rows in sources.items() if settings.fractions[SPLITS.index(part)]}
     else:
         sources = dict(splits)
@@ -241,8 +242,27 @@ def _warn_of_shared_users(sources: Mapping[str, datasets.Dataset]) -> None:
             )
 
 
+def _check_one_row_a_user(split: str, rows: datasets.Dataset) -> None:
+    """`UserError` for a user with several rows: each would be cut by itself, and what is training in one be later than a test in another."""
+    seen: dict[str, int] = {}
+    for row, user in enumerate(_users(rows), start=1):
+        first = row if user is None else seen.setdefault(user, row)
+        if first != row:
+            raise UserError(
+                f"the user '{user}' has a row already, row {first}",
+                file=file_of(rows, split),
+                row=row,
+                field="user",
+                accepted="all events of a user in one row, where each user's are split by time; time_cuts; or split_by given",
+            )
+
+
+def _users(rows: datasets.Dataset) -> Iterable[str | None]:
+    return rows.with_format(None).select_columns("events").flatten()["events.user"]
+
+
 def _named_users(rows: datasets.Dataset) -> set[str]:
-    return set(rows.with_format(None).select_columns("events").flatten()["events.user"]) - {None}
+    return set(_users(rows)) - {None}
 
 
 def _num_targets(events: _Events, part: str, settings: EventSettings) -> int:
@@ -265,7 +285,10 @@ def _targets(events: _Events, part: str, settings: EventSettings) -> range:
 def _cut(events: _Events, targets: range, part: str, settings: EventSettings) -> slice:
     place = SPLITS.index(part)
     if settings.time_cuts is not None:
-        borders = [int(np.searchsorted(events.times[targets.start :], cut, side="left")) for cut in settings.time_cuts]
+        # a merged event stands at the beginning of its period: one that a cut goes through is of the later part
+        merged = settings.merge != "none"
+        cuts = [period_start(cut, settings.merge) if merged else cut for cut in settings.time_cuts]
+        borders = [int(np.searchsorted(events.times[targets.start :], cut, side="left")) for cut in cuts]
     else:
         first, second = settings.fractions[0], settings.fractions[0] + settings.fractions[1]
         # half a target more than a whole number rounds up; of sums like 0.7 + 0.3 the last digits are noise
@@ -331,7 +354,10 @@ def _rows(source: datasets.Dataset, part: str, settings: EventSettings) -> Itera
         events = _events(row["events"], settings.merge)
         if settings.targets == "column":
             if len(events) >= settings.min_history:
-                history = events.history(_first(len(events), settings), len(events), events.target_time)
+                first = _first(len(events), settings)
+                if part == _TRAIN and settings.rows == "sequence":  # events that the last row doesn't reach
+                    yield from _pieces(row["id"], events, range(1, first + 1), settings)
+                history = events.history(first, len(events), events.target_time)
                 yield {"id": row["id"], "events": history, "labels": list(dict.fromkeys(row["labels"]))}
             continue
         targets = _targets(events, part, settings)

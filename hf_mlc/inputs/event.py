@@ -61,12 +61,14 @@ class EventInput(FeatureExtractorInput):
         return given if args.events_column is None else {"events": args.events_column, **given}
 
     def columns_of(self, processor: EventProcessor, args: Any) -> dict[str, Any]:
-        """Those of the training data, where nothing else is asked for, beside histories: rows say which they are. Times are of the
-        kind that training had."""
+        """Those of the training data, where nothing else is asked for, beside histories: rows say which they are. Who names some of a
+        long table's gets the others of training's, amounts that the model reads among them. Times are of the kind that training had."""
         columns = self.columns(args)
-        unasked = args.events_column is None and not set(LONG_TABLE) & set(columns)
-        if unasked and processor.columns:
+        asked = set(LONG_TABLE) & set(columns)
+        if args.events_column is None and not asked and processor.columns:
             columns = {"events": EVENTS.column, **processor.columns}
+        elif asked:
+            columns = {name: column for name, column in processor.columns.items() if name in LONG_TABLE} | columns
         return columns | {"event_form": EventForm(time_kind=processor.time_kind)}
 
     # -- rows made of those that are read

@@ -124,6 +124,10 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
         if self.unfreeze_epochs is not None and (not self.unfreeze_epochs or min(self.unfreeze_epochs) < 0):
             raise UserError(f"found {self.unfreeze_epochs}", field="unfreeze_epochs", accepted="numbers of epochs")
         self.check_cycles()
+        if self.label_smoothing_factor:  # of one class a row
+            raise UserError(
+                f"found {self.label_smoothing_factor}", field="label_smoothing_factor", accepted="label_smoothing"
+            )
         if self.metric_for_best_model is None and self.load_best_model_at_end:
             self.metric_for_best_model = f"tuned_{self.threshold_metric}"
         kind, *of_what = (self.metric_for_best_model or "").removeprefix("eval_").split("@")

@@ -67,7 +67,7 @@ class SearchChoice:
 
 def can_be_tuned(config) -> bool:
     """Whether a bias of the end changes any answer of a model with this configuration."""
-    if not hasattr(config, "end_bias"):
+    if not hasattr(config, "end_bias") or not getattr(config, "searches", True):
         return False
     return config.decision != "thresholds" or config.scores != "auxiliary"
 
@@ -88,8 +88,8 @@ def tune_search(
     Args:
         trainer ([`~hf_mlc.training.trainer.MultiLabelTrainer`]): with the trained model.
         dataset (`datasets.Dataset`, *optional*): validation rows, `eval_dataset` if not given. Never test rows.
-        end_biases (`Sequence[float]`, *optional*): the grid; each is decoded once.
-        rescoring_weights (`Sequence[float]`, *optional*): of these every one is tried with every bias.
+        end_biases (`Sequence[float]`, *optional*): the grid, to which the configuration's own is added; each is decoded once.
+        rescoring_weights (`Sequence[float]`, *optional*): of these, and the configuration's own, every one is tried with every bias.
 
     Returns:
         [`SearchChoice`], or `None` for a model that has no such bias or on whose answers it has no effect.
@@ -106,10 +106,14 @@ def tune_search(
     dataset = trainer.eval_dataset if dataset is None else dataset
     if dataset is None:
         raise UserError("no validation rows to choose the search by", field="eval_dataset")
-    weights = list(rescoring_weights) if config.scores == "rescored" else [None]
     before, tried, num_documents = config.end_bias, [], 0
+    # what was asked for, or chosen by an earlier training, is tried as well
+    end_biases = list(dict.fromkeys([*map(float, end_biases), float(before)]))
+    weights = [None]
+    if config.scores == "rescored":
+        weights = list(dict.fromkeys([*map(float, rescoring_weights), float(config.rescoring_weight)]))
     try:
-        for bias in dict.fromkeys(map(float, end_biases)):
+        for bias in end_biases:
             config.end_bias = bias
             meters = [_Meter(trainer) for _ in weights]
             for answers_BCL, targets in _answers(trainer, dataset, weights):

@@ -17,7 +17,7 @@ from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
-from hf_mlc.training.end_bias import SearchChoice, tune_search
+from hf_mlc.training.end_bias import SearchChoice, can_be_tuned, tune_search
 from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scores_of
 from hf_mlc.training.progress import HeadlineProgressCallback, OverallPrinterCallback
 from hf_mlc.training.pushing import PushingTrainer
@@ -181,7 +181,7 @@ class MultiLabelTrainer(PushingTrainer):
             row_budget_mb=self.args.score_budget_mb,
             seed=self.args.seed,
         )
-        if hasattr(self.model.config, "end_bias") or getattr(self.model, "decides_on_sets", False):
+        if can_be_tuned(self.model.config) or getattr(self.model, "decides_on_sets", False):
             # of a search it is a rule: the scores that thresholds are chosen on were found under it
             tuner.min_label_choices = (self.model.config.min_labels,)
         for predictions, targets in self.iterate_predictions(rows):

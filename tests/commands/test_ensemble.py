@@ -110,10 +110,12 @@ def sequence_models(corpus, tmp_path_factory):
 def test_sequence_models_together_decide_on_sets_as_each_does(corpus, sequence_models, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["--models", *map(str, sequence_models), "--dataset_name", str(corpus), "--output_dir", str(out)]
-    assert run(ensemble, [*arguments, "--threshold_metric", "subset_accuracy"]) == 0
+    metric = "f1_micro+subset_accuracy"
+    assert run(ensemble, [*arguments, "--threshold_metric", metric]) == 0
     said = capsys.readouterr().err
     found = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert found["decision"] == "sequence" and "its own sets (decision: sequence): subset_accuracy" in said
+    mean = (found["validation"]["f1_micro"] + found["validation"]["subset_accuracy"]) / 2
+    assert found["decision"] == "sequence" and f"its own sets (decision: sequence): {metric} {mean:.4f}" in said
     loaded, texts = load_model(str(out)), [row["text"] for row in read_jsonl(corpus / "validation.jsonl")]
     assert loaded.model.decides_on_sets
     measured = tmp_path / "metrics.json"
@@ -181,7 +183,7 @@ def test_without_a_data_set_the_thresholds_are_the_mean_of_the_models(trained, o
     assert "the mean of the models'" in capsys.readouterr().err
     configs = [load_model(str(folder)).model.config for folder in (trained, other, out)]
     one, two, both = (torch.as_tensor(config.thresholds, dtype=torch.float64) for config in configs)
-    torch.testing.assert_close(both, (one + two) / 2)
+    torch.testing.assert_close(both, 0.75 * one + 0.25 * two)
     assert configs[2].member_weights == [3.0, 1.0]
     assert configs[2].min_labels == min(config.min_labels for config in configs[:2])
 
@@ -194,6 +196,15 @@ def test_rows_that_did_not_choose_the_models_are_pointed_out(corpus, trained, ot
     arguments = ["--models", str(trained), str(other), "--output_dir", str(tmp_path / "out")]
     assert run(ensemble, [*arguments, "--validation_file", str(rows)]) == 0
     assert f"{trained} was validated on other rows" in capsys.readouterr().err
+
+
+def test_rows_that_a_member_was_trained_on_after_they_chose_it_are_refused(corpus, trained, copy_of, tmp_path, capsys):
+    folder = copy_of(trained)
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    (folder / "results.json").write_text(json.dumps({**results, "refit": {"seconds": 1.0}}), encoding="utf-8")
+    arguments = ("--models", folder, trained, "--dataset_name", corpus, "--output_dir", tmp_path / "out")
+    assert "was trained on these rows as well (refit)" in refused(capsys, *arguments)
+    assert not (tmp_path / "out").exists()
 
 
 def test_members_that_do_not_go_together_are_refused_in_one_line(corpus, trained, together, copy_of, tmp_path, capsys):

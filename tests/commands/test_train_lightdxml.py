@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -227,6 +228,44 @@ def test_training_goes_on_from_a_trained_model(model, rows, tmp_path):
     assert after.model.config.shortlist_size == 3
     assert torch.equal(before.model.encoder.idf, after.model.encoder.idf)
     assert before.tokenizer.get_vocab() == after.tokenizer.get_vocab()
+
+
+def test_labels_that_go_lost_on_further_rows_are_told_and_half_precision_trains_on(model, rows, tmp_path, capsys):
+    further, halved = tmp_path / "further", tmp_path / "halved"
+    further.mkdir()
+    for split in ("train", "validation"):
+        some = [
+            line
+            for line in (rows / f"{split}.jsonl").read_text(encoding="utf-8").splitlines(True)
+            if "jute" not in line
+        ]
+        (further / f"{split}.jsonl").write_text("".join(some), encoding="utf-8")
+    shutil.copytree(model, halved)
+    loaded = load_model(str(model), device="cpu").model
+    loaded.to(torch.bfloat16).save_pretrained(halved)
+    command = [
+        "--model_name_or_path",
+        str(halved),
+        "--dataset_name",
+        str(further),
+        "--output_dir",
+        str(tmp_path / "on"),
+    ]
+    assert run(train, [*command, "--num_train_epochs", "1", "--learning_rate", "1e-4", *QUIET]) == 0
+    said = capsys.readouterr().err
+    assert (
+        "1 of the 12 labels that the model could find have no training row here, and can't be found any more" in said
+    )
+    after = load_model(str(tmp_path / "on"), device="cpu")
+    assert after.model.dtype == torch.float32
+    assert [after.label_space.names[number] for number in (~after.model.trained_labels).nonzero()] == ["jute"]
+
+
+def test_a_training_that_diverged_says_so(rows, tmp_path, capsys):
+    command = ["--dataset_name", str(rows), "--output_dir", str(tmp_path / "out"), "--num_train_epochs", "4"]
+    command += ["--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "false"]
+    assert run(train, [*command, *SMALL, *QUIET, "--learning_rate", "1e30"]) == 2
+    assert "field 'learning_rate': the vectors of documents are no numbers any more" in capsys.readouterr().err
 
 
 def test_bags_have_training_defaults_of_their_own_and_given_arguments_win(rows, tmp_path, capsys):

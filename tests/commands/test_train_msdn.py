@@ -110,3 +110,6 @@ def test_a_trained_model_goes_on_with_other_answers(model, rows, tmp_path, capsy
     # what weights depend on can't be changed
     assert run(train, [*command, "--output_dir", str(tmp_path / "refused"), "--kernel_sizes", "[2]"]) == 2
     assert "a trained model's kernel_sizes can't be changed" in capsys.readouterr().err
+    # nor what another architecture alone has
+    assert run(train, [*command, "--output_dir", str(tmp_path / "refused"), "--end_bias", "1.0"]) == 2
+    assert "field 'end_bias': a model of the type 'msdn' has none; accepted: " in capsys.readouterr().err

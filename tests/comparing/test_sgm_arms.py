@@ -16,10 +16,12 @@ from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.comparing.arms import Job, fit, problem_transformations, same_encoder, seed_ensemble
 from hf_mlc.comparing.arms.problem_transformations import METHODS, PLANE, powerset_scores
+from hf_mlc.comparing.arms.same_encoder import SameEncoderConfig
 from hf_mlc.comparing.claim import ClaimData, find_claim
 from hf_mlc.comparing.data import Rows, prepare_rows
 from hf_mlc.data import train_tokenizer
 from hf_mlc.modeling.configuration_sgm import SgmConfig
+from hf_mlc.training.end_bias import can_be_tuned
 
 
 CLAIM = find_claim("sgm")
@@ -71,6 +73,11 @@ def test_every_kind_of_arm_fits_without_a_look_at_the_measured_rows(arm, rows, t
     assert scores_NL.min() >= 0 and scores_NL.max() <= 1 and scores_NL.std() > 0
     assert fitted.parameters > 0 and fitted.model_bytes > 0 and fitted.min_labels in (0, 1)
     assert "sgm-same-encoder" not in ARCHITECTURES  # it was shown to this one run
+
+
+def test_the_same_encoder_may_choose_the_smallest_set_as_other_methods_may():
+    config = SameEncoderConfig(vocab_size=20, num_labels=4)
+    assert not can_be_tuned(config) and can_be_tuned(SgmConfig(vocab_size=20, num_labels=4))
 
 
 @pytest.mark.parametrize("arm", [arm for arm in OURS if arm.runner == "train"], ids=lambda arm: arm.name)

@@ -276,6 +276,14 @@ def test_times_that_are_written_otherwise_need_their_format(tmp_path):
     assert error_of(path, columns).endswith("accepted: dates as time_format says: %m/%d/%Y %H:%M")
 
 
+def test_dates_of_parquet_are_read_whatever_the_format_and_digits_by_it(tmp_path):
+    columns = Columns(event_user="who", event_time="when", event_label="what", event_time_format="%Y%m%d")
+    for name, when in (("dates", datetime.date(2010, 12, 1)), ("digits", 20101201)):
+        path = tmp_path / f"{name}.parquet"
+        datasets.Dataset.from_dict({"who": ["u"], "when": [when], "what": ["tea"]}).to_parquet(path)
+        assert loaded(path, columns)[0]["events"]["times"] == [14944]
+
+
 def test_numbers_of_a_csv_are_times(tmp_path):
     path = long_csv(tmp_path / "d.csv", "who,when,what,much\n7,2.5, tea ,1e1\n7,-1,07,0\n")
     history = loaded(path, LONG)[0]["events"]

@@ -249,6 +249,30 @@ def test_no_event_is_a_target_twice_and_training_never_sees_a_later_target(seque
                 latest[user] = time
 
 
+def test_a_user_of_two_rows_is_not_cut_twice(sequences):
+    twice = {
+        name: {"user": "u", "events": [event(*one) for one in run(4, start)]} for name, start in (("a", 0), ("b", 20))
+    }
+    splits = sequences(train={**twice, "c": run(4), "d": run(4)})  # rows without a user are by themselves
+    with pytest.raises(
+        UserError, match=r"row 2, field 'user': the user 'u' has a row already, row 1; accepted: all events"
+    ):
+        target_rows(splits, EventSettings(split_by="time"))
+    cut = target_rows(splits, EventSettings(split_by="time", time_cuts=(2, 22)))
+    assert {row_id[0] for row_id in cut["test"]["id"]} == {"b"}
+
+
+def test_a_merged_event_that_a_cut_goes_through_is_no_training_target(sequences):
+    days = [("2024-05-01", "a"), ("2024-05-08", "b"), ("2024-05-14", "c"), ("2024-05-18", "d"), ("2024-05-27", "e")]
+    settings = EventSettings(split_by="time", time_cuts=("2024-05-15", "2024-05-22"), merge="week")
+    rows = target_rows(sequences(train={"u": days}), settings)
+    assert {part: [row[2] for row in shown(rows[part])] for part in rows} == {
+        "train": ["b"],
+        "validation": ["cd"],
+        "test": ["e"],
+    }
+
+
 def test_cuts_of_all_users_at_once(sequences):
     splits = sequences(train={"u": run(5), "v": run(3, 2)})
     rows = target_rows(splits, EventSettings(split_by="time", time_cuts=(2, 4)))
@@ -314,6 +338,16 @@ def test_every_event_but_the_first_is_a_target_of_one_piece(sequences, most):
     assert sorted(label for labels in target_sets(rows, settings) for label in labels) == list("bcdefg")
     alone = target_rows(splits, replace(settings, rows="target"))["train"]
     assert list(target_sets(alone, EventSettings())) == alone["labels"][:]
+
+
+@pytest.mark.parametrize("most", range(1, 8))
+def test_with_a_next_set_of_its_own_a_long_sequence_is_cut_into_pieces_too(sequences, most):
+    row = {"events": [event(*one) for one in run(7)], "labels": ["x"]}
+    splits = sequences(train={"u": row}, validation={"v": row})
+    settings = EventSettings(targets="column", rows="sequence", max_history=most)
+    rows = target_rows(splits, settings)["train"]
+    assert all(len(history["sizes"]) <= most for history in rows["events"])
+    assert sorted(label for labels in target_sets(rows, settings) for label in labels) == list("bcdefgx")
 
 
 # -- labels, counts, cache

@@ -44,6 +44,11 @@ def test_a_trained_model_knows_its_columns_and_takes_histories_too():
     others = LONG | {"user_column": "customer"}
     assert columns(of_dates, **others) == long | {"event_user": "customer", "event_form": dates}
     assert columns(of_numbers) == {"events": "events", "event_form": numbers}
+    # amounts that training read, and how it wrote times, are not forgotten where others are named
+    more = {"event_amount": "n", "event_time_format": "%d/%m/%Y"}
+    of_amounts = EventProcessor(columns=long | more, time_kind="date")
+    assert columns(of_amounts, **others) == long | more | {"event_user": "customer", "event_form": dates}
+    assert columns(of_amounts, time_format="%Y") == long | more | {"event_time_format": "%Y", "event_form": dates}
 
 
 def test_rows_are_made_as_the_processor_says():

@@ -52,6 +52,17 @@ def test_no_more_than_a_block_of_a_smaller_table_is_made_float32(table, monkeypa
     assert max(read) == 5
 
 
+def test_autocast_makes_no_near_labels_equal():
+    generator = torch.Generator().manual_seed(0)
+    centre = torch.randn(16, generator=generator)
+    vectors = F.normalize(centre + 0.05 * torch.randn(400, 16, generator=generator), dim=1)
+    queries = centre + 0.1 * torch.randn(3, 16, generator=generator)
+    expected = nearest_labels(queries, vectors, 50)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = nearest_labels(queries, vectors, 50)
+    assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+
+
 @pytest.mark.parametrize("block_size", [1, 4, 23, 100])
 def test_the_nearest_labels_are_those_of_all_cosines(block_size):
     queries, vectors = some_vectors()

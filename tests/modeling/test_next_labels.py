@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import datasets
 import pytest
 import torch
 from transformers import set_seed
@@ -97,6 +98,13 @@ def test_batches_change_nothing_and_neither_does_the_mode():
             assert [entry["label"] for entry in answer] == [entry["label"] for entry in other]
             assert [e["score"] for e in answer] == pytest.approx([e["score"] for e in other], abs=1e-5)
     assert model.predict_next([], processor) == []
+
+
+def test_a_data_set_of_histories_is_answered_row_by_row():
+    model, processor = shop()
+    listed = [history if isinstance(history, dict) else {"user": None, "events": history} for history in HISTORIES[:2]]
+    rows = datasets.Dataset.from_list(listed)
+    assert model.predict_next(rows, processor, top_k=2) == model.predict_next(listed, processor, top_k=2)
 
 
 @pytest.mark.parametrize("argument", ["steps", "top_k", "batch_size"])

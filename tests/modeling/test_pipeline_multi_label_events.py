@@ -138,6 +138,8 @@ def test_times_of_a_data_frame_are_written_as_training_s_were(pipe, of_tables):
                                          for day, item, amount in (("01-03", "tea", 1.0), ("02-01", "milk", 2.0))]}  # fmt: skip
     expected = pipe([history], top_k=5)
     assert of_tables(_table(rows), top_k=5) == expected
+    blanks = [(f"{who} ", day, f" {item}", amount) for who, day, item, amount in rows]  # as a CSV's are read
+    assert of_tables(_table(blanks), top_k=5) == expected
     import pandas
 
     dates = _table(rows)

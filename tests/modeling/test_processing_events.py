@@ -225,7 +225,9 @@ def test_a_longer_history_than_training_rows_have_is_cut_to_theirs():
 
 def test_a_history_goes_on_one_median_gap_later():
     processor = small(median_gap=3.0, amount_edges=[1.0, 2.0, 8.0], uses_target_time=True)
-    followed = processor.followed({"user": "u", "events": HISTORY, "target_time": 16}, ["jam", "tea"])
+    asked = processor.followed({"user": "u", "events": HISTORY, "target_time": 16}, ["jam", "tea"])
+    assert asked["times"] == [10, 14, 15, 16] and asked["target_time"] is None  # the time it was scored for
+    followed = processor.followed({"user": "u", "events": HISTORY}, ["jam", "tea"])
     assert followed["times"] == [10, 14, 15, 18] and followed["labels"][-2:] == ["jam", "tea"]
     assert followed["user"] == "u" and followed["target_time"] is None
     batch = of(processor, followed)

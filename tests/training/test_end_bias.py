@@ -16,6 +16,7 @@ from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.label_sequences import EOS
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
+from hf_mlc.thresholds import ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.end_bias import tune_search
 from hf_mlc.training.trainer import MultiLabelTrainer
@@ -119,8 +120,9 @@ def test_each_candidate_is_searched_once_whatever_the_weights_of_rescoring(train
     )
     choice = tune_search(trained, end_biases=GRID, rescoring_weights=(0.0, 0.5))
     assert sum(searched) == len(GRID) * len(TEXTS)
-    assert len(choice.tried) == 2 * len(GRID) and config.rescoring_weight == choice.rescoring_weight
-    for one in choice.tried[2:6]:
+    assert len(choice.tried) == 3 * len(GRID) and config.rescoring_weight == choice.rescoring_weight
+    assert {one["rescoring_weight"] for one in choice.tried} == {0.0, 0.5, 7.0}  # the configuration's own too
+    for one in choice.tried[3:8]:
         config.end_bias, config.rescoring_weight = one["end_bias"], one["rescoring_weight"]
         assert trained.evaluate()["eval_f1_micro"] == pytest.approx(one["value"])
 
@@ -140,6 +142,14 @@ def test_of_equals_the_plainest_search_is_chosen(trained, monkeypatch):
     assert (choice.end_bias, choice.rescoring_weight) == (0.0, 0.25)
 
 
+def test_a_bias_that_was_asked_for_is_tried_too(trained, monkeypatch):
+    trained.model.config.end_bias = 0.75
+    monkeypatch.setattr(
+        "hf_mlc.training.end_bias.value_of", lambda metrics, name: float(trained.model.config.end_bias == 0.75)
+    )
+    assert tune_search(trained, end_biases=(0.0, 4.0)).end_bias == trained.model.config.end_bias == 0.75
+
+
 def test_a_failure_leaves_the_configuration_as_it_was(trained, monkeypatch):
     trained.model.config.end_bias = 0.25
     monkeypatch.setattr("hf_mlc.training.end_bias.value_of", lambda metrics, name: 1 / 0)
@@ -151,6 +161,25 @@ def test_a_failure_leaves_the_configuration_as_it_was(trained, monkeypatch):
 def test_thresholds_leave_the_rules_of_the_search_alone(trained):
     trained.model.config.min_labels = 1
     assert trained.tune_thresholds().min_labels == trained.model.config.min_labels == 1
+
+
+def test_thresholds_on_scores_without_a_search_choose_the_smallest_set(trained):
+    config = trained.model.config
+    config.decision, config.scores, config.min_labels = "thresholds", "auxiliary", 0
+    trained.args.threshold_kind = "global"
+    tried = []
+    original = ThresholdTuner.tune
+
+    def tune(tuner):
+        tried.append(tuner.min_label_choices)
+        return original(tuner)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ThresholdTuner, "tune", tune)
+        trained.tune_thresholds()
+        config.scores = "beam"
+        trained.tune_thresholds()
+    assert tried == [(0, 1), (0,)]
 
 
 def test_what_can_not_be_tuned_is_left_alone(trained, data, tmp_path):
@@ -178,6 +207,11 @@ def test_what_can_not_be_tuned_is_left_alone(trained, data, tmp_path):
 def test_a_bias_that_is_no_number_is_refused(tmp_path):
     with pytest.raises(UserError, match="end_biases"):
         MultiLabelTrainingArguments(output_dir=str(tmp_path), use_cpu=True, end_biases=[0.0, float("nan")])
+
+
+def test_smoothing_of_one_class_a_row_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"field 'label_smoothing_factor': found 0\.1; accepted: label_smoothing"):
+        MultiLabelTrainingArguments(output_dir=str(tmp_path), use_cpu=True, label_smoothing_factor=0.1)
 
 
 def test_the_metrics_of_an_evaluation_are_of_the_sets_and_not_of_thresholds(trained, data):

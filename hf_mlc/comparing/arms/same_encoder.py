@@ -45,7 +45,13 @@ LEAST = 1e-6  # what a score is kept away from 0 and 1 by, so that its logit is 
 def fit(job: Job, folder: Path) -> Fitted:
     """As `ours.fit`, the job's runner naming the head."""
     # a search that isn't there has no end to be tuned
-    settings = {**job.settings, "model_type": MODEL_TYPE, "head": HEADS[job.runner], "end_biases": []}
+    settings = {
+        **job.settings,
+        "model_type": MODEL_TYPE,
+        "head": HEADS[job.runner],
+        "end_biases": [],
+        "decision": "thresholds",
+    }
     if settings["head"] == "powerset":
         space = job.rows.label_space()
         sets = {tuple(sorted(set(space.encode(labels).tolist()))) for labels in job.rows.read("train")["labels"]}
@@ -67,6 +73,7 @@ class SameEncoderConfig(SgmConfig):
 
     model_type = MODEL_TYPE
     _auto_class = None  # no code is saved beside the weights
+    searches = False  # so thresholds may choose the smallest set, as those of other models without a search
 
     head: Literal["per_label", "label_wise", "powerset", "chain"] = "per_label"
     label_sets: list[list[int]] | None = None

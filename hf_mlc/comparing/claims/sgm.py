@@ -59,11 +59,23 @@ ABLATIONS = (
     Arm("sgm-whole-no-repeat-mask", "labels may come twice", settings={**_WHOLE, "repeat_mask": False}),
     Arm("sgm-whole-random-order", "another order each time", settings={**_WHOLE, "label_order": "random"}),
 )  # fmt: skip
+# whose thresholds choose the smallest set too, as those of linear models do
+_NO_SEARCH = {"decision": "thresholds"}
 SAME_ENCODER = (
-    Arm("sgm-encoder-br", "same encoder, a sigmoid a label", runner="same-encoder-per-label"),
-    Arm("sgm-encoder-br-label-wise", "same encoder, each label with its attention", runner="same-encoder-label-wise"),
-    Arm("sgm-encoder-lp", "same encoder, a softmax over label sets", runner="same-encoder-powerset"),
-    Arm("sgm-encoder-cc", "same encoder, a chain of sigmoids", runner="same-encoder-chain"),
+    Arm("sgm-encoder-br", "same encoder, a sigmoid a label", runner="same-encoder-per-label", settings=_NO_SEARCH),
+    Arm(
+        "sgm-encoder-br-label-wise",
+        "same encoder, each label with its attention",
+        runner="same-encoder-label-wise",
+        settings=_NO_SEARCH,
+    ),
+    Arm(
+        "sgm-encoder-lp",
+        "same encoder, a softmax over label sets",
+        runner="same-encoder-powerset",
+        settings=_NO_SEARCH,
+    ),
+    Arm("sgm-encoder-cc", "same encoder, a chain of sigmoids", runner="same-encoder-chain", settings=_NO_SEARCH),
 )
 UNTUNED = tuple(
     Arm(method, f"tf-idf, linear SVM: {about}", runner="problem-transformation", settings={"method": method})
@@ -98,10 +110,10 @@ FROM_PRETRAINED = tuple(
     for name, about, runner, settings in (
         ("sgm-pretrained", "the decoder on it", "train", {}),
         ("sgm-pretrained-ocd", "order-free targets", "train", {"sequence_loss": "ocd"}),
-        ("sgm-pretrained-br", "a sigmoid a label", "same-encoder-per-label", {}),
-        ("sgm-pretrained-br-label-wise", "each label with its attention", "same-encoder-label-wise", {}),
-        ("sgm-pretrained-lp", "a softmax over label sets", "same-encoder-powerset", {}),
-        ("sgm-pretrained-cc", "a chain of sigmoids", "same-encoder-chain", {}),
+        ("sgm-pretrained-br", "a sigmoid a label", "same-encoder-per-label", _NO_SEARCH),
+        ("sgm-pretrained-br-label-wise", "each label with its attention", "same-encoder-label-wise", _NO_SEARCH),
+        ("sgm-pretrained-lp", "a softmax over label sets", "same-encoder-powerset", _NO_SEARCH),
+        ("sgm-pretrained-cc", "a chain of sigmoids", "same-encoder-chain", _NO_SEARCH),
     )
 )
 

@@ -281,6 +281,10 @@ def _beside(raw: Mapping[str, Any], column: str, form: RowForm) -> Any:
 
 
 def _date_of(value: Any, columns: Columns, form: RowForm, *, row: int) -> datetime.datetime:
+    if isinstance(value, datetime.date):  # of Parquet, read already
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):  # such as 20240531
+        value = str(value)
     try:
         return datetime.datetime.strptime(value.strip(), columns.event_time_format)
     except (ValueError, AttributeError):
