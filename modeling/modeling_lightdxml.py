@@ -98,6 +98,14 @@ class LightDxmlForMultiLabelClassification(LabelSearch, LabelEvidence, TableStor
 
     # -- parts that others ask for ------------------------------------------------------------------------------------
 
+    def take_up_sparse_gradients(self) -> None:
+        """Lets the tables' gradients be as `config.sparse_gradients` has them now; they are made with what it was then."""
+        for module in self.modules():
+            if isinstance(module, nn.Embedding) and module in (self.classifier, self.classifier_bias):
+                module.sparse = self.config.sparse_labels
+            elif isinstance(module, TokenVectors):
+                module.sparse = self.config.sparse_tokens
+
     @property
     def reads_token_ids(self) -> bool:
         return self.config.encoder != "transformer"

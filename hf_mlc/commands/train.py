@@ -218,6 +218,10 @@ def main(arguments: list[str]) -> None:
         "test": run_results(trainer)["test"],
     }
     write_json(output / RESULTS_FILE, results)
+    of_refit = output / REFIT_FOLDER / CYCLE_FOLDER
+    if args.keep_cycle_files and of_refit.is_dir():  # those of the model that is saved
+        shutil.rmtree(output / CYCLE_FOLDER, ignore_errors=True)
+        shutil.move(of_refit, output / CYCLE_FOLDER)
     for folder in (REFIT_FOLDER, CYCLE_FOLDER)[: 1 if args.keep_cycle_files else 2]:
         shutil.rmtree(output / folder, ignore_errors=True)
     for name in (PLANTING_FILE, WORD_VECTORS_FILE):

@@ -25,7 +25,7 @@ CHANGEABLE = {
     "asymmetric_clip", "thresholds", "min_labels", "decision", "scores", "num_beams", "max_labels", "end_bias",
     "rescoring_weight", "label_parents", "label_exclusions", "sequence_loss", "alignment", "ocd_sample_rate",
     "set_bce_weight", "decoding", "num_samples", "known_sets", "known_set_weight", "unmasking_rounds", "false_history_rate",
-    "shortlist_size", "max_positives", "shared_shortlist", "cycle_epochs", "proxy_epochs", "proxy_learning_rate",
+    "sparse_gradients", "hnsw_threads", "shortlist_size", "max_positives", "shared_shortlist", "cycle_epochs", "proxy_epochs", "proxy_learning_rate",
     "proxy_batch_size", "beta", "scoring", "index", "hnsw_m", "hnsw_ef_construction", "hnsw_ef", "hnsw_cache", "block_size",
 }  # fmt: skip
 
@@ -51,6 +51,8 @@ def trained_model(base: LoadedModel, settings: dict[str, Any], label_space: Labe
             raise UserError(f"a model of the type '{config.model_type}' has none", field=name, accepted=accepted)
         setattr(config, name, value)
     base.model.config.validate()
+    if "sparse_gradients" in settings:
+        base.model.take_up_sparse_gradients()
     base.model.float()  # of a model that was saved in half precision: steps are far smaller than its numbers' digits
     store_label_space(base.model.config, label_space)
     return base.model

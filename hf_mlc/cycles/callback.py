@@ -46,6 +46,8 @@ class CycleCallback(TrainerCallback):
         ):  # of a run that goes on: what lies behind its checkpoint comes again
             if one["cycle"] != LAST and self._has_begun(one["cycle"], state):
                 self.cycle_facts.append(_until(one, epoch))
+        if args.negatives == "all":  # an index that a base model brought is not of the vectors that are trained now
+            self.trainer.cycles.forget_index()
         config = self.trainer.model.config
         if config.index == "hnsw" and label_graph.hnswlib is None:
             self.trainer.tell(

@@ -147,6 +147,13 @@ class CycleMaker:
             return None
         return np.load(files[0], mmap_mode="r")
 
+    @torch.no_grad()
+    def forget_index(self) -> None:
+        """Leaves the model without an index until the next cycle: it scores all labels that have training rows."""
+        if self.model.has_index:
+            self.model.index_vectors.zero_()
+            self.model.trained_labels.copy_(torch.from_numpy(self.trained_L))
+
     def delete(self, cycle: int | str) -> None:
         """Deletes the files of a cycle, unless they are to be kept."""
         if self._is_main and not self.args.keep_cycle_files:

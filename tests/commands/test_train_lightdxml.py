@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,6 +20,8 @@ from hf_mlc.commands.predict import main as predict
 from hf_mlc.commands.publish import main as publish
 from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
+from hf_mlc.cycles.cycle import INDEX_FILE
+from hf_mlc.cycles.folder import CYCLE_FOLDER, LAST
 from hf_mlc.cycles.trainer import LightDxmlTrainer
 from hf_mlc.inference import load_model
 from tests.commands.conftest import QUIET, read_jsonl
@@ -220,12 +223,15 @@ def fresh_process(folder: Path, text: str) -> list[dict]:
 def test_training_goes_on_from_a_trained_model(model, rows, tmp_path):
     folder = tmp_path / "on"
     command = ["--model_name_or_path", str(model), "--dataset_name", str(rows), "--output_dir", str(folder)]
-    assert (
-        run(train, [*command, "--num_train_epochs", "1", "--shortlist_size", "3", "--learning_rate", "1e-4", *QUIET])
-        == 0
-    )
+    command += ["--num_train_epochs", "1", "--shortlist_size", "3", "--learning_rate", "1e-4"]
+    assert run(train, [*command, "--sparse_gradients", "true", *QUIET]) == 0
     before, after = (load_model(str(place), device="cpu") for place in (model, folder))
     assert after.model.config.shortlist_size == 3
+    sparse = [
+        {part.sparse for part in one.model.modules() if isinstance(part, torch.nn.Embedding)}
+        for one in (before, after)
+    ]
+    assert sparse == [{False}, {True}]
     assert torch.equal(before.model.encoder.idf, after.model.encoder.idf)
     assert before.tokenizer.get_vocab() == after.tokenizer.get_vocab()
 
@@ -259,6 +265,16 @@ def test_labels_that_go_lost_on_further_rows_are_told_and_half_precision_trains_
     after = load_model(str(tmp_path / "on"), device="cpu")
     assert after.model.dtype == torch.float32
     assert [after.label_space.names[number] for number in (~after.model.trained_labels).nonzero()] == ["jute"]
+
+
+def test_cycle_files_that_are_kept_are_those_of_the_second_training(rows, tmp_path):
+    out = tmp_path / "out"
+    command = ["--dataset_name", str(rows), "--output_dir", str(out), "--num_train_epochs", "4", *SMALL, *QUIET]
+    assert run(train, [*command, "--refit", "true", "--keep_cycle_files", "true"]) == 0
+    index_LD = torch.from_numpy(np.load(out / CYCLE_FOLDER / LAST / INDEX_FILE))
+    kept = load_model(str(out), device="cpu").model.index_vectors
+    torch.testing.assert_close(torch.nn.functional.normalize(index_LD, dim=1), kept)
+    assert not (out / "refit").exists()
 
 
 def test_a_training_that_diverged_says_so(rows, tmp_path, capsys):

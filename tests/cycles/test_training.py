@@ -140,9 +140,13 @@ def test_results_hold_what_the_cycles_cost_and_the_table_of_betas(trained):
     assert {"beta", "p@5", "psp@5"} <= set(results["beta"]["tried"][0])
 
 
-def test_against_all_labels_no_lists_are_made_and_the_index_at_the_end(tmp_path):
+@pytest.mark.parametrize("trained_before", [False, True])
+def test_against_all_labels_no_lists_are_made_and_the_index_at_the_end(tmp_path, trained_before):
     rows = rows_of(40, seed=1, num_labels=NUM_LABELS - 2), rows_of(16, seed=2)
     trainer = trainer_of(tmp_path, rows=rows, num_train_epochs=3, negatives="all", keep_cycle_files=True)
+    if trained_before:  # whose index is of other vectors, and of other labels
+        trainer.model.set_index(torch.randn_like(trainer.model.index_vectors))
+        trainer.model.trained_labels.fill_(True)
     scored, evaluated = [], []
 
     def note(model, args, inputs, output):
