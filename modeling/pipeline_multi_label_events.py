@@ -94,7 +94,7 @@ class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
 
 
 def _histories_of(
-    table: Any, columns: Mapping[str, str], *, users: Collection[str], labels: Collection[str]
+    table: Any, columns: Mapping[str, str], *, users: Collection[str] | None, labels: Collection[str]
 ) -> list[dict[str, Any]]:
     """The history of each user of a long table, a `DataFrame`, that has these columns; `users` and `labels` are those of training."""
     if "event_user" not in columns:
@@ -109,7 +109,7 @@ def _histories_of(
         if len(missing):
             raise EventRowError("nothing there", row=int(missing[0]) + 1, field=name, accepted="a value in each row")
     histories: dict[Any, dict[str, Any]] = {}
-    users, labels = set(users), set(labels)
+    users, labels = set(users or ()), set(labels)
     for number, row in enumerate(table.to_dict("records"), start=1):
         user = str(_trimmed(_whole(row[names["user"]]), users))
         event = {"time": row[names["time"]], "labels": [_trimmed(_whole(row[names["label"]]), labels)]}

@@ -116,8 +116,9 @@ def _tuned(args: EnsembleArguments, rows: Dataset, ensemble: LoadedModel) -> dic
         results = results_of(name)
         chosen_on = _validation_fingerprint(results)
         if results.get("refit") and chosen_on == marked:
+            field = "validation_file" if args.dataset_name is None else "dataset_name"
             raise UserError(
-                "was trained on these rows as well (refit)", file=name, field="dataset_name",
+                "was trained on these rows as well (refit)", file=name, field=field,
                 accepted="validation rows that no model was trained on, or none: the mean of the models' thresholds",
             )  # fmt: skip
         if chosen_on not in (None, marked):

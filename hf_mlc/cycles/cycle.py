@@ -196,12 +196,6 @@ class CycleMaker:
                 )
                 facts["proxy_loss"] = losses
             embeddings_LD = label_embeddings(proxy, centroids_LD, device=self.args.device)
-            if not torch.isfinite(embeddings_LD).all():
-                raise UserError(
-                    "the vectors of documents are no numbers any more: training diverged",
-                    field="learning_rate",
-                    accepted=f"a lower one than {self.args.learning_rate}, or max_grad_norm",
-                )
             with written_whole(folder.file(INDEX_FILE), binary=True) as stream:
                 np.save(stream, embeddings_LD.numpy())
             with written_whole(folder.file("proxy.npz"), binary=True) as stream:
@@ -265,6 +259,12 @@ class CycleMaker:
     def _read_index(self, folder: CycleFolder) -> None:
         """What the file of label embeddings holds becomes the model's index, and the proxy what made them."""
         vectors_LD = torch.from_numpy(np.load(folder.file(INDEX_FILE)))
+        if not torch.isfinite(vectors_LD).all():  # which every process sees
+            raise UserError(
+                "the vectors of documents are no numbers any more: training diverged",
+                field="learning_rate",
+                accepted=f"a lower one than {self.args.learning_rate}, or max_grad_norm",
+            )
         self.model.set_index(vectors_LD)
         self.model.trained_labels.copy_(torch.from_numpy(self.trained_L))
         if len(self.unseen):

@@ -122,7 +122,7 @@ def target_rows(
 
     Returns:
         `DatasetDict`: rows of `id` (`"ID@INDEX"`, the sequence's id and the target's index; of `targets="column"` the
-        row's own), `events` (the history; its `target_time` is that of the target) and `labels` (the target's, each
+        row's own, but for the pieces of a long training sequence), `events` (the history; its `target_time` is that of the target) and `labels` (the target's, each
         once). Written to the cache of `datasets` one at a time.
 
     Raises:
@@ -319,15 +319,13 @@ def _rows_of_part(part: str, source: datasets.Dataset, settings: EventSettings) 
 
 def _some_rows(source: datasets.Dataset, part: str, settings: EventSettings, version: int) -> Iterator[dict[str, Any]]:
     """The generator behind a part; `version` only makes the key of the cache change with it."""
-    number = num_labels = 0
+    number, file = 0, file_of(source, part)
     for row in _rows(source, part, settings):
         number += 1
-        num_labels += len(row["labels"])
         yield row
-    file = file_of(source, part)
     if not number:
         raise _without_targets(source, part, settings, file)
-    if not num_labels:  # only of targets="column"
+    if settings.targets == "column" and not any(source.with_format(None)["labels"]):
         accepted = "a labels column, or targets next or last"
         raise UserError("no row has a next set", file=file, field="labels", accepted=accepted)
 

@@ -62,13 +62,16 @@ class EventInput(FeatureExtractorInput):
 
     def columns_of(self, processor: EventProcessor, args: Any) -> dict[str, Any]:
         """Those of the training data, where nothing else is asked for, beside histories: rows say which they are. Who names some of a
-        long table's gets the others of training's, amounts that the model reads among them. Times are of the kind that training had."""
+        long table's gets the others of training's; amounts not, where user, time and label are all named. Times are of the kind that training had."""
         columns = self.columns(args)
         asked = set(LONG_TABLE) & set(columns)
         if args.events_column is None and not asked and processor.columns:
             columns = {"events": EVENTS.column, **processor.columns}
         elif asked:
-            columns = {name: column for name, column in processor.columns.items() if name in LONG_TABLE} | columns
+            of_training = {name: column for name, column in processor.columns.items() if name in LONG_TABLE}
+            if {"event_user", "event_time", "event_label"} <= asked:  # another table, which may have no amounts
+                of_training.pop("event_amount", None)
+            columns = of_training | columns
         return columns | {"event_form": EventForm(time_kind=processor.time_kind)}
 
     # -- rows made of those that are read

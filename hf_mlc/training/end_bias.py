@@ -115,7 +115,7 @@ def tune_search(
     try:
         for bias in end_biases:
             config.end_bias = bias
-            meters = [_Meter(trainer) for _ in weights]
+            meters = [_Meter(trainer, len(weights)) for _ in weights]
             for answers_BCL, targets in _answers(trainer, dataset, weights):
                 for candidate, meter in enumerate(meters):
                     meter.update(answers_BCL[:, candidate], targets)
@@ -146,14 +146,14 @@ def tune_search(
 class _Meter:
     """The value of one candidate's answers: of its sets, or of the best threshold on its scores."""
 
-    def __init__(self, trainer: MultiLabelTrainer):
+    def __init__(self, trainer: MultiLabelTrainer, num_meters: int):
         self.metric, self.target_name = trainer.args.threshold_metric, trainer.target_name
         self.of_sets = trainer.model.decides_on_sets
         num_labels = len(trainer.label_space)
         if self.of_sets:
             self.counter = MultiLabelMetrics(num_labels, ks=(1,), score_budget_mb=0)
         else:
-            budget = trainer.args.score_budget_mb / len(RESCORING_WEIGHTS)
+            budget = trainer.args.score_budget_mb / num_meters
             self.counter = ThresholdTuner(num_labels, kind="global", metric=self.metric, row_budget_mb=budget)
             # the rule of the search is in force here, too
             self.counter.min_label_choices = (trainer.model.config.min_labels,)

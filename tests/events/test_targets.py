@@ -350,6 +350,12 @@ def test_with_a_next_set_of_its_own_a_long_sequence_is_cut_into_pieces_too(seque
     assert sorted(label for labels in target_sets(rows, settings) for label in labels) == list("bcdefgx")
 
 
+def test_pieces_do_not_hide_that_no_row_has_a_next_set(sequences):
+    splits = sequences(train={"u": {"events": [event(*one) for one in run(7)]}}, validation={"v": run(2)})
+    with pytest.raises(UserError, match="field 'labels': no row has a next set"):
+        target_rows(splits, EventSettings(targets="column", rows="sequence", max_history=3))
+
+
 # -- labels, counts, cache
 
 

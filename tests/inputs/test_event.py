@@ -47,7 +47,9 @@ def test_a_trained_model_knows_its_columns_and_takes_histories_too():
     # amounts that training read, and how it wrote times, are not forgotten where others are named
     more = {"event_amount": "n", "event_time_format": "%d/%m/%Y"}
     of_amounts = EventProcessor(columns=long | more, time_kind="date")
-    assert columns(of_amounts, **others) == long | more | {"event_user": "customer", "event_form": dates}
+    others = {"event_user": "customer", "event_time_format": "%d/%m/%Y", "event_form": dates}
+    assert columns(of_amounts, user_column="customer") == long | more | others
+    assert columns(of_amounts, **LONG | {"user_column": "customer"}) == long | others  # a table that may have none
     assert columns(of_amounts, time_format="%Y") == long | more | {"event_time_format": "%Y", "event_form": dates}
 
 

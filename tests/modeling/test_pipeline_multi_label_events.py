@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, pipeline
 from hf_mlc.inference import load_model, score_texts
 from hf_mlc.modeling.configuration_lanet import LanetConfig
 from hf_mlc.modeling.modeling_lanet import LanetForMultiLabelClassification
-from hf_mlc.modeling.pipeline_multi_label_events import EVENT_TASK, MultiLabelEventPredictionPipeline
+from hf_mlc.modeling.pipeline_multi_label_events import EVENT_TASK, MultiLabelEventPredictionPipeline, _histories_of
 from hf_mlc.modeling.processing_events import EventProcessor
 
 
@@ -112,6 +112,13 @@ def test_a_data_frame_is_a_long_table_of_several_users(folder, pipe):
     of_tables = pipeline(EVENT_TASK, model=str(folder), feature_extractor=processor, device="cpu")
     expected = pipe(HISTORIES[:2], top_k=5)
     assert of_tables(table, top_k=5) == of_tables(table.sort_values("item", kind="stable"), top_k=5) == expected
+    processor.users = None  # as where training tells users apart by nothing
+    assert len(of_tables(table, top_k=5)) == len(expected)
+    padded = pandas.DataFrame({"who": ["ann"], "day": [1], "item": [" tea "]})
+    names = {"event_user": "who", "event_time": "day", "event_label": "item"}
+    for labels, found in (({"tea"}, "tea"), ({" tea "}, " tea ")):  # as training knew it
+        (history,) = _histories_of(padded, names, users=None, labels=labels)
+        assert history["events"] == [{"time": 1, "labels": [found]}]
     with pytest.raises(ValueError, match="the table has no column 'number'; found: who, day, item"):
         of_tables(table.drop(columns="number"))
 
