@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
 from datasets import DatasetDict, concatenate_datasets
 from transformers import set_seed
 
@@ -51,6 +52,13 @@ from hf_mlc.word_vectors.step import WORD_VECTORS_FILE
 
 def main(arguments: list[str]) -> None:
     """Trains by `arguments` (`--config recipe.yaml`, then anything on top)."""
+    _train(arguments)
+    # a process that ends with the group's threads at work may be aborted, after all is saved
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _train(arguments: list[str]) -> None:
     stopwatch = Stopwatch()
     parts, settings, given = parse_arguments(
         ARGUMENTS, arguments, config_classes=[row.config for row in ARCHITECTURES.values() if row.trained]
