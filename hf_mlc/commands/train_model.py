@@ -40,21 +40,22 @@ def check_trained(model_type: str, model_args: ModelArguments) -> None:
 
 def trained_model(base: LoadedModel, settings: dict[str, Any], label_space: LabelSpace) -> MultiLabelPreTrainedModel:
     """The model to go on from, with the fields of its configuration that were given anew and the new training counts."""
+    config = base.model.config
+    known = set(config_names(type(config)))
     for name, value in settings.items():
         if name not in CHANGEABLE:
             raise UserError(
                 f"a trained model's {name} can't be changed", field=name, accepted=", ".join(sorted(CHANGEABLE))
             )
-        config = base.model.config
-        if name not in config_names(type(config)):
-            accepted = ", ".join(sorted(CHANGEABLE & set(config_names(type(config)))))
+        if name not in known:
+            accepted = ", ".join(sorted(CHANGEABLE & known))
             raise UserError(f"a model of the type '{config.model_type}' has none", field=name, accepted=accepted)
         setattr(config, name, value)
-    base.model.config.validate()
+    config.validate()
     if "sparse_gradients" in settings:
         base.model.take_up_sparse_gradients()
     base.model.float()  # of a model that was saved in half precision: steps are far smaller than its numbers' digits
-    store_label_space(base.model.config, label_space)
+    store_label_space(config, label_space)
     return base.model
 
 

@@ -122,8 +122,8 @@ def target_rows(
 
     Returns:
         `DatasetDict`: rows of `id` (`"ID@INDEX"`, the sequence's id and the target's index; of `targets="column"` the
-        row's own, but for the pieces of a long training sequence), `events` (the history; its `target_time` is that of the target) and `labels` (the target's, each
-        once). Written to the cache of `datasets` one at a time.
+        row's own, but for the pieces of a long training sequence), `events` (the history; its `target_time` is that of
+        the target) and `labels` (the target's, each once). Written to the cache of `datasets` one at a time.
 
     Raises:
         `UserError`: several splits that are to be split by time, no target in a part at all, no labels where
@@ -135,7 +135,8 @@ def target_rows(
             raise UserError(found, field="split_by", accepted="one file that is split by time, or split_by given")
         sources = dict.fromkeys(SPLITS, next(iter(splits.values())))
         if settings.time_cuts is None:
-            _check_one_row_a_user(*next(iter(splits.items())))  # a part of nothing isn't made
+            _check_one_row_a_user(*next(iter(splits.items())))
+            # a part of nothing isn't made
             sources = {part: rows for part, rows in sources.items() if settings.fractions[SPLITS.index(part)]}
     else:
         sources = dict(splits)

@@ -211,7 +211,8 @@ def changes_from_draws(relations: CausalRelations, chances_ML: torch.Tensor, *, 
     num_orders, num_labels = chances_ML.shape
     reach = min(relations.reach, num_labels - 1)
     apart = reach + 1
-    offsets, added_BMD = list(range(1, min(reach, MOST_OFFSETS) + 1)), _unknown_document(relations)
+    offsets = list(range(1, min(reach, MOST_OFFSETS) + 1))
+    added_BMD = _unknown_document(relations)
     generator = torch.Generator().manual_seed(seed)
     totals = torch.zeros(2, num_orders, num_labels, max(len(offsets), 1), dtype=torch.float64)
     places_L = torch.arange(num_labels)
