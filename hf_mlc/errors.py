@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -61,19 +61,19 @@ class MissingSplitError(UserError):
 
 
 @contextlib.contextmanager
-def rows_of(file: str | Path, *, before: int = 0) -> Iterator[None]:
-    """Errors of a row that don't know its file, and count rows from where they began, get both.
+def rows_of(file: str | Path, ids: Sequence[str]) -> Iterator[None]:
+    """Errors of a row that don't know its file, and count rows from where they began, get the file and the row's id.
 
     Args:
         file (`str` or `Path`): the file.
-        before (`int`, *optional*, defaults to 0): how many of its rows came before.
+        ids (sequence of `str`): of the rows that are at work; a row's number in the file, unless the data name it.
     """
     try:
         yield
     except UserError as error:
         if error.row is None or error.file is not None:
             raise
-        raise error.at(file=file, row=before + error.row) from None
+        raise error.at(file=file, row=ids[error.row - 1]) from None
 
 
 def first_line(error: Exception) -> str:

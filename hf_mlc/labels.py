@@ -206,7 +206,7 @@ class LabelSpace:
         return found
 
     def encode(
-        self, labels: Iterable[str | int], *, file: str | Path | None = None, row: int | None = None
+        self, labels: Iterable[str | int], *, file: str | Path | None = None, row: int | str | None = None
     ) -> np.ndarray:
         """The ids of a document's labels.
 
@@ -260,7 +260,7 @@ class LabelSpace:
             return self._name_to_id.get(str(label))
         return None
 
-    def _unknown(self, label: Any, *, file: str | Path | None = None, row: int | None = None) -> UserError:
+    def _unknown(self, label: Any, *, file: str | Path | None = None, row: int | str | None = None) -> UserError:
         accepted = f"one of {len(self.names):,} labels ({shortened(self.names)})"
         if isinstance(label, str) and len(self.names) <= _NEAR_MATCH_LIMIT:
             near = difflib.get_close_matches(label, self.names, n=1)

@@ -10,6 +10,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from hf_mlc.data.multi_hot import LOOKED_AT, check_not_multi_hot
+from hf_mlc.data.own_cache import own_cache
 from hf_mlc.errors import UserError
 from hf_mlc.inference import LoadedModel, load_model, predict_texts
 
@@ -37,7 +39,7 @@ def fit(
 
     Raises:
         `UserError`: one string instead of several, not as many label lists as texts, a row that is none, a label that is neither
-            a string nor a whole number, and all that `train` refuses.
+            a string nor a whole number, rows of zeros and ones for lists of labels, and all that `train` refuses.
     """
     from hf_mlc.commands.train import main as train  # the commands stand on the package
 
@@ -51,6 +53,7 @@ def fit(
         asked |= {"train_file": str(rows), "output_dir": str(output)}
         # YAML, a recipe's form, is an extension of JSON; paths become strings
         recipe.write_text(json.dumps(asked, default=str), encoding="utf-8")
+        stack.enter_context(own_cache())  # of a file that is gone afterwards, rows could never be found again
         train(["--config", str(recipe)])
         return load_model(str(output))
 
@@ -102,15 +105,19 @@ def _checked_label(label: Any, row: int) -> str | int:
     return label
 
 
+def _check_lists(label_lists: Sequence[Sequence[str | int]]) -> None:
+    check_not_multi_hot(label_lists, field="label_lists", accepted="lists of names or of ids")
+
+
 def _write_rows(file: Path, texts: Iterable[str], label_lists: Iterable[Sequence[str | int]]) -> None:
     texts, label_lists = iter(texts), iter(label_lists)
-    missing = object()
+    missing, first_lists = object(), []
     with file.open("w", encoding="utf-8") as stream:
         number = 0
         while True:
             text, labels = next(texts, missing), next(label_lists, missing)
             if text is missing and labels is missing:
-                return
+                return _check_lists(first_lists)
             if text is missing or labels is missing:
                 more = "label lists than texts" if text is missing else "texts than label lists"
                 raise UserError(f"more {more}, which are {number:,}", field="label_lists", accepted="one list a text")
@@ -119,4 +126,8 @@ def _write_rows(file: Path, texts: Iterable[str], label_lists: Iterable[Sequence
                 found = "one string" if isinstance(labels, str) else type(labels).__name__
                 raise UserError(f"found {found}", row=number, field="label_lists", accepted="a list of labels")
             values = [_checked_label(label, number) for label in labels]
+            if number <= LOOKED_AT:
+                first_lists.append(values)
+            if number == LOOKED_AT:  # not after all the others
+                _check_lists(first_lists)
             stream.write(json.dumps({"text": _checked_text(text, number), "labels": values}) + "\n")

@@ -84,12 +84,14 @@ class PlantConfig(MultiLabelConfig):
         compat (`str`, *optional*, defaults to `"none"`):
             `"xcube"`: planted attention and state in the arithmetic of the authors' code (`xcube_decoder`), densely; to
             compare with it, not for use. `mutual_information_scale` is then `"none"`, whatever it says.
-        planting_fingerprint (`dict`, *optional*): of which rows and which tokenizer the planted statistics are.
+        planting_fingerprint (`dict`, *optional*):
+            of which rows and which tokenizer the planted statistics are; of a control, its name too.
         sampled_labels (`int`, *optional*):
             A training step scores the labels of its documents and so many drawn from the others, each counted for all
             that it stands for (`label_sampling.py`); all of them if not given. Predictions are always of all labels.
         attention_block_size (`int`, *optional*):
-            Labels attended to at once on CPU; chosen from the sizes if not given. Results don't depend on it.
+            Labels attended to at once with `attention_implementation="blocks"`; chosen from the sizes if not given. Results don't
+            depend on it.
         attention_implementation (`str`, *optional*, defaults to `"auto"`):
             `"eager"` (holds B x L x T), `"blocks"`, `"sdpa"` or `"auto"` (`label_attention`).
         pad_token_id (`int`, *optional*, defaults to 0): padding.

@@ -44,17 +44,26 @@ def as_rgb(picture):
     """A picture as it is meant to be seen: turned as its EXIF note says, transparent parts on white, 8 bits of RGB."""
     image = importlib.import_module("PIL.Image")
     picture = importlib.import_module("PIL.ImageOps").exif_transpose(picture)
-    if picture.mode == "RGB":
-        return picture
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):  # Pillow would cut these at 255, not scale them
-        highest = max(picture.getextrema()[1], 0)
-        most = 65535 if highest > 255 else 255
+        most = _white_level(picture)
         pixels = importlib.import_module("numpy").asarray(picture, dtype="float64").clip(0, most)
         return image.fromarray((pixels * (255 / most)).round().astype("uint8")).convert("RGB")
-    if "A" in picture.mode or "transparency" in picture.info:
+    clear = picture.info.get("transparency")  # of RGB a colour; anything else there is left over from another mode
+    if "A" in picture.mode or isinstance(clear, tuple) or (clear is not None and picture.mode != "RGB"):
         picture = picture.convert("RGBA")
         return image.alpha_composite(image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _white_level(picture) -> int:
+    """The number that is white: of 16 bits the highest there is. Wider modes don't say theirs; the least usual one that the picture's
+    own maximum doesn't exceed is taken: 1 (floats alone), 255, 65535."""
+    if picture.mode.startswith("I;16"):
+        return 65535
+    highest = picture.getextrema()[1]
+    if highest > 255:
+        return 65535
+    return 1 if picture.mode == "F" and highest <= 1 else 255
 
 
 def encode_images(image_processor, images: list[Any]) -> dict[str, torch.Tensor]:

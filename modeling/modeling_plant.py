@@ -158,7 +158,7 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
             present = ids_of_labels(labels) if label_ids is None else label_ids
             rows, column_weights = draw_labels(present, config.num_labels, config.sampled_labels)
             candidate_ids = rows.expand(len(mask_BT), -1)
-        logits_BL = self._decode(self.dropout(encoded.last_hidden_state), mask_BT, input_ids, rows)
+        logits_BL = self._decode(encoded.last_hidden_state, mask_BT, input_ids, rows)
         loss = self.compute_loss(
             logits_BL,
             labels=labels,
@@ -178,7 +178,8 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
     def _decode(self, hidden_BTD, mask_BT, input_ids_BT=None, rows: slice | torch.LongTensor = slice(None)):
         """Logits of the labels in `rows`, `(B, L)`: of the window at the documents' ends, with what was read before it."""
-        ranked_ids_BT = self._ranked_ids(hidden_BTD)
+        ranked_ids_BT = self._ranked_ids(hidden_BTD)  # before dropout: with it, training would expect other tokens
+        hidden_BTD = self.dropout(hidden_BTD)
         if self.config.window is None:
             return self.decoder(hidden_BTD, mask_BT, rows, input_ids_BT, ranked_ids_BT)
         in_window_BT, early_B = self._window(mask_BT)
@@ -213,17 +214,21 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         ids = [None if ids_BT is None else ids_BT.gather(1, order_BT) for ids_BT in (input_ids_BT, ranked_ids_BT)]
         places_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
         num_chunks_B = -(-early_B // length)
-        state_BL = hidden_BTD.new_zeros(len(mask_BT), config.num_labels)
+        state_BL = torch.zeros(len(mask_BT), config.num_labels, device=hidden_BTD.device)
         for number in range(int(num_chunks_B.max())):
             chunk = slice(number * length, (number + 1) * length)
-            mask_Bt = places_T[None, chunk] < early_B[:, None]
-            learns_B1 = (number >= num_chunks_B - config.state_gradient_chunks)[:, None]
-            with torch.set_grad_enabled(torch.is_grad_enabled() and bool(learns_B1.any())):
-                ids_Bt, ranked_ids_Bt = (None if ids_BT is None else ids_BT[:, chunk] for ids_BT in ids)
-                logits_BL = self.decoder(hidden_BTD[:, chunk], mask_Bt, slice(None), ids_Bt, ranked_ids_Bt) + state_BL
-                read_BL = self.decoder.state_after(logits_BL, config.state_topk)
-            read_BL = torch.where(learns_B1, read_BL, read_BL.detach())
-            state_BL = torch.where(mask_Bt.any(dim=1, keepdim=True), read_BL, state_BL)
+            learns_B = number >= num_chunks_B - config.state_gradient_chunks
+            # one after the other, and neither for documents that have been read: a graph holds what all of its rows came from
+            for learns, rows_B in ((False, ~learns_B), (True, learns_B)):
+                rows_R = (rows_B & (number < num_chunks_B)).nonzero().squeeze(1)
+                if not len(rows_R):
+                    continue
+                mask_Rt = places_T[None, chunk] < early_B[rows_R, None]
+                ids_Rt, ranked_ids_Rt = (None if ids_BT is None else ids_BT[rows_R, chunk] for ids_BT in ids)
+                with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
+                    logits_RL = self.decoder(hidden_BTD[rows_R, chunk], mask_Rt, slice(None), ids_Rt, ranked_ids_Rt)
+                    read_RL = self.decoder.state_after(logits_RL + state_BL[rows_R], config.state_topk)
+                state_BL = state_BL.index_copy(0, rows_R, read_RL.to(state_BL.dtype))
         return state_BL
 
     @torch.no_grad()
@@ -296,7 +301,7 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         self._check_inputs(input_ids, inputs_embeds)
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state
-        return self._decode(self.dropout(hidden_BTD), mask_BT, input_ids, chosen_ids_S)
+        return self._decode(hidden_BTD, mask_BT, input_ids, chosen_ids_S)
 
     def _read(self, chosen_ids_S, input_ids, attention_mask, inputs_embeds, token_type_ids):
         """What the decoder weighs for the chosen labels: token vectors, which are in the window, labels, token ids."""

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from transformers import GenerationConfig, GenerationMixin
 from transformers import initialization as init
+from transformers.utils import logging
 
 from .configuration_sgm import SgmConfig
 from .label_sequences import EOS, LABEL_OFFSET
@@ -31,6 +32,9 @@ from .sgm_losses import SgmLosses
 from .sgm_state import SgmMemory, SgmState
 from .text_model import TextPreTrainedModel
 from .tfidf_path import TfidfPath
+
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -148,10 +152,21 @@ class SgmForMultiLabelClassification(
         """As `MultiLabelPreTrainedModel.set_training_statistics`; the decoder's read-out starts at the shares that labels and
         ends have of all that is to be written."""
         super().set_training_statistics(counts_L, num_documents)
+        self._warn_of_idle_loss()
         counts_L = counts_L.to(torch.float64) + 0.5
         total = counts_L.sum() + num_documents
         self.decoder.output.bias[LABEL_OFFSET:] = torch.log(counts_L / total).to(self.decoder.output.bias)
         self.decoder.output.bias[EOS] = torch.log(max(num_documents, 1) / total).to(self.decoder.output.bias)
+
+    def _warn_of_idle_loss(self) -> None:
+        """Says which settings of the per-label loss change nothing, since no head is trained by it."""
+        usual = {"loss": "bce", "use_pos_weight": False, "label_smoothing": 0}
+        given = [name for name, value in usual.items() if getattr(self.config, name) != value]
+        if given and not self.config.auxiliary_weight:
+            logger.warning(
+                f"{' and '.join(given)} will change nothing: of the auxiliary head, and auxiliary_weight is 0; sequences "
+                "are trained by sequence_loss"
+            )
 
     # -- forward -----------------------------------------------------------------------------------------------------
 

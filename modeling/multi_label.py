@@ -384,8 +384,11 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             }
             for kind in PIPELINES.keys() & set(self.input_modalities):
                 self.config.custom_pipelines = copy.deepcopy(PIPELINES[kind])
-        hub_arguments = ("repo_id", "commit_message", "private", "token", "revision", "create_pr")
+        commit = ("commit_message", "commit_description", "revision", "create_pr")
+        hub_arguments = ("repo_id", *commit, "private", "token", "tags")
         given = {name: kwargs.pop(name) for name in hub_arguments if push_to_hub and name in kwargs}
+        if "max_shard_size" in kwargs:  # of what is saved here, too
+            given["max_shard_size"] = kwargs["max_shard_size"]
         super().save_pretrained(save_directory, **kwargs)
         if push_to_hub and kwargs.get("is_main_process", True):
             self.push_to_hub(given.pop("repo_id", os.path.basename(os.fspath(save_directory))), **given)

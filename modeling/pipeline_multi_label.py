@@ -80,22 +80,27 @@ class MultiLabelClassificationPipeline(Pipeline):
         """Labels of one text or of many.
 
         Args:
-            inputs (`str`, `dict`, `list`, or any iterable): a text, or a row whose `"text"` it is, or several of them.
+            inputs (`str`, `dict`, `list`, or any iterable):
+                a text, or a row whose `"text"` it is, or several of them; a `DataFrame` is several rows.
             batch_size (`int`, *optional*): texts a forward pass.
             num_workers (`int`, *optional*): processes that tokenise.
             arguments: `top_k`, `threshold`, `return_all_scores`, `explain`: see the class.
 
         Returns:
             `list[dict]` for one text: `{"label", "score"}`, best first, and with `explain` `"evidence"`: a list of
-            `{"start", "end", "text", "weight"}`, best first. For a list or tuple a list of these; for a generator or a
-            data set an iterator over them, which reads its source as it goes.
+            `{"start", "end", "text", "weight"}`, best first. For a list, tuple, array or `DataFrame` a list of these; for a
+            generator or a data set an iterator over them, which reads its source as it goes.
         """
         check_count("batch_size", batch_size)
+        if hasattr(inputs, "iterrows"):  # a DataFrame; iterating over it would give the names of its columns
+            inputs = inputs.to_dict("records")
+        elif hasattr(inputs, "tolist"):  # a column of one, or an array
+            inputs = inputs.tolist()
         if isinstance(inputs, tuple):
             inputs = list(inputs)
         one_or_known = (str, bytes, Mapping, list, types.GeneratorType, torch.utils.data.Dataset)
         if isinstance(inputs, Iterable) and not isinstance(inputs, one_or_known):
-            inputs = (row for row in inputs)  # a data set of `datasets`, one of its columns, a column of a table, ...
+            inputs = (row for row in inputs)  # a data set of `datasets`, one of its columns, ...
         if isinstance(inputs, list) and not inputs:  # transformers looks at the first one
             self._sanitize_parameters(**arguments)
             return []

@@ -65,6 +65,7 @@ class SparseFeatureExtractor(FeatureExtractionMixin):
     """
 
     model_input_names = ["input_ids", "token_weights"]
+    padding_value = 0  # what a pipeline of transformers fills up the rows of a batch with
 
     def __init__(
         self,

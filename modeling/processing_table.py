@@ -18,6 +18,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,8 @@ MISSING = ("", "?", "NA", "NaN", "nan")
 _INDEX = re.compile(r"0|[1-9][0-9]*")
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
 _LARGEST = float(np.finfo(np.float32).max)
+# a boolean is the category "1" or "0" (`category_of`), or what a CSV may have called it in training
+_SPELLINGS = {"1": ("True", "true", "TRUE"), "0": ("False", "false", "FALSE")}
 
 
 class TableRowError(ValueError):
@@ -63,7 +66,8 @@ class TableFeatureExtractor(FeatureExtractionMixin):
             and 1; 0 marks a feature that was constant in training, which becomes 0.
         fills (`list[float]`, *optional*): what stands in the column where the value is missing: its training mean, scaled.
         missing (`list[str]`, *optional*): features that had missing values in training; each gets a column.
-        categories (`dict[str, list[str]]`, *optional*): of each feature of categories, its values in training.
+        categories (`dict[str, list[str]]`, *optional*): of each feature of categories, its values in training. A boolean is
+            whichever of 1, True, true and TRUE (or 0, False, ...) is one of them.
         keys (`str`, *optional*, defaults to `"names"`): what an object of whole numbers as keys means,
             `{"3": 1.5, "7": 2}`: `"indices"`, positions of a sparse row, or `"names"`.
         absent (`str`, *optional*, defaults to `"error"`): a feature that an object with names doesn't hold: `"error"`,
@@ -245,8 +249,17 @@ class TableFeatureExtractor(FeatureExtractionMixin):
                 continue
             values = self.categories[name]
             self._category_at[position] = {value: column + place for place, value in enumerate(values)}
+            self._add_booleans(self._category_at[position])
             column += len(values)
         self._sign_at = {self._position_of[name]: self.numeric_size + i for i, name in enumerate(self.missing)}
+
+    @staticmethod
+    def _add_booleans(column_of: dict[str, int]) -> None:
+        """The columns of true and false too, in a feature whose categories in training were these words."""
+        for name, spellings in _SPELLINGS.items():
+            known = next((spelling for spelling in spellings if spelling in column_of), None)
+            if known is not None:
+                column_of.setdefault(name, column_of[known])
 
     def array_of_numbers(self, rows: Sequence[Any]) -> np.ndarray | None:
         """Rows that are lists of numbers and nothing else, in one step; `None` for any other."""
@@ -375,7 +388,11 @@ class TableFeatureExtractor(FeatureExtractionMixin):
                 self.unseen_counts[str(name)] += 1
             else:
                 raise TableRowError("no such feature", row=row, field=str(name), accepted=_some_of(self.feature_names))
-        if self.absent == "zero" or (len(held) >= len(self.feature_names) and self._position_of.keys() <= held):
+        if len(held) >= len(self.feature_names) and self._position_of.keys() <= held:
+            return
+        if self.absent == "zero":
+            if self.named_columns:  # training had 0 there (`Columns.absent`): of categories the one that is called so
+                yield from ((place, 0) for place in self._category_at if self.feature_names[place] not in held)
             return
         for name, position in self._position_of.items():
             if name in held:
@@ -405,7 +422,7 @@ def number_of(value: Any) -> float:
         if "_" in text:  # Python reads 1_000 as a number, and nobody else does
             raise ValueError(text)
         return float(text)
-    if isinstance(value, (bool, int, float, np.number, np.bool_)):
+    if isinstance(value, (bool, int, float, np.number, np.bool_, Decimal)):
         try:
             return float(value)
         except OverflowError:  # an integer of hundreds of digits
@@ -423,6 +440,8 @@ def category_of(value: Any) -> str | None:
     """
     if isinstance(value, (bool, np.bool_)):
         return str(int(value))
+    if isinstance(value, Decimal):
+        value = of_decimal(value)
     if isinstance(value, str):
         text = value.strip()
     elif isinstance(value, (int, np.integer)):  # every digit of it, as a string has them
@@ -436,6 +455,11 @@ def category_of(value: Any) -> str | None:
         return None
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
+
+
+def of_decimal(value: Decimal) -> int | float:
+    """A decimal number, as Parquet and databases have them, as one of Python's own: whole ones keep every digit, as an id needs."""
+    return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
 
 
 def sparse_keys(row: Mapping[str, Any]) -> str | None:

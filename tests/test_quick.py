@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 
+from hf_mlc.data import load_splits
 from hf_mlc.errors import UserError
 from hf_mlc.quick import fit, predict
 
@@ -53,11 +56,30 @@ def test_numbers_are_labels_too_and_nothing_need_be_kept(tmp_path):
         (["a"], [[2.7, 1]], "row 1, field 'label_lists': found 2.7"),
         (["a"], [[2, True]], "row 1, field 'label_lists': found True"),
         ("ab", [["x"], ["y"]], "field 'texts': found one string; accepted: a list of texts"),
+        (["a"] * 3, np.eye(3, dtype=int), "^field 'label_lists': looks like a table of zeros and ones: lists of 3 that hold nothing"
+         " else; accepted: lists of names or of ids$"),
+        (["a"] * 101, [[0, 1, 1]] * 100 + [[2.5]], "^field 'label_lists': looks like a table of zeros and ones"),
     ],
 )  # fmt: skip
 def test_rows_that_do_not_fit_are_an_error(texts, lists, message):
     with pytest.raises(UserError, match=message):
         fit(texts, lists)
+
+
+def test_rows_are_not_left_in_the_cache(monkeypatch, tmp_path):
+    """They came from a file that is gone, and so would never be found again."""
+    users, kept = tmp_path / "cache", []
+
+    def train(arguments):
+        recipe = json.loads(Path(arguments[1]).read_text(encoding="utf-8"))
+        kept.extend(file["filename"] for file in load_splits(recipe["train_file"])["train"].cache_files)
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", users)
+    monkeypatch.setattr("hf_mlc.commands.train.main", train)
+    monkeypatch.setattr("hf_mlc.quick.load_model", lambda name: name)
+    fit(["a", "b"], [["x"], []], output_dir=tmp_path / "model")
+    assert kept and not any(Path(file).exists() for file in kept) and not list(tmp_path.rglob("*.arrow"))
+    assert users == datasets.config.HF_DATASETS_CACHE
 
 
 def test_one_string_instead_of_texts_is_an_error():

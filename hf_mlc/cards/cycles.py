@@ -11,6 +11,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import code, table
 from hf_mlc.cards.metric_names import metric_name
+from hf_mlc.inputs import input_kind_of
 
 
 LAST = "last"  # the cycle after the last epoch, which makes the index and nothing else
@@ -34,9 +35,22 @@ _ENCODER = "encoder"
 
 def scored_labels(config: Any) -> str:
     """Which labels the scores are of that a model itself gives."""
-    if getattr(config, "scoring", None) == "shortlist":
-        return "the labels that `candidate_ids` of its output names"
-    return "all labels"
+    return "the labels that `candidate_ids` of its output names" if gives_shortlists(config) else "all labels"
+
+
+def gives_shortlists(config: Any) -> bool:
+    """Whether a model's logits have a column a place in the document's shortlist, in place of a column a label."""
+    return getattr(config, "scoring", None) == "shortlist"
+
+
+def wrong_pipeline(config: Any) -> str | None:
+    """That transformers' own pipeline of texts names wrong labels; `None` of a model of which it names the right ones."""
+    if not gives_shortlists(config) or input_kind_of(config).hub_task != "text-classification":
+        return None
+    return (
+        'transformers\' own `pipeline("text-classification")` is not for it: that takes column i of the scores for label i, '
+        "and gives them the names of other labels."
+    )
 
 
 def cycles_section(facts: CardFacts) -> dict[str, str | None] | None:

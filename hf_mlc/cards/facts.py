@@ -102,15 +102,15 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
     Raises:
         `UserError`: no config.json of ours; a file that is no JSON object; files that are about different models or rows.
     """
-    if card_folder is not None and not card_folder.is_dir():
-        raise UserError("no such folder", file=card_folder, field="card_folder", accepted="a folder with card.yaml")
+    if card_folder is not None:
+        check_card_folder(card_folder)
     config = config_of(model_folder, str(model_folder))
     label_space = label_space_of(config, model_folder, str(model_folder))
     words = read_words(_found(CARD_FILE, card_folder, model_folder))
     name = repo_id.partition("/")[2] or repo_id if repo_id else (card_folder or model_folder).resolve().name
     results = _results(_found(RESULTS_FILE, model_folder, card_folder))
     examples = _json(_found(EXAMPLES, card_folder, model_folder)) if words.show_examples else {}
-    steps = _steps(_found(STEPS, card_folder, model_folder), model_folder) if words.show_examples else {}
+    steps = read_of_weights(STEPS, model_folder, card_folder) if words.show_examples else {}
     facts = CardFacts(
         model_folder=model_folder,
         card_folder=card_folder,
@@ -124,11 +124,17 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
         baseline=_baseline(_found(BASELINE, card_folder, model_folder)),
         examples=examples.get("examples", {}),
         steps=steps,
-        relations=_relations(_found(RELATIONS, card_folder, model_folder), model_folder),
-        attention=_attention(_found(ATTENTION, card_folder, model_folder), model_folder),
+        relations=read_of_weights(RELATIONS, model_folder, card_folder),
+        attention=read_of_weights(ATTENTION, model_folder, card_folder),
     )
     _check_that_all_are_of_one_model(facts)
     return facts
+
+
+def check_card_folder(folder: Path) -> None:
+    """`UserError` where there is no such folder."""
+    if not folder.is_dir():
+        raise UserError("no such folder", file=folder, field="card_folder", accepted="a folder with card.yaml")
 
 
 def _found(name: str, *folders: Path | None) -> Path | None:
@@ -215,40 +221,39 @@ def _baseline(file: Path | None) -> dict[str, Any]:
     return baseline
 
 
-def _steps(file: Path | None, model_folder: Path) -> dict[str, Any]:
+def read_of_weights(name: str, model_folder: Path, card_folder: Path | None = None) -> dict[str, Any]:
+    """attention_steps.json, label_relations.json or label_attention.json, if it is about this model's weights; empty otherwise.
+
+    Of a file that isn't, what [`read_evaluation`] says is true as well.
+    """
+    file = _found(name, card_folder, model_folder)
     content = _json(file)
     if not content:
         return {}
+    is_whole, command = _WRITTEN_BY[name]
+    own = weights_fingerprint(str(model_folder))
+    if not is_whole(content):
+        problem = f"is not what {command.partition(' ')[0]} writes"
+    elif own is not None and content.get("weights") not in (None, own):
+        problem = "was made with other weights than the model's"
+    else:
+        return content
+    if file.parent != model_folder:
+        raise UserError(problem, file=file, accepted=f"what {command} writes for this model")
+    logger.warning(f"{file} {problem}: it is left out")
+    return {}
+
+
+def _is_steps(content: dict[str, Any]) -> bool:
     steps, words = content.get("steps"), content.get("words")
     whole = isinstance(steps, list) and isinstance(words, list) and steps and words
-    if not (whole and all(len(step.get("weights", ())) == len(words) for step in steps)):
-        raise UserError("is not what card writes", file=file, accepted="what card --dataset_name writes")
-    _check_weights(content, file, model_folder)
-    return content
+    return bool(whole) and all(isinstance(step, dict) and len(step.get("weights", ())) == len(words) for step in steps)
 
 
-def _relations(file: Path | None, model_folder: Path) -> dict[str, Any]:
-    content = _json(file)
-    if not content:
-        return {}
+def _is_relations(content: dict[str, Any]) -> bool:
     lists = [content.get(name) for name in ("offsets", "change", "scales", "pairs")]
     whole = all(isinstance(part, list) for part in lists) and _part(content, "parameters")
-    if not whole or len(lists[0]) != len(lists[1]):
-        raise UserError("is not what card writes", file=file, accepted="what card --card_folder writes")
-    _check_weights(content, file, model_folder)
-    return content
-
-
-def _attention(file: Path | None, model_folder: Path) -> dict[str, Any]:
-    content = _json(file)
-    if not content:
-        return {}
-    if not _is_attention_map(content):
-        raise UserError(
-            "is not what explain writes", file=file, accepted="what explain --method label_attention writes"
-        )
-    _check_weights(content, file, model_folder)
-    return content
+    return bool(whole) and len(lists[0]) == len(lists[1])
 
 
 def _is_attention_map(content: dict[str, Any]) -> bool:
@@ -272,12 +277,12 @@ def _has_lists(part: Any, names: tuple[str, ...], length: int) -> bool:
     return all(isinstance(values, list) and len(values) == length for values in lists)
 
 
-def _check_weights(content: dict[str, Any], file: Path, model_folder: Path) -> None:
-    own = weights_fingerprint(str(model_folder))
-    if own is not None and content.get("weights") not in (None, own):
-        raise UserError(
-            "was made with other weights than the model's", file=file, accepted="what card writes for this model"
-        )
+# each with the command that writes it
+_WRITTEN_BY = {
+    STEPS: (_is_steps, "card --dataset_name"),
+    RELATIONS: (_is_relations, "card --card_folder"),
+    ATTENTION: (_is_attention_map, "explain --method label_attention"),
+}
 
 
 def _of_training(results: dict[str, Any]) -> dict[str, Any]:

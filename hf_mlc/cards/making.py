@@ -8,7 +8,12 @@ from typing import Any
 
 from hf_mlc.cards.facts import BASELINE, RECIPE, CardFacts
 from hf_mlc.cards.markdown import code, escaped, fenced
-from hf_mlc.commands.column_arguments import ColumnArguments
+from hf_mlc.commands.column_arguments import (
+    ColumnArguments,
+    HubDataArguments,
+    LabelColumnArguments,
+    TextColumnArguments,
+)
 from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 from hf_mlc.inputs import input_kind_of
@@ -16,8 +21,13 @@ from hf_mlc.inputs import input_kind_of
 
 # of a recipe's arguments, those that say where the data is
 _DATA = ("dataset_name", "train_file", "validation_file", "test_file")
-# and those that evaluate and card take as well
-_COLUMNS = [field.name for field in dataclasses.fields(ColumnArguments)]
+# and those by which evaluate and card find the same rows
+_OF_EVALUATE = [field.name for part in (ColumnArguments, HubDataArguments) for field in dataclasses.fields(part)]
+_OF_CARD = [
+    field.name
+    for part in (TextColumnArguments, LabelColumnArguments, HubDataArguments)
+    for field in dataclasses.fields(part)
+]
 
 
 def data_sentence(facts: CardFacts) -> str:
@@ -100,13 +110,13 @@ def commands(facts: CardFacts) -> str | None:
     recipe = read_recipe(folder / RECIPE)
     beyond = {name: value for name, value in asked.items() if name not in _DATA and recipe.get(name) != value}
     cards = f"model_cards/{folder.resolve().name}"
-    columns = _as_words({name: asked[name] for name in _COLUMNS if name in asked})
     lines = [facts.words.dataset["command"]] if "command" in facts.words.dataset else []
     lines += [
         f"accelerate launch scripts/train.py --config {cards}/{RECIPE} --dataset_name DATA --output_dir MODEL{_as_words(beyond)}",
         f"cp MODEL/{RESULTS_FILE} {cards}/",
     ]
     if facts.evaluation.get("model"):
+        columns = _as_words(_given(asked, _OF_EVALUATE))
         used = facts.evaluation.get("decision", {})
         rule = "" if used.get("tuned", True) else _as_words({"threshold": used["thresholds"]})
         lines.append(
@@ -119,9 +129,14 @@ def commands(facts: CardFacts) -> str | None:
         metric = _as_words({"threshold_metric": facts.baseline["threshold_metric"]})
         lines.append(f"python benchmarks/tfidf.py --dataset_name DATA{texts}{metric} --output {cards}/{BASELINE}")
     name = _as_words({"repo_id": facts.model_id}) if "/" in facts.model_id else ""
-    data = f" --dataset_name DATA{columns}" if facts.examples else ""
+    data = f" --dataset_name DATA{_as_words(_given(asked, _OF_CARD))}" if facts.examples else ""
     lines.append(f"python scripts/card.py --model MODEL --card_folder {cards}{name}{data}")
     return fenced("\n".join(lines))
+
+
+def _given(asked: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Of what a run was told, that which says where `names` and the rows' ids are."""
+    return {name: asked[name] for name in (*names, "id_column") if asked.get(name) is not None}
 
 
 def _as_words(arguments: dict[str, Any]) -> str:

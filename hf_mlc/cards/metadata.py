@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from hf_mlc.cards.cycles import wrong_pipeline
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.metric_names import HUB_METRICS, metric_name
 from hf_mlc.cards.tables import BUCKET_METRICS
@@ -36,7 +37,8 @@ def card_data(facts: CardFacts) -> ModelCardData:
         license_name=words.license_name,
         license_link=words.license_link,
         library_name="transformers",
-        pipeline_tag=task,
+        # by the tag the Hub would offer a pipeline that names wrong labels
+        pipeline_tag=None if wrong_pipeline(facts.config) else task,
         tags=tags,
         base_model=words.base_model,
         datasets=[dataset["id"]] if "id" in dataset else None,

@@ -8,7 +8,7 @@ from hf_mlc.cards.facts import CardFacts
 # by `planting_control`: what stands in the place of the statistics
 CONTROLS = {
     "permuted_labels": "every label was planted with the statistics of another label",
-    "idf": "every label was planted with the same tokens, the rarest ones",
+    "idf": "every label was planted with the same ranking of tokens, the rarest first",
     "random_ranker": "the ranker that was planted has learned nothing",
 }
 NO_COMPARISON = "Results of the paper say nothing about this model, nor the other way round."
@@ -74,10 +74,12 @@ def _counted(facts: CardFacts) -> str:
     fingerprint = facts.config.planting_fingerprint
     if not fingerprint:
         return "<!-- rows that the planted statistics are of: unknown -->"
-    text = (
-        f"Its statistics are of the {fingerprint['num_documents']:,} documents that it was trained on and of no others"
-    )
-    if facts.results.get("refit"):
+    was_planted_here = (
+        facts.results.get("planting") is not None
+    )  # else in an earlier training, whose weights this one began with
+    trained_on = "it was trained on" if was_planted_here else "it was planted with, before this training,"
+    text = f"Its statistics are of the {fingerprint['num_documents']:,} documents that {trained_on} and of no others"
+    if was_planted_here and facts.results.get("refit"):
         text += ", validation rows among them"
     return f"{text} (fingerprint `{fingerprint['rows']}`)."
 
@@ -92,8 +94,9 @@ def _window(facts: CardFacts) -> str:
 
 def _control(facts: CardFacts) -> str:
     """Whether this is the real thing."""
-    planted = facts.results.get("planting") or {}
-    control = planted.get("control") or facts.results.get("recipe", {}).get("planting_control", "none")
+    places = (facts.config.planting_fingerprint, facts.results.get("planting"))
+    named = [place["control"] for place in places if place and "control" in place]
+    control = next(iter(named), facts.results.get("recipe", {}).get("planting_control", "none"))
     if control == "none":
         return ""
     return f"**This model is a control, made to measure what planting is worth: {CONTROLS[control]} (`{control}`).**"

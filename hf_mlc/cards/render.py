@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 import yaml
 
 from hf_mlc.cards import attention_steps, label_attention, label_relations, making, sentences, tables
-from hf_mlc.cards.cycles import cycles_section, scored_labels
+from hf_mlc.cards.cycles import cycles_section, scored_labels, wrong_pipeline
 from hf_mlc.cards.facts import CardFacts
 from hf_mlc.cards.markdown import escaped, fenced, prose
 from hf_mlc.cards.merge import BEGIN, END, metadata_record
@@ -73,6 +74,7 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         steps_caption=attention_steps.steps_caption(facts) if facts.steps else None,
         shortlists=cycles_section(facts),
         scored_labels=scored_labels(facts.config),
+        wrong_pipeline=wrong_pipeline(facts.config),
         **_relations(facts),
         attention=label_attention.attention_table(facts) if facts.attention else None,
         attention_caption=label_attention.attention_caption(facts) if facts.attention else None,
@@ -83,7 +85,7 @@ def render_card(facts: CardFacts, *, printed: str | None, plots: Sequence[str] =
         arguments=tables.argument_table(facts),
         cost=making.cost_sentence(facts),
         commands=making.commands(facts),
-        limits=sentences.limits(facts, _max_length(facts)),
+        limits=sentences.limits(facts, _max_length(facts), part=_part_read(facts)),
         intended_use=prose(words.intended_use),
         risks=prose(words.risks),
         known_issues=prose(words.known_issues),
@@ -130,14 +132,25 @@ def _relations(facts: CardFacts) -> dict[str, object]:
     }
 
 
+def _part_read(facts: CardFacts) -> str:
+    """Which of a long text's tokens the saved tokenizer keeps: "first" or "last"."""
+    side = _saved(facts, "tokenizer_config.json").get("truncation_side")
+    if side is None:  # where transformers looks next
+        side = (_saved(facts, "tokenizer.json").get("truncation") or {}).get("direction", "right")
+    return "last" if str(side).lower() == "left" else "first"
+
+
+def _saved(facts: CardFacts, name: str) -> dict[str, Any]:
+    """One of the saved tokenizer's files; empty where there is none that can be read."""
+    try:
+        content = json.loads((facts.model_folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _max_length(facts: CardFacts) -> int | None:
     """How many tokens of a text the saved tokenizer keeps."""
-    file = facts.model_folder / "tokenizer_config.json"
-    if not file.is_file():
-        return None
-    try:
-        length = json.loads(file.read_text(encoding="utf-8")).get("model_max_length")
-    except ValueError:
-        return None
+    length = _saved(facts, "tokenizer_config.json").get("model_max_length")
     # transformers writes an absurdly large number where there is no limit
     return length if isinstance(length, int) and length < 10**9 else None

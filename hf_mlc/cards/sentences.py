@@ -243,17 +243,18 @@ def label_intro(facts: CardFacts, *, left_out: int) -> str:
     return text
 
 
-def limits(facts: CardFacts, max_length: int | None) -> str:
+def limits(facts: CardFacts, max_length: int | None, *, part: str = "first") -> str:
     """What follows from how the model was made.
 
     Args:
         facts (`CardFacts`): of the model.
         max_length (`int`, *optional*): tokens of a text that are read.
+        part (`str`, *optional*, defaults to `"first"`): which of them these are, the `"first"` or the `"last"`.
     """
     lines, counts = [], facts.label_space.counts
     lines.append(f"It knows its {len(facts.label_space):,} labels and no others.")
     if max_length:
-        lines.append(f"Of a text it reads the first {max_length:,} tokens.")
+        lines.append(f"Of a text it reads the {part} {max_length:,} tokens.")
     if counts is not None:
         never, rare = int((counts == 0).sum()), int(((counts > 0) & (counts <= 5)).sum())
         if never:

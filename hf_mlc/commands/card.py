@@ -13,7 +13,7 @@ from huggingface_hub.utils import validate_repo_id
 from hf_mlc.cards import check_installed, write_card
 from hf_mlc.cards.attention_steps import attention_steps
 from hf_mlc.cards.examples import label_examples
-from hf_mlc.cards.facts import read_facts
+from hf_mlc.cards.facts import check_card_folder, read_facts
 from hf_mlc.cards.label_relations import relations_of
 from hf_mlc.cards.tables import listed_labels
 from hf_mlc.commands.column_arguments import HubDataArguments, LabelColumnArguments, TextColumnArguments
@@ -48,6 +48,7 @@ class CardArguments:
     dataset_name: str | None = field(
         default=None, metadata={"help": "The training data, for one example a label; only if card.yaml allows it."}
     )
+    id_column: str | None = field(default=None, metadata={"help": "Column of the row's id, as in training."})
 
     def __post_init__(self):
         if self.repo_id is not None:
@@ -58,6 +59,8 @@ class CardArguments:
             raise UserError(
                 "found without card_folder", field="dataset_name", accepted="a card_folder to keep examples in"
             )
+        if self.card_folder is not None:
+            check_card_folder(Path(self.card_folder))
         check_installed()
 
 
@@ -128,7 +131,5 @@ def _load(
     hub_args: HubDataArguments,
     splits: list[str],
 ) -> DatasetDict:
-    columns = Columns(
-        text=text_args.text_column, labels=label_args.labels_column, labels_separator=label_args.labels_separator
-    )
+    columns = Columns(text=text_args.text_column, **label_args.columns_of_labels(), id=args.id_column)
     return load_splits(args.dataset_name, **hub_args.version(), columns=columns, splits=splits)

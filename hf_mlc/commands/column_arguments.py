@@ -20,12 +20,23 @@ class TextColumnArguments:
 
 @dataclass
 class LabelColumnArguments:
-    """Where labels stand, in one column."""
+    """Where labels stand."""
 
     labels_column: str = field(default="labels", metadata={"help": "Column of the labels."})
     labels_separator: str | None = field(
         default=None, metadata={"help": "What separates labels in a string column (CSV: ';')."}
     )
+    label_columns: list[str] | None = field(
+        default=None, metadata={"help": "Columns of 0 and 1, one a label, in place of the labels column."}
+    )
+
+    def columns_of_labels(self) -> dict[str, Any]:
+        """The same in the loader's terms, as arguments of [`~hf_mlc.data.Columns`]."""
+        return {
+            "labels": self.labels_column,
+            "labels_separator": self.labels_separator,
+            "label_columns": None if self.label_columns is None else tuple(self.label_columns),
+        }
 
 
 @dataclass
@@ -93,19 +104,9 @@ class ContentArguments(TextColumnArguments):
 class ColumnArguments(LabelColumnArguments, ContentArguments):
     """Which columns hold what a row is labelled by, and its labels."""
 
-    label_columns: list[str] | None = field(
-        default=None, metadata={"help": "Columns of 0 and 1, one a label, in place of the labels column."}
-    )
-
     def columns(self, kind: InputKind, *, id_column: str | None = None, processor: Any = None) -> Columns:
         """Which columns hold what, in the loader's terms."""
-        return Columns(
-            **self._of_content(kind, processor),
-            labels=self.labels_column,
-            labels_separator=self.labels_separator,
-            label_columns=None if self.label_columns is None else tuple(self.label_columns),
-            id=id_column,
-        )
+        return Columns(**self._of_content(kind, processor), **self.columns_of_labels(), id=id_column)
 
 
 @dataclass

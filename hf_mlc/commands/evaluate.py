@@ -76,6 +76,13 @@ def main(arguments: list[str]) -> None:
     )
     stopwatch = Stopwatch()
     loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
+    if args.propensity is not None and (loaded.label_space.counts is None or not loaded.label_space.num_documents):
+        raise UserError(
+            "its labels have no training counts, which psp@k is made of",
+            file=args.model,
+            field="propensity",
+            accepted="none given",
+        )
     if column_args.label_columns is None:
         column_args = _with_label_columns(args, column_args, hub_args, loaded)
 
@@ -95,16 +102,16 @@ def main(arguments: list[str]) -> None:
         propensity=space.propensity if args.propensity is None else args.propensity,
         score_budget_mb=args.score_budget_mb,
     )
-    sets = getattr(config, "decision", "thresholds") if args.threshold is None else "thresholds"
+    sets = config.decision if loaded.model.decides_on_sets and args.threshold is None else "thresholds"
     unknown, true_ids = 0, []
     writes = writes_sequences(loaded.model)
     with tqdm(total=len(rows), desc=f"Scoring {args.split}", unit=" documents") as bar:
         for start in range(0, len(rows), TEXTS_AT_ONCE):
             part = rows[start : start + TEXTS_AT_ONCE]
             known = []
-            for place, names in enumerate(part["labels"]):
+            for row_id, names in zip(part["id"], part["labels"], strict=True):
                 if args.strict:
-                    known.append(space.encode(names, file=args.dataset_name, row=start + place + 1))
+                    known.append(space.encode(names, file=args.dataset_name, row=row_id))
                 else:
                     ids, missed = space.encode_known(names)
                     known.append(ids)
@@ -113,7 +120,7 @@ def main(arguments: list[str]) -> None:
             label_ids = torch.nn.utils.rnn.pad_sequence(
                 [torch.from_numpy(ids) for ids in known], batch_first=True, padding_value=-100
             )
-            with rows_of(f"{args.dataset_name}[{args.split}]", before=start):
+            with rows_of(f"{args.dataset_name}[{args.split}]", part["id"]):
                 for batch in scored_batches(loaded, part[column], batch_size=args.batch_size):
                     metrics.update(
                         batch.scores_BS,

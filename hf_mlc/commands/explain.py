@@ -31,18 +31,21 @@ from hf_mlc.files import written_whole
 from hf_mlc.inference import check_reads_texts, load_model
 
 
+GRADIENTS = "integrated_gradients"
 FORMATS = (".jsonl", ".html", ".png")
 FORMATS_OF = {RELATIONS_METHOD: (".jsonl", ".png"), ATTENTION_METHOD: (".json", ".jsonl", ".png")}
+TOP_WORDS = 10
 STDIN = RowForm(file="standard input")
 # what each method's arguments are about
 _ABOUT = {**dict.fromkeys(METHODS, "of texts"), ATTENTION_METHOD: "of histories", RELATIONS_METHOD: "of the model"}
 # arguments that not all methods have a use for
 _ARGUMENTS_OF = {
     "input": (*METHODS, ATTENTION_METHOD),
+    "id_column": (*METHODS, ATTENTION_METHOD),
     "label": (*METHODS, ATTENTION_METHOD),
     "top_words": METHODS,
-    "steps": METHODS,
-    "baseline": METHODS,
+    "steps": (GRADIENTS,),
+    "baseline": (GRADIENTS,),
     "top_labels": (ATTENTION_METHOD,),
 }
 
@@ -53,6 +56,7 @@ class ExplainArguments:
 
     model: str = field(metadata={"help": "A trained model's folder or Hub id."})
     input: str = field(default="-", metadata={"help": "JSON Lines, CSV or Parquet; - reads JSON Lines from stdin."})
+    id_column: str | None = field(default=None, metadata={"help": "Column of the row's id."})
     output: str = field(
         default="-", metadata={"help": f"A file that ends in {', '.join(FORMATS)}; - writes JSON Lines to stdout."}
     )
@@ -66,7 +70,9 @@ class ExplainArguments:
             " lanet model and histories."
         },
     )
-    top_words: int = field(default=10, metadata={"help": "Words a label in JSON Lines and in the tables of HTML."})
+    top_words: int = field(
+        default=TOP_WORDS, metadata={"help": "Words a label in JSON Lines and in the tables of HTML."}
+    )
     steps: int = field(default=STEPS, metadata={"help": "Points of the quadrature of integrated gradients."})
     baseline: str = field(default="unk", metadata={"help": f"The token they compare with: {', '.join(BASELINES)}."})
     top_labels: int = field(default=SHOWN_LABELS, metadata={"help": f"Labels that {ATTENTION_METHOD} shows."})
@@ -94,11 +100,16 @@ class ExplainArguments:
             methods = _ARGUMENTS_OF.get(argument.name)
             usual = [] if argument.name == "label" else argument.default
             if methods is not None and self.method not in methods and getattr(self, argument.name) != usual:
-                raise UserError(
-                    f"is {_ABOUT[methods[0]]}, and {self.method} is {_ABOUT[self.method]}",
-                    field=argument.name,
-                    accepted="none given",
-                )
+                problem = f"is {_ABOUT[methods[0]]}, and {self.method} is {_ABOUT[self.method]}"
+                if _ABOUT[methods[0]] == _ABOUT[self.method]:
+                    problem = f"is of {', '.join(methods)}, and the method is {self.method}"
+                raise UserError(problem, field=argument.name, accepted="none given")
+        if self.top_words != TOP_WORDS and Path(self.output).suffix == ".png":
+            raise UserError(
+                "a picture shades every word",
+                field="top_words",
+                accepted="none given, or an output in .jsonl or .html",
+            )
         if self.method == ATTENTION_METHOD and len(set(self.label)) == 1:
             raise UserError(f"found '{self.label[0]}' alone", field="label", accepted="two labels or more, or none")
 
@@ -115,7 +126,7 @@ def main(arguments: list[str]) -> None:
     else:
         check_reads_texts(loaded, "the evidence of words")
     loaded.label_space.encode(args.label)  # an unknown one is found out before anything is read
-    columns = content_args.columns(loaded.kind, processor=loaded.processor)
+    columns = content_args.columns(loaded.kind, id_column=args.id_column, processor=loaded.processor)
     rows = _rows_of_stdin(columns) if args.input == "-" else iterate_rows(args.input, columns)
     if args.method == ATTENTION_METHOD:
         explain_attention(args, loaded, rows)

@@ -35,7 +35,7 @@ from hf_mlc.inputs import InputKind, items_in
 from hf_mlc.run_facts import Stopwatch
 
 
-STDIN = RowForm(file="standard input", folder=Path())
+STDIN = RowForm(file="standard input", is_json=True, folder=Path())
 EVIDENCE_WORDS = 5
 
 
@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> None:
         for rows in pools:
             items = [row[column] for row in rows]
             how = {"top_k": args.top_k, "threshold": args.threshold, "batch_size": args.batch_size}
-            with rows_of(STDIN.file if args.input == "-" else args.input, before=documents):
+            with rows_of(STDIN.file if args.input == "-" else args.input, [row["id"] for row in rows]):
                 if args.steps is not None:
                     steps = predict_steps(loaded, items, args.steps, **how)
                     answers = [of_row[0] for of_row in steps]

@@ -16,7 +16,7 @@ from hf_mlc.commands.running import check_output_folder, say
 from hf_mlc.errors import UserError
 from hf_mlc.files import check_new_folder
 from hf_mlc.publishing import own_repo_id, stage_model, staging_folder, upload_staged
-from hf_mlc.publishing.contents import published_categories, published_users
+from hf_mlc.publishing.contents import published_categories, published_users, published_words
 
 
 @dataclass
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
     with staging_folder(output) as staged:
         stage_model(args.model, staged, repo_id=repo_id, card_folder=card_folder, run_snippet=args.run_snippet)
         listing = _listing(staged)
-        for remark in (published_categories(staged), published_users(staged)):
+        for remark in (published_categories(staged), published_users(staged), published_words(staged)):
             if remark is not None:
                 say(remark)
         if not args.dry_run:

@@ -30,6 +30,7 @@ from hf_mlc.commands.train_folder import (
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.commands.train_label_features import LabelFeatureStep
 from hf_mlc.commands.train_model import check_trained, new_model, trained_model
+from hf_mlc.commands.train_relations import without_relations
 from hf_mlc.commands.train_steps import ARGUMENTS, STEPS, step_of_run
 from hf_mlc.commands.train_texts import TextStep
 from hf_mlc.cycles.arguments import without_cycles
@@ -89,6 +90,8 @@ def _train(arguments: list[str]) -> None:
     for name, value in step.training_arguments().items() if base is None else ():
         if name not in given:
             given[name] = value
+            if name == "metric_for_best_model" and "greater_is_better" not in given:
+                args.choose_by(value)
             setattr(args, name, value)
             shown = f"{value:g}" if isinstance(value, float) else value
             step.notes.append(f"{name}: {shown}, since none is given and the model is new")
@@ -144,8 +147,10 @@ def _train(arguments: list[str]) -> None:
 
     model = make_model(label_space, "train")
     tell(f"{type(model).__name__}: {num_parameters(model):,} parameters, {len(label_space)} labels")
-    unread = without_effect(given, model.config if base is None else None)
+    planted = bool(getattr(model, "planted_parameters", ()))
+    unread = without_effect(given, model.config if base is None else None, has_planted_parameters=planted)
     unread += without_cycles(given, model.config, is_new=base is None)
+    unread += without_relations(given, model.config)
     if unread:
         tell(f"without effect here: {', '.join(unread)}")
     rows = TrainingRows(splits["train"], encoded["train"])

@@ -38,7 +38,7 @@ class EncoderPreparation:
     ):
         self.stage, self.facts = None, None
         self.lora_args, self.lora = lora_args, None
-        self.args, self.max_length, self.text_column, self.is_new = args, text_args.max_length, text_column, is_new
+        self.args, self.text_args, self.text_column, self.is_new = args, text_args, text_column, is_new
         if language_model_args.wanted:
             for name, brings in (("model_name_or_path", not is_new), ("text_encoder", text_args.text_encoder)):
                 if brings:
@@ -88,7 +88,7 @@ class EncoderPreparation:
 
     def _check_length(self, model: MultiLabelPreTrainedModel) -> None:
         """`UserError` where texts may have more tokens than the backbone has positions, before the first of them has."""
-        encoder, most = getattr(model, "encoder", None), self.max_length
+        encoder, most = getattr(model, "encoder", None), self.text_args.max_length
         positions = getattr(encoder, "positions", None)
         if positions is not None and encoder.chunk_length is None and most > positions:
             raise UserError(
@@ -105,7 +105,7 @@ class EncoderPreparation:
                 field="ranked_tokens",
                 accepted="read, or --language_model_epochs or --language_model beside it",
             )
-        window, most = getattr(model.config, "window", None), self.max_length
+        window, most = getattr(model.config, "window", None), self.text_args.max_length
         if getattr(model.config, "stateful", False) and window >= most:
             raise UserError(
                 f"found {window}, and texts are cut at {most} tokens: nothing stands before it",

@@ -155,7 +155,9 @@ class EventStep(InputStep):
 
     def columns(self, processor: EventProcessor | None = None) -> Columns:
         columns = super().columns(processor)
-        return self._formed if processor is None and self.base is None else columns
+        # without training rows there is nothing to look at; what is missing is said when rows are read
+        is_new = processor is None and self.base is None and self._source is not None
+        return self._formed if is_new else columns
 
     @cached_property
     def _formed(self) -> Columns:

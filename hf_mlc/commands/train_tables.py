@@ -46,7 +46,9 @@ class TableArguments:
     max_categories: int = field(default=1000, metadata={"help": "More different strings in a feature are an error."})
     absent_features: str = field(
         default="error",
-        metadata={"help": "What a feature means that an object of names doesn't hold: error, zero or missing."},
+        metadata={
+            "help": "What a feature means that an object of names, or a line of JSON, doesn't hold: error, zero or missing."
+        },
     )
     missing_values: str = field(
         default="indicator",

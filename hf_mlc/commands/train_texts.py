@@ -80,6 +80,11 @@ class TextStep(InputStep):
 
     def __init__(self, args: TextArguments, *others: Any):
         super().__init__(args, *others)
+        encoder, named = self.given.get("encoder"), [name for name in self.naming if self.given.get(name) is not None]
+        if named and encoder not in (None, "transformer"):
+            raise UserError(
+                f"found {encoder} beside {named[0]}", field="encoder", accepted="transformer, or none given"
+            )
         if "max_length" in self.given:
             return
         if self.reads_bags:
@@ -92,7 +97,7 @@ class TextStep(InputStep):
         """Whether the model reads the tf-idf weights of a text's tokens, and nothing of their order."""
         if self.base is not None:
             return getattr(self.base.model.config, "encoder", None) == "tfidf"
-        named = [name for name in ("text_encoder", "text_config") if self.given.get(name) is not None]
+        named = [name for name in self.naming if self.given.get(name) is not None]
         usual = getattr(architecture_of(self.given.get("model_type", "plant")).config, "encoder", None)
         return not named and self.given.get("encoder", usual) == "tfidf"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ SPLITS = ("test", "validation", "unused")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 MOST_UNUSED = 2000  # rows that the draw left, to choose a recipe on
 MOST_RELATED = 2000  # labels up to which it is said how much they depend on each other
+# what a recipe may say of a table's features, as `train` takes it: it goes for every arm, which all see the same columns
+TABLE_SETTINGS = ("feature_file", "category_columns", "max_categories", "absent_features", "missing_values")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Rows:
         date_column, measured_from (`str`, *optional*): only rows from this day on are measured.
         features_column (`str`, *optional*): of a table, the column of the measured rows' features.
         meta_file (`str`, *optional*): of a table, the file that declares its features.
+        category_columns (`list[str]`, *optional*): of a table, features of categories, whatever their values look like.
+        absent_features (`str`, *optional*, defaults to `"error"`): of a table, what a feature means that an object doesn't hold.
         train_sequences (`str`, *optional*): of event sequences, a file with one row for each training user, whose history is all of that
             user's training events but the last: the form in which a causal model has every training target once.
         facts (`dict`, *optional*): of the rows, for every line: how much the labels of a table depend on each other.
@@ -71,6 +75,8 @@ class Rows:
     measured_from: str | None = None
     features_column: str | None = None
     meta_file: str | None = None
+    category_columns: Sequence[str] = ()
+    absent_features: str = "error"
     train_sequences: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -88,20 +94,26 @@ class Rows:
         """The rows of `"train"` or `"validation"`."""
         columns = None
         if self.is_table:
-            columns = _columns((), "features", self.meta_file)
+            columns = self._columns_of_table("features")
         elif self.is_events:
             columns = Columns(events="events")
         return load_splits(**{f"{split}_file": getattr(self, split)}, columns=columns, splits=[split])[split]
 
     def read_measured(self) -> datasets.Dataset:
         """The rows that are measured. Call it once, at the end."""
-        columns = _columns(self.text_column, self.features_column, self.meta_file)
-        rows = self._load_measured(Columns(events="events") if self.is_events else columns)
+        if self.is_table:
+            columns = self._columns_of_table(self.features_column)
+        else:
+            columns = Columns(events="events") if self.is_events else Columns(text=list(self.text_column))
+        rows = self._load_measured(columns)
         if self.measured_from is None:
             return rows
         dates = self._load_measured(Columns(text=[self.date_column]))
         days = _days(dates, file=self.measured, field=self.date_column)
         return rows.select([place for place, day in enumerate(days) if day >= self.measured_from])
+
+    def _columns_of_table(self, features_column: str) -> Columns:
+        return columns_of_table(features_column, self.meta_file, self.category_columns, self.absent_features)
 
     def _load_measured(self, columns: Columns) -> datasets.Dataset:
         if Path(self.measured).is_dir():
@@ -136,12 +148,12 @@ def folder_of(data: ClaimData, data_dir: str | Path) -> Path:
 
 def prepare_rows(
     data: ClaimData, source: Path, folder: Path, *, train_size: int | None, seed: int, split: str = "test",
-    propensity: Sequence[float] | None = None,
+    propensity: Sequence[float] | None = None, table_settings: Mapping[str, Any] | None = None,
 ) -> Rows:  # fmt: skip
     """Draws the seed's training documents, sets its validation rows aside, and writes them below `folder`.
 
     The documents set aside are of the `train_size`: they are labelled, too. `propensity`: A and B of `psp@k`, where the recipe says
-    them.
+    them; `table_settings`: what it says of a table's features (`TABLE_SETTINGS`).
     """
     if data.sequences is not None and train_size is not None:
         raise UserError(f"found {train_size}", field="train_sizes", accepted="all, of event sequences")
@@ -152,14 +164,17 @@ def prepare_rows(
     if data.generated is not None:
         return _generated_rows(data, source, train_size=train_size, split=split)
     skip = ["test"] if train_size is None else ["test", "validation"]
-    meta_file = str(source / data.meta_file) if data.meta_file and data.features_column else None
+    of_table = {} if data.features_column is None else _declared(data, source, table_settings or {})
     made: dict[str, datasets.Dataset] = {}
     if data.sequences is not None:
         made = rows_of_sequences(data.sequences, source, seed=seed)
         splits = datasets.DatasetDict({name: made[name] for name in ("train", "validation")})
         space = LabelSpace.from_label_lists(labels_of_training(splits["train"]), file=source)
     else:
-        splits = load_splits(source, columns=_columns(data.text_column, data.features_column, meta_file), skip=skip)
+        columns = (
+            columns_of_table(data.features_column, **of_table) if of_table else Columns(text=list(data.text_column))
+        )
+        splits = load_splits(source, columns=columns, skip=skip)
         if data.dates is not None:
             splits = _written_until(splits, data.dates, source, skip)
         space = _label_space(data, source, splits["train"]["labels"])
@@ -185,7 +200,10 @@ def prepare_rows(
                 if data.sequences is not None:
                     part = "" if data.sequences.one_source else "train" if name == SEQUENCES else name
                     row = with_user(row, part)
-                stream.write(json.dumps({**row, "labels": [str(label) for label in row["labels"]]}) + "\n")
+                labels = row["labels"]
+                if not space.integers_are_ids:  # an id stays one: "1" may be the name of another label
+                    labels = [str(label) for label in labels]
+                stream.write(json.dumps({**row, "labels": labels}) + "\n")
     if propensity is not None:
         space = replace(space, propensity=tuple(propensity))
     space.save(folder / "labels.json")
@@ -215,7 +233,7 @@ def prepare_rows(
         else data.features_column
         if split == "test"
         else "features",
-        meta_file=meta_file,
+        **of_table,
         train_sequences=str(folder / f"{SEQUENCES}.jsonl") if made else None,
         facts=_facts(data, splits["train"]["labels"], space),
         date_column=data.dates.column if data.dates and split == "test" else None,
@@ -240,13 +258,26 @@ def _generated_rows(data: ClaimData, source: Path, *, train_size: int | None, sp
     )
 
 
-def _columns(text_column: Sequence[str], features_column: str | None, meta_file: str | None) -> Columns:
-    """The columns of texts, or of a table, whose values stay as they are written where some are declared categories."""
-    if features_column is None:
-        return Columns(text=list(text_column))
+def _declared(data: ClaimData, source: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a table's features before its rows are read: by the recipe, or by the data set's own file."""
+    meta_file = None if data.meta_file is None else str(source / data.meta_file)
+    if settings.get("feature_file") is not None:
+        meta_file = str(Path(settings["feature_file"]).resolve())
+    return {
+        "meta_file": meta_file,
+        "category_columns": list(settings.get("category_columns") or ()),
+        "absent_features": settings.get("absent_features", "error"),
+    }
+
+
+def columns_of_table(
+    features_column: str, meta_file: str | None, category_columns: Sequence[str], absent_features: str
+) -> Columns:
+    """The columns of a table, whose values stay as they are written where some are declared categories."""
     declared = None if meta_file is None else read_feature_file(meta_file)
     names, types = ((), None) if declared is None else (declared.names, declared.types)
-    return Columns(features=features_column, as_written=declares_categories(names, types, ()))
+    as_written = declares_categories(names, types, category_columns)
+    return Columns(features=features_column, as_written=as_written, absent=absent_features)
 
 
 def _label_space(data: ClaimData, source: Path, label_lists) -> LabelSpace:

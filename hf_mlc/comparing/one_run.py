@@ -9,10 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +27,7 @@ from hf_mlc.comparing.scores import ScoreCollector
 from hf_mlc.comparing.tuning import padded
 from hf_mlc.data import fingerprint
 from hf_mlc.data.contents import content_in
+from hf_mlc.data.own_cache import own_cache
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
@@ -51,7 +49,7 @@ def main(arguments: list[str]) -> None:
     with own_cache():
         job.rows.read("validation")  # nor what is imported when rows are first read
     set_seed(job.seed)
-    with own_cache():
+    with own_cache():  # a run costs none less because another came before
         earlier, stopwatch = resource.getrusage(resource.RUSAGE_CHILDREN), Stopwatch()
         fitted = runner.fit(job, Path(where["model"]))
         cost, children = stopwatch.read(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -77,19 +75,6 @@ def main(arguments: list[str]) -> None:
         "versions": versions() | fitted.versions,
     }
     write_json(where["result"], result)
-
-
-@contextmanager
-def own_cache() -> Iterator[None]:
-    """Inside, `datasets` caches in a folder that is empty at first and gone afterwards: every run reads and encodes its rows
-    anew, so that it costs none less because another came before, and rows of a comparison don't fill the user's cache."""
-    kept = datasets.config.HF_DATASETS_CACHE
-    with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-cache-") as folder:
-        datasets.config.HF_DATASETS_CACHE = Path(folder)
-        try:
-            yield
-        finally:
-            datasets.config.HF_DATASETS_CACHE = kept
 
 
 def measure(fitted: Fitted, job: Job, scores_file: str) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.commands.running import say
-from hf_mlc.comparing.arms import ALWAYS_REFITTING, OURS, REFITTING, RUNNERS, VALIDATION_RULE
+from hf_mlc.comparing.arms import ALWAYS_REFITTING, OURS, READING_COLUMNS, REFITTING, RUNNERS, VALIDATION_RULE
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData
-from hf_mlc.comparing.data import Rows, folder_of, prepare_rows, rows_as_json
+from hf_mlc.comparing.data import TABLE_SETTINGS, Rows, folder_of, prepare_rows, rows_as_json
 from hf_mlc.comparing.environments import ENVIRONMENTS, python_of
 from hf_mlc.comparing.lines import append_line, key_of, newest, read_lines, settings_hash
 from hf_mlc.comparing.processes import Alone, Shared
@@ -37,7 +37,7 @@ class Plan:
         data_dir (`Path`): the folder of all data sets.
         output (`Path`): the file of lines.
         train_settings (`dict`): arguments of `train` that all arms of this package start from; what they say of validation
-            rows goes for the others too.
+            rows, and of a table's features, goes for the others too.
         environments (`Path`): of outside systems.
         models_dir (`Path`, *optional*): where trained models are kept; they are deleted if not given.
         encoder (`str`, *optional*): the pretrained encoder of the arms that start from one.
@@ -70,7 +70,17 @@ class Plan:
             for name, default in VALIDATION_RULE.items()
             if self.train_settings.get(name, default) != default and (name != "refit" or arm.runner in REFITTING)
         }
-        return self._measurable(arm, {**rule, **own})
+        columns = self.table_settings if arm.runner in READING_COLUMNS else {}
+        return self._measurable(arm, {**rule, **columns, **own})
+
+    @property
+    def table_settings(self) -> dict[str, Any]:
+        """What `train_settings` say of a table's features."""
+        found = {name: self.train_settings[name] for name in TABLE_SETTINGS if name in self.train_settings}
+        named = found.get("category_columns", [])
+        if not isinstance(named, list):  # a recipe may name a single one without brackets
+            found["category_columns"] = [named]
+        return found
 
     def _measurable(self, arm: Arm, settings: dict[str, Any]) -> dict[str, Any]:
         return _without_refit(arm, settings) if self.split == "validation" else settings
@@ -141,7 +151,7 @@ def _lines_of_seed(
     with tempfile.TemporaryDirectory(prefix="hf_mlc-compare-") as work:
         rows = prepare_rows(
             plan.data, trials.source, Path(work, "rows"), train_size=train_size, seed=seed, split=plan.split,
-            propensity=plan.train_settings.get("propensity"),
+            propensity=plan.train_settings.get("propensity"), table_settings=plan.table_settings,
         )  # fmt: skip
         for arm in plan.arms:
             shown = _shown(arm, seed, train_size)
@@ -202,6 +212,7 @@ class _Trials:
         return prepare_rows(
             self.plan.data, self.source, self.folder / "rows", train_size=self.train_size, seed=TRIALS_SEED,
             split="validation", propensity=self.plan.train_settings.get("propensity"),
+            table_settings=self.plan.table_settings,
         )  # fmt: skip
 
     def _chosen(self, arm: Arm, work: Path) -> Choice | None:

@@ -13,6 +13,7 @@ import datasets
 from hf_mlc.data.contents import FEATURES
 from hf_mlc.data.contents.features import ALL, StoredOtherwise
 from hf_mlc.data.finding import SPLITS
+from hf_mlc.data.multi_hot import check_not_multi_hot
 from hf_mlc.data.reading import (
     check_file,
     class_names_of,
@@ -22,7 +23,7 @@ from hf_mlc.data.reading import (
     read_raw_rows,
     shape_of,
 )
-from hf_mlc.data.rows import Columns, checked_row
+from hf_mlc.data.rows import IDS_OR_COLUMNS, Columns, checked_row
 from hf_mlc.data.storing import ROWS_VERSION, causes_raised, features_of, with_file
 from hf_mlc.data.values import RowForm
 from hf_mlc.errors import UserError
@@ -51,6 +52,11 @@ def load_file_splits(
     label_type = columns.content.label_type(columns)
     if label_type is None:
         label_type = _first_label_type([file for files in files_of.values() for file in files], columns)
+    if label_type is int and not columns.content.gathers(columns):
+        for split, files in files_of.items():
+            rows = islice(iterate_rows(files[0], columns, label_type=int), max_samples.get(split))
+            lists = (row["labels"] for row in rows)
+            check_not_multi_hot(lists, file=str(files[0]), field=columns.labels, accepted=IDS_OR_COLUMNS)
     try:
         return _read_files(files_of, columns, label_type, max_samples, cache_dir)
     except StoredOtherwise as failure:
@@ -106,6 +112,7 @@ def _row_form(file: str | Path, columns: Columns, label_type: type | None = None
     return RowForm(
         file=file,
         is_csv=format_of(file) == "csv",
+        is_json=format_of(file) == "jsonl",
         class_names=None if columns.label_columns else class_names_of(file, columns.labels),
         label_type=label_type,
         folder=Path(file).parent,

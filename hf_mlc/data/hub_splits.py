@@ -12,8 +12,9 @@ import datasets
 from hf_mlc.data.contents.features import StoredOtherwise
 from hf_mlc.data.finding import SPLITS, hub_split
 from hf_mlc.data.hub import load_from_hub
+from hf_mlc.data.multi_hot import check_not_multi_hot
 from hf_mlc.data.reading import class_names_of_features
-from hf_mlc.data.rows import Columns, checked_row
+from hf_mlc.data.rows import IDS_OR_COLUMNS, Columns, checked_row
 from hf_mlc.data.storing import ROWS_VERSION, causes_raised, features_of, with_file
 from hf_mlc.data.values import RowForm
 from hf_mlc.errors import MissingSplitError, UserError
@@ -114,6 +115,9 @@ def _checked_split(
     form = _row_form(data, columns, shown_as)
     if columns.content.gathers(columns):
         return with_file(_gathered_split(data, columns, form, most), shown_as)
+    if form.label_type is int:
+        lists = (checked_row(raw, columns, form, row=row)["labels"] for row, raw in enumerate(data, start=1))
+        check_not_multi_hot(lists, file=shown_as, field=columns.labels, accepted=IDS_OR_COLUMNS)
     checked = data.map(
         _checked_batch,
         batched=True,

@@ -18,6 +18,7 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 | an archive or a Parquet file that is broken or cut short, an empty file, an unsupported ending | error: file |
 | a column that is not there; a text or labels that are null; a label that is no string or integer | error: file, row, field |
 | strings and integers mixed as labels | error: file, row, field |
+| lists of zeros and ones, all of one length above 2, where names or ids belong | error: file, field |
 | a picture that is not there, is no picture, is an address on the net | error: file, row, field |
 | a label column that holds something else than 0 or 1 | error: file, row, field |
 | a history: a time, a label or an amount that is none, an event without labels, amounts of some events only | error: file, row, field |
@@ -30,6 +31,7 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 | a label twice in a row | merged when encoded; counted |
 | white space around the labels of a separated string; nothing between two separators | stripped; no label |
 | white space around the labels of a list | kept: part of the name |
+| an id that is no string or integer | error where its column was named: file, row, field; else kept as a string, of null the row's number |
 | an id twice in a split; a training text that stands in another split too | kept; counted, with a warning |
 | no label in the whole training split | error |
 | one label in the whole training split | allowed, with a warning |
@@ -49,6 +51,9 @@ from hf_mlc.data.hub_splits import column_names_of_hub, formed_of_hub, load_hub_
 from hf_mlc.data.reading import check_file, column_names_of
 from hf_mlc.data.rows import Columns
 from hf_mlc.errors import MissingSplitError, UserError
+
+
+_ONE_SOURCE = "either dataset_name or train_file / validation_file / test_file"
 
 
 def load_splits(
@@ -102,7 +107,7 @@ def load_splits(
         raise UserError(
             "no data set" if not files else "both a data set and files of splits",
             field="dataset_name",
-            accepted="either dataset_name or train_file / validation_file / test_file",
+            accepted=_ONE_SOURCE,
         )
     if dataset_name is not None:
         if not is_local(dataset_name):
@@ -145,6 +150,8 @@ def formed_columns(
     """
     if dataset_name is None or is_local(dataset_name):
         file = training_file(dataset_name, train_file)
+        if file is None:
+            raise UserError("no data set", field="dataset_name", accepted=_ONE_SOURCE)
         check_file(file)
         return formed_of_file(file, columns)
     return formed_of_hub(str(dataset_name), config_name, revision, columns)

@@ -15,11 +15,13 @@ from typing import Any
 from hf_mlc.data.contents import CONTENTS, TEXT, Content
 from hf_mlc.data.contents.events import EventForm
 from hf_mlc.data.contents.features import TableForm
-from hf_mlc.data.values import RowForm, shortened, storable, value_of, what
+from hf_mlc.data.values import RowForm, name_in, shortened, storable, value_of, what
 from hf_mlc.errors import UserError
 
 
 _INT64 = 2**63
+# what is accepted in place of a list of zeros and ones
+IDS_OR_COLUMNS = "lists of names or of ids; of a column of 0 and 1 a label --label_columns"
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Columns:
             not looked at even where there are some.
         labels_separator (`str`, *optional*): splits a labels column of strings. A CSV is split by `;` without it, and
             may hold JSON lists (`["a", "b"]`) instead.
-        id (`str`, *optional*): the document's own name. Without it a column `id` is kept if there is one, else the
-            row's number counted from 1 takes its place.
+        id (`str`, *optional*): the document's own name, a string or an integer. Without it a column `id` is kept if there is
+            one, as a string whatever it holds; where there is none, or it is null, the row's number counted from 1 takes its place.
         image (`str`, *optional*): a picture's file, or what the `Image` feature of `datasets` keeps of one. Given, the rows
             are pictures, and no text is read.
         image_folder (`str`, *optional*): the folder that the files' names are relative to; that of the data's own file
@@ -42,8 +44,8 @@ class Columns:
         features (`str` or `list[str]`, *optional*): of a table, one column of lists or objects (`"features"`), or the columns
             that are features (a list of names); `"*"` for all but labels and id. Given, no text is read.
         label_columns (`list[str]`, *optional*): columns of 0 and 1, one a label, in place of the labels column.
-        absent (`str`, *optional*, defaults to `"error"`): what a feature means that an object of names doesn't hold: an
-            `"error"`, `"zero"` (a sparse table) or `"missing"`.
+        absent (`str`, *optional*, defaults to `"error"`): what a feature means that an object of names, or a line of JSON Lines
+            where each feature is a column, doesn't hold: an `"error"`, `"zero"` (a sparse table) or `"missing"`.
         as_written (`bool`, *optional*, defaults to `False`): keep a table's values as strings, since some are categories that
             may look like numbers.
         table ([`~hf_mlc.data.contents.features.TableForm`], *optional*): how the rows of a table are stored; loading finds it.
@@ -173,8 +175,9 @@ def checked_row(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row:
 
 
 def _checked_id(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> str:
-    if columns.id is None and raw.get("id") is None:
-        return str(row)
+    if columns.id is None:  # nobody said that it names rows: it may hold anything
+        name = name_in(raw.get(columns.id_column))
+        return str(row) if name is None else storable(name, form, row=row, field=columns.id_column)
     value = value_of(raw, columns.id_column, form, row=row)
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise UserError(

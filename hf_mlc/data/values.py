@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ class RowForm:
     Args:
         file (`str`): the file or Hub id, for error messages.
         is_csv (`bool`, *optional*, defaults to `False`): labels are strings to be split, and may be JSON lists.
+        is_json (`bool`, *optional*, defaults to `False`): each row says its own columns, and may leave out what another has.
         class_names (`tuple[str, ...]`, *optional*): names behind the integers of a `ClassLabel` column.
         label_type (`type`, *optional*): `str` or `int` once known; a label of the other type is then an error.
         folder (`Path`, *optional*): where the files of pictures lie; without it a picture must be in the row itself.
@@ -24,18 +26,17 @@ class RowForm:
 
     file: str | Path
     is_csv: bool = False
+    is_json: bool = False
     class_names: tuple[str, ...] | None = None
     label_type: type | None = None
     folder: Path | None = None
 
 
-def value_of(raw: Mapping[str, Any], column: str, form: RowForm, *, row: int) -> Any:
-    """What stands in a column; `UserError` where the row has no such column."""
+def value_of(raw: Mapping[str, Any], column: str, form: RowForm, *, row: int, accepted: str = "a column name") -> Any:
+    """What stands in a column; `UserError` with what is `accepted` where the row has no such column."""
     if column not in raw:
         found = ", ".join(repr(name) for name in list(raw)[:10]) or "none"
-        raise UserError(
-            f"no such column; found: {found}", file=form.file, row=row, field=column, accepted="a column name"
-        )
+        raise UserError(f"no such column; found: {found}", file=form.file, row=row, field=column, accepted=accepted)
     return raw[column]
 
 
@@ -53,6 +54,16 @@ def storable(value: str, form: RowForm, *, row: int, field: str) -> str:
             accepted="text that is valid Unicode",
         ) from None
     return value
+
+
+def name_in(value: Any) -> str | None:
+    """A value as a name, of a whole number its digits alone: pandas writes integers with a gap among them as floats. `None` of null
+    and NaN."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        value = int(value) if value.is_integer() else value
+    return None if value is None else str(value)
 
 
 def number_in(text: str) -> float | None:

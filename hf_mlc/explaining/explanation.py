@@ -26,6 +26,7 @@ class Explanation:
         weights (`list[float]`): one a token. Attention: shares of 1. The other two: parts of the logit, negative where
             a token speaks against the label.
         read_to (`int`): the characters from here on were cut off before the model read the text.
+        read_from (`int`, *optional*, defaults to 0): the characters before this one were, by a tokenizer that cuts on the left.
         baseline_token (`str`, *optional*): what integrated gradients compare each token with.
         convergence_delta (`float`, *optional*):
             of integrated gradients: the sum of the weights less the difference of the logits that it must equal.
@@ -44,6 +45,7 @@ class Explanation:
     offsets: list[tuple[int, int]]
     weights: list[float]
     read_to: int
+    read_from: int = 0
     baseline_token: str | None = None
     convergence_delta: float | None = None
     document: str | None = None

@@ -96,6 +96,7 @@ def explain_labels(
             offsets=encoded.offsets,
             weights=weights_T,
             read_to=encoded.read_to,
+            read_from=encoded.read_from,
             baseline_token=getattr(loaded.tokenizer, f"{baseline}_token") if deltas_S is not None else None,
             convergence_delta=deltas_S[row] if deltas_S is not None else None,
         )
@@ -105,11 +106,12 @@ def explain_labels(
 
 class EncodedText(NamedTuple):
     """One text as the model reads it: `inputs` (a batch of one), `tokens`, `offsets` (empty for special tokens), and
-    `read_to`, the character where it was cut."""
+    `read_from` and `read_to`, the characters where it was cut, on the left or on the right."""
 
     inputs: dict[str, torch.Tensor]
     tokens: list[str]
     offsets: list[tuple[int, int]]
+    read_from: int
     read_to: int
 
 
@@ -124,13 +126,14 @@ def encode(loaded: LoadedModel, text: str) -> EncodedText:
     except ValueError as error:  # a slow tokenizer
         raise UserError(str(error), field="tokenizer", accepted="a tokenizer.json") from None
     offsets = [(start, end) for start, end in inputs.pop("offset_mapping")[0].tolist()]
-    is_full = len(offsets) >= loaded.tokenizer.model_max_length
-    return EncodedText(
-        inputs,
-        loaded.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist()),
-        offsets,
-        max(end for _, end in offsets) if is_full else len(text),
-    )
+    read_from, read_to = 0, len(text)
+    if len(offsets) >= loaded.tokenizer.model_max_length:
+        if loaded.tokenizer.truncation_side == "left":
+            read_from = min((start for start, end in offsets if start < end), default=len(text))
+        else:
+            read_to = max(end for _, end in offsets)
+    tokens = loaded.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
+    return EncodedText(inputs, tokens, offsets, read_from, read_to)
 
 
 def _weights(

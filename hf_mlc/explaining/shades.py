@@ -39,8 +39,10 @@ def pieces_of(explanation: Explanation) -> list[Piece]:
     """The whole text in pieces, in order: joined they are the text."""
     words = explanation.words()
     heaviest = max((abs(word["weight"]) for word in words), default=0.0)
-    pieces, place = [], 0
-    for word in sorted(words, key=lambda word: word["start"]):
+    words.sort(key=lambda word: word["start"])
+    place = min([explanation.read_from, *(word["start"] for word in words[:1])])
+    pieces = [Piece(explanation.text[:place], 0, is_read=False)]
+    for word in words:
         if word["start"] > place:
             pieces.append(Piece(explanation.text[place : word["start"]], 0))
         pieces.append(Piece(word["text"], _shade(word["weight"], heaviest), word["weight"]))
@@ -75,6 +77,8 @@ def facts(explanation: Explanation) -> str:
         parts.append(f"baseline {explanation.baseline_token}, convergence delta {explanation.convergence_delta:+.4f}")
     if explanation.read_to < len(explanation.text):
         parts.append(f"cut off at character {explanation.read_to:,}, from there on (in italics) not read")
+    if explanation.read_from > 0:
+        parts.append(f"cut off before character {explanation.read_from:,}, up to there (in italics) not read")
     return " · ".join(parts)
 
 

@@ -127,6 +127,9 @@ def _save_config(model: MultiLabelPreTrainedModel, folder: Path) -> None:
     """Labels, thresholds and sizes; without the code that travels with weights of torch, and its places."""
     config = copy.deepcopy(model.config)
     config._auto_class = None
+    if model.decides_on_sets:
+        # of what decides on sets, only the parallel MSDN that takes each logit above 0 can be traced; searches can't
+        config.decision, config.thresholds = "thresholds", 0.5
     for name in ("auto_map", "custom_pipelines"):
         if hasattr(config, name):
             delattr(config, name)

@@ -17,7 +17,7 @@ import torch
 
 from hf_mlc.errors import UserError
 from hf_mlc.exporting.recurrent import recurrence_as_operators
-from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.modeling.multi_label import MultiLabelOutput, MultiLabelPreTrainedModel
 
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def traced(model: MultiLabelPreTrainedModel, *, opset: int | None = None) -> onn
         opset (`int`, *optional*): the version of ONNX's operators; the exporter's own choice if not given.
 
     Raises:
-        `UserError`: a model that doesn't read texts, or whose `forward` can't be traced.
+        `UserError`: a model that doesn't read texts, that doesn't score every label, or whose `forward` can't be traced.
     """
     model_type = model.config.model_type
     if model.config.input_kind != "text":
@@ -69,6 +69,8 @@ def traced(model: MultiLabelPreTrainedModel, *, opset: int | None = None) -> onn
     # DYNAMIC, not AUTO: where a size turns out fixed, that is an error and no silent constant
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     try:
+        with torch.no_grad():
+            _check_scores_every_label(model, model(**sample))
         with _quiet(), recurrence_as_operators():
             program = torch.onnx.export(
                 model,
@@ -81,6 +83,8 @@ def traced(model: MultiLabelPreTrainedModel, *, opset: int | None = None) -> onn
                 opset_version=opset,
                 verbose=False,
             )
+    except UserError:
+        raise
     except Exception as error:  # whatever a backbone's code and three libraries may raise
         raise UserError(
             f"its forward can't be exported to ONNX ({_reason(error)})",
@@ -89,6 +93,25 @@ def traced(model: MultiLabelPreTrainedModel, *, opset: int | None = None) -> onn
             accepted="a model whose steps don't depend on what the texts hold",
         ) from error
     return program.model
+
+
+def _check_scores_every_label(model: MultiLabelPreTrainedModel, output: MultiLabelOutput) -> None:
+    """`UserError` unless column i of the logits is label i: a graph has no other way to say which label a column is of."""
+    file = model.config.name_or_path or None
+    if output.candidate_ids is not None:
+        raise UserError(
+            "it scores a shortlist of each text, and a graph's columns are the same labels for all texts",
+            file=file,
+            field="model",
+            accepted='a model that was saved with scoring="all" (train --scoring all, or "scoring": "all" in its config.json)',
+        )
+    if output.logits.shape[-1] != model.config.num_labels:
+        raise UserError(
+            f"its forward gives {output.logits.shape[-1]} logits a text",
+            file=file,
+            field="model",
+            accepted=f"one of each of the {model.config.num_labels} labels in config.json",
+        )
 
 
 @contextlib.contextmanager

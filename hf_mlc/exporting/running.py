@@ -43,6 +43,7 @@ class OnnxClassifier:
     """
 
     has_token_weights = False
+    decides_on_sets = False  # a graph gives logits
     device = torch.device("cpu")  # where batches are wanted; the session copies them to where it runs
     decide = MultiLabelPreTrainedModel.decide
     decide_output = MultiLabelPreTrainedModel.decide_output

@@ -2,8 +2,9 @@
 
 | what is found | what happens |
 | --- | --- |
-| grey, palette, CMYK, 16 bits | converted to RGB |
-| transparent parts | on white |
+| grey, palette, CMYK | converted to RGB |
+| 16 bits; floats; 32 bits | 65535 is white; 1, 255 or 65535 is, the least that no pixel exceeds; 255 or 65535 likewise |
+| transparent parts, a transparent colour | on white |
 | a photograph turned by its EXIF note | turned |
 | several frames (GIF, TIFF) | the first |
 | no picture, a file cut short, more pixels than Pillow trusts | `UserError` |

@@ -52,7 +52,7 @@ class PlantingArguments:
         default="none",
         metadata={
             "help": "What is planted in the statistics' place, to measure their worth: permuted_labels (each label gets"
-            " another one's), idf (the rarest tokens, for every label alike), random_ranker (a ranker that learned nothing)."
+            " another one's), idf (in the ranker's place, for every label alike), random_ranker (a ranker that learned nothing)."
         },
     )
     ranker_loss: str = field(default="lambda_rank", metadata={"help": "Of the ranker: lambda_rank or approx_ndcg."})
@@ -82,18 +82,23 @@ class PlantingArguments:
                 raise UserError(f"found {getattr(self, name)}", field=name, accepted="1 or more")
 
 
-def without_effect(given: Iterable[str], config: MultiLabelConfig | None) -> list[str]:
+def without_effect(
+    given: Iterable[str], config: MultiLabelConfig | None, *, has_planted_parameters: bool = False
+) -> list[str]:
     """Which of the given arguments are about planting, and are read by nothing in a model of this configuration.
 
     Args:
         given (iterable of `str`): names of arguments of `train`.
         config (`MultiLabelConfig`, *optional*): the model's; `None` for one that is not planted anew.
+        has_planted_parameters (`bool`, *optional*, defaults to `False`):
+            whether some of the model learn at a rate of their own, planted now, before, or with a tf-idf path.
     """
-    planting, used = getattr(config, "planting", "none"), set()
+    planting = getattr(config, "planting", "none")
+    used = {"planted_learning_rate_scale"} if has_planted_parameters else set()
     if planting == "pretrain":
-        used = _STATISTICS | _RANKING_STAGE
+        used |= _STATISTICS | _RANKING_STAGE
     elif planting == "attention":
-        used = _STATISTICS | _SWITCHES
+        used |= _STATISTICS | _SWITCHES
         used |= _MUTUAL_INFORMATION if config.mutual_information_attention else set()
         used |= _RANKED if config.ranked_attention else set()
         used |= _TRAINED if config.ranked_attention or config.planted_readout is not None else set()
@@ -108,4 +113,11 @@ def check_control(config: MultiLabelConfig, args: PlantingArguments) -> None:
             f"found {args.planting_control}, and no ranked attention",
             field="planting_control",
             accepted="none, permuted_labels, or --planting attention with ranked_attention",
+        )
+    if args.planting_control == "idf" and (config.mutual_information_attention or config.planted_readout is not None):
+        # their lists are a label's own: of tokens that are the same for all, the rarest, a document has none
+        raise UserError(
+            "found idf, which stands in the ranker's place alone",
+            field="planting_control",
+            accepted="idf with --mutual_information_attention false and without planted_readout",
         )

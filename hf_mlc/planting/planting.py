@@ -104,8 +104,7 @@ def plant(
             )
         else:
             facts["ranker"] = ranker_facts
-            if args.planting_control != "idf":
-                put_store(model, store, presence.sum(axis=0))
+            put_store(model, store, presence.sum(axis=0))
             if ranker is not None:
                 put_ranker(model, ranker)
     finally:

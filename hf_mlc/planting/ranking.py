@@ -21,6 +21,7 @@ from hf_mlc.run_facts import Stopwatch
 
 # of scores as the model wants them: a label's best token weighs e^3 = 20 times as much as its eighth
 GAP, _GAP_PLACE = 3.0, 8
+_SOME_TOKENS = 64  # whose median stands for a token in the middle
 
 
 def train_ranker(
@@ -127,14 +128,20 @@ def _or_none(value: float) -> float | None:
 def _set_scale(ranker: TokenLabelRanker, store: TokenLabelStore) -> None:
     """Divides all scores by one number; ranking leaves their scale open, and the model takes a softmax of them.
 
-    Afterwards, for the label in the middle, its best stored token is GAP above its eighth.
+    Afterwards, for the label in the middle, its best stored token is GAP above its eighth; where fewer are stored, above a
+    token in the middle.
     """
     best_LK = store.token_ids[:, :_GAP_PLACE]
     labels = np.flatnonzero((best_LK >= 0).all(axis=1))
     token_ids = torch.from_numpy(best_LK[labels].astype(np.int64))
     if token_ids.numel():
-        scores = ranker.score_lists(token_ids, torch.from_numpy(labels))
-        scale = GAP / float((scores.amax(dim=1) - scores.amin(dim=1)).median().clamp_min(1e-6))
+        label_ids = torch.from_numpy(labels)
+        scores = ranker.score_lists(token_ids, label_ids)
+        lower = scores.amin(dim=1)
+        if best_LK.shape[1] < _GAP_PLACE:
+            some = np.random.default_rng(0).choice(len(ranker.token_bias), (len(labels), _SOME_TOKENS))
+            lower = ranker.score_lists(torch.from_numpy(some), label_ids).median(dim=1).values
+        scale = GAP / float((scores.amax(dim=1) - lower).median().clamp_min(1e-6))
         ranker.token_factors *= scale**0.5
         ranker.label_factors *= scale**0.5
         ranker.token_bias *= scale

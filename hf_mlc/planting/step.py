@@ -55,6 +55,8 @@ def plant_for_training(
     if planting_args.planting_freeze:
         freeze_planted(model)
     model.config.planting_fingerprint = planting_fingerprint(rows, tokenizer)
+    if planting_args.planting_control != "none":  # stays with the weights, whatever they are trained on later
+        model.config.planting_fingerprint["control"] = planting_args.planting_control
     file = Path(args.output_dir) / PLANTING_FILE
     if is_resumed:
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None

@@ -14,24 +14,27 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from hf_mlc.cards.facts import BASELINE
 from hf_mlc.cards.plots import PLOTS
 from hf_mlc.cards.words import CARD_FILE
+from hf_mlc.data.bags import WORDS
+from hf_mlc.data.tokenizing import SPECIAL_TOKENS
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import METRICS_FILE, OF_THE_WEIGHTS, RESULTS_FILE
 
 
 CONFIG = "config.json"
 EXTRACTOR = "preprocessor_config.json"  # of pictures, and of tables and events, whose extractor brings code of its own
+TOKENIZER = "tokenizer.json"
 GENERATION = "generation_config.json"  # of a model that writes sequences: what `generate` does unless told otherwise
 CARD = "README.md"
 # what else a card is made from; read, and not published
 CARD_SOURCES = (CARD_FILE, BASELINE, *OF_THE_WEIGHTS)
 PROCESSORS = (
-    "processor_config.json", EXTRACTOR, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "processor_config.json", EXTRACTOR, TOKENIZER, "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
     "sentencepiece.model", "spm.model", "spm_char.model", "dict.txt", "bpe.codes", "emoji.json", "entity_vocab.json",
     "chat_template.jinja",
 )  # fmt: skip
 # of these, JSON whose strings are a vocabulary
-VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json", "emoji.json", "entity_vocab.json")
+VOCABULARIES = (TOKENIZER, "vocab.json", "added_tokens.json", "emoji.json", "entity_vocab.json")
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 # what other models keep their weights in; they go when one of ours takes their place by `--overwrite`
 OTHER_WEIGHTS = re.compile(r".+\.(bin|ckpt|gguf|h5|msgpack|onnx|ot|pickle|pkl|pt|pth|safetensors)|.+\.index\.json")
@@ -71,6 +74,25 @@ def published_users(folder: Path) -> str | None:
     if not users:
         return None
     return f"{EXTRACTOR} holds the names of {len(users):,} users of training rows, and the weights what was learned of each"
+
+
+def published_words(folder: Path) -> str | None:
+    """One line that says how many words of training rows the tokenizer in `folder` holds; `None` where it wasn't trained on them.
+
+    Nothing records that: a tokenizer is one of [`~hf_mlc.data.train_tokenizer`] by its first tokens and by how it cuts texts.
+    """
+    tokenizer = read_config(folder, TOKENIZER)
+    model, cutting = tokenizer.get("model") or {}, tokenizer.get("pre_tokenizer") or {}
+    vocabulary, special = model.get("vocab"), list(SPECIAL_TOKENS.values())
+    if not isinstance(vocabulary, dict) or [vocabulary.get(token) for token in special] != [*range(len(special))]:
+        return None
+    if model.get("type") == "WordLevel" and cutting.get("pattern") == {"Regex": WORDS}:
+        number, what = len(vocabulary) - len(special), "words"
+    elif model.get("type") == "BPE" and cutting.get("type") == "ByteLevel":
+        number, what = len(model.get("merges") or ()), "words and parts of words"
+    else:
+        return None
+    return f"{TOKENIZER} holds {number:,} {what} of training rows"
 
 
 def weight_files(folder: Path) -> list[str]:

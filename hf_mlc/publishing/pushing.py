@@ -13,6 +13,7 @@ from hf_mlc.errors import UserError
 from hf_mlc.inputs import input_kind_of
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.publishing.contents import CARD
+from hf_mlc.publishing.hub_errors import TOKEN_HINT
 from hf_mlc.publishing.repository import own_repo_id
 from hf_mlc.publishing.staging import stage_loaded, staging_folder
 from hf_mlc.publishing.uploading import upload_staged
@@ -27,11 +28,12 @@ def push_model(
     *,
     tokenizer: PreTrainedTokenizerBase | None = None,
     commit_message: str | None = None,
+    commit_description: str | None = None,
     private: bool | None = None,
-    token: str | None = None,
+    token: str | bool | None = None,
     revision: str | None = None,
     create_pr: bool = False,
-    max_shard_size: int | str = "50GB",
+    max_shard_size: int | str | None = "50GB",
     tags: list[str] | str | None = None,
 ) -> CommitInfo:
     """What `MultiLabelPreTrainedModel.push_to_hub` does where this package is imported.
@@ -42,11 +44,13 @@ def push_model(
         tokenizer (`PreTrainedTokenizerBase`, *optional*): goes with it, or what else its input is read through; if not given, the
             one that is where the model was loaded from. Where there is none, a tokenizer that is in the repository already stays there.
         commit_message (`str`, *optional*): the commit's title.
+        commit_description (`str`, *optional*): what stands below its title.
         private (`bool`, *optional*): whether a new repository is private.
-        token (`str`, *optional*): a token that may write; by default that of HF_TOKEN or `hf auth login`.
+        token (`str` or `bool`, *optional*):
+            a token that may write; by default, and with `True`, that of HF_TOKEN or `hf auth login`. `False` is refused.
         revision (`str`, *optional*): a branch, made if need be.
         create_pr (`bool`, *optional*): must be `False`.
-        max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`): the largest file of weights.
+        max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`): the largest file of weights; `None` is the default.
         tags (`list[str]` or `str`, *optional*): for the card, besides its own.
 
     Returns:
@@ -57,6 +61,8 @@ def push_model(
     """
     if create_pr:
         raise UserError("found True", field="create_pr", accepted="False; revision='a-branch' keeps main as it is")
+    if token is False:
+        raise UserError("found False, and nobody may write without one", field="token", accepted=TOKEN_HINT)
     repo_id = own_repo_id(HfApi(token=token), repo_id)  # the card's snippet needs the owner's name
     source, kind = model.config.name_or_path, input_kind_of(model.config)
     if tokenizer is None and source:
@@ -67,12 +73,18 @@ def push_model(
             logger.warning(f"The model goes without its {kind.processor_noun}: {error}")
     with staging_folder() as staged:
         folder = Path(source) if source and Path(source).is_dir() else None
-        stage_loaded(model, tokenizer, staged, repo_id=repo_id, folder=folder, max_shard_size=max_shard_size)
+        stage_loaded(model, tokenizer, staged, repo_id=repo_id, folder=folder, max_shard_size=max_shard_size or "50GB")
         add_metadata(
             staged / CARD, tags=[*(model.model_tags or []), *([tags] if isinstance(tags, str) else tags or [])]
         )
         return upload_staged(
-            staged, repo_id, private=private, token=token, revision=revision, commit_message=commit_message
+            staged,
+            repo_id,
+            private=private,
+            token=token,
+            revision=revision,
+            commit_message=commit_message,
+            commit_description=commit_description,
         ).commit
 
 

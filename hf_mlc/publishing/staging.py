@@ -13,10 +13,10 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from hf_mlc.cards import write_card
-from hf_mlc.cards.facts import read_evaluation
+from hf_mlc.cards.facts import read_evaluation, read_of_weights
 from hf_mlc.errors import UserError
 from hf_mlc.files import folder_written_whole
-from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
+from hf_mlc.folder_files import ATTENTION, METRICS_FILE, RELATIONS, RESULTS_FILE, STEPS
 from hf_mlc.inference import load_model
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.publishing.contents import (
@@ -190,7 +190,9 @@ def _write_card(
     """The card, from the staged files and, without a card folder, from what the model's folder has for one."""
     with tempfile.TemporaryDirectory() as sources:
         if card_folder is None and folder is not None:
-            _copy(CARD_SOURCES, folder, Path(sources))
+            # there they would be a card folder's, where those of other weights are a mistake; here they are an earlier training's
+            left_out = {name for name in (STEPS, RELATIONS, ATTENTION) if not read_of_weights(name, folder)}
+            _copy(set(CARD_SOURCES) - left_out, folder, Path(sources))
             card_folder = Path(sources)
         write_card(staged, repo_id=repo_id or "model", card_folder=card_folder, run_snippet=run_snippet)
 

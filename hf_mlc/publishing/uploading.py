@@ -42,10 +42,11 @@ def upload_staged(
     staged: Path,
     repo_id: str,
     *,
-    token: str | None = None,
+    token: str | bool | None = None,
     private: bool | None = None,
     revision: str | None = None,
     commit_message: str | None = None,
+    commit_description: str | None = None,
     overwrite: bool = False,
     endpoint: str | None = None,
 ) -> Published:
@@ -58,10 +59,11 @@ def upload_staged(
     Args:
         staged (`Path`): the folder.
         repo_id (`str`): `owner/name`, or `name` for the user's own.
-        token (`str`, *optional*): the token; by default that of HF_TOKEN or `hf auth login`.
+        token (`str` or `bool`, *optional*): the token; by default, and with `True`, that of HF_TOKEN or `hf auth login`.
         private (`bool`, *optional*): whether a new repository is private.
         revision (`str`, *optional*): the branch, made if need be.
-        commit_message (`str`, *optional*): its title.
+        commit_message (`str`, *optional*): the commit's title.
+        commit_description (`str`, *optional*): what stands below its title.
         overwrite (`bool`, *optional*, defaults to `False`): take the place of another kind of model, and of the README.md there.
         endpoint (`str`, *optional*): the Hub, if not the one of HF_ENDPOINT.
 
@@ -90,6 +92,7 @@ def upload_staged(
                     repository.repo_id,
                     operations,
                     commit_message=commit_message or "Publish model",
+                    commit_description=commit_description,
                     revision=revision,
                     parent_commit=repository.sha,
                 )

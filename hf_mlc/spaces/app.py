@@ -62,9 +62,10 @@ def score(pipe, text: str) -> dict:
     """All that the page shows of one text, so that nothing on it needs the model again.
 
     Returns:
-        `{"text", "tokens", "read", "more", "labels": [{"label", "about", "score", "threshold", "tuned", "evidence"}]}`, best
-        first; `tuned` says whether the model's own rule predicts the label. `evidence` is `None` for a model that can't
-        tell from which words it reads. `more` says whether labels are left out at the end.
+        `{"text", "tokens", "read", "part", "more", "labels": [{"label", "about", "score", "threshold", "tuned", "evidence"}]}`,
+        best first; `tuned` says whether the model's own rule predicts the label. `evidence` is `None` for a model that can't
+        tell from which words it reads. `part` says which tokens were read, the `"first"` or the `"last"`, and `more` whether
+        labels are left out at the end.
     """
     config = pipe.model.config
     explained = pipe.model.has_token_weights and pipe.tokenizer.is_fast
@@ -95,6 +96,7 @@ def score(pipe, text: str) -> dict:
         "text": text,
         "tokens": tokens,
         "read": min(tokens, limit),
+        "part": "last" if pipe.tokenizer.truncation_side == "left" else "first",
         "more": len(labels) < config.num_labels,
         "labels": labels,
     }
@@ -134,7 +136,7 @@ def label_list(found: dict | None, threshold: float, own: bool, count: int, chos
     parts = []
     if found["read"] < found["tokens"]:
         read, tokens = f"{found['read']:,}", f"{found['tokens']:,}"
-        parts.append(message(f"The text is long: the model read the first {read} of {tokens} tokens."))
+        parts.append(message(f"The text is long: the model read the {found['part']} {read} of {tokens} tokens."))
     said = f"{len(passing)} label{'s' * (len(passing) != 1)}" if passing else "No label reaches the threshold"
     said += " or more" if not below and found["more"] else ""
     said += f", the best {count} shown" if len(passing) > count else ""

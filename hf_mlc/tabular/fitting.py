@@ -258,6 +258,7 @@ def _measure(
     statistics = ColumnStatistics(num_features)
     num_strings = np.zeros(num_features, dtype=np.int64)
     first_string: dict[int, tuple[int, Any]] = {}
+    first_unusable: dict[int, UserError] = {}
     for start, block in _blocks(rows, num_features):
         numbers_BF, is_string_BF = np.zeros((len(block), num_features)), None
         array = walker.array_of_numbers(block)
@@ -283,26 +284,41 @@ def _measure(
                         is_string_BF[place, position] = True
                         first_string.setdefault(position, (start + place + 1, value))
             num_strings += is_string_BF.sum(axis=0)
-        _check_finite(numbers_BF, kinds, walker, start, file)
+        _take_out_unusable(numbers_BF, kinds, walker, start, file, first_unusable)
         statistics.update(numbers_BF, is_string_BF)
-    return statistics, _decided_kinds(kinds, walker, statistics, num_strings, first_string, file)
+    decided = _decided_kinds(kinds, walker, statistics, num_strings, first_string, file)
+    for position, error in first_unusable.items():
+        if decided[position] == NUMERIC:
+            raise error
+    return statistics, decided
 
 
-def _check_finite(
-    numbers_BF: np.ndarray, kinds: Sequence[str | None], walker: TableFeatureExtractor, start: int, file: str | Path
+def _take_out_unusable(
+    numbers_BF: np.ndarray,
+    kinds: Sequence[str | None],
+    walker: TableFeatureExtractor,
+    start: int,
+    file: str | Path,
+    first_unusable: dict[int, UserError],
 ) -> None:
+    """Zero in place of each number that can't be computed with; the first of a feature that may be numeric is kept as its error.
+
+    A category's name may well read as such a number ("inf", "1e200"), and what a feature is its other rows say."""
     # squares of what is beyond overflow; the bound is far from anything that is measured
     bad_BF = np.abs(numbers_BF) > 1e150
     if not bad_BF.any():
         return
     for place, position in np.argwhere(bad_BF).tolist():
-        if kinds[position] == CATEGORY:  # its name may well read as a number
-            numbers_BF[place, position] = 0.0
+        value, numbers_BF[place, position] = float(numbers_BF[place, position]), 0.0
+        if kinds[position] == CATEGORY or position in first_unusable:
             continue
-        value = numbers_BF[place, position]
         found = "an infinite number" if math.isinf(value) else f"{value:g}, too large to compute with"
         name = walker.feature_names[position]
-        raise UserError(f"found {found}", file=file, row=start + place + 1, field=name, accepted="finite numbers")
+        accepted = f"finite numbers; or --category_columns '{name}'"
+        error = UserError(f"found {found}", file=file, row=start + place + 1, field=name, accepted=accepted)
+        if kinds[position] == NUMERIC:
+            raise error
+        first_unusable[position] = error
 
 
 def _decided_kinds(

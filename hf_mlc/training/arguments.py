@@ -26,7 +26,8 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
     """`transformers.TrainingArguments` with other defaults where many labels ask for it, and a few arguments more.
 
     Other defaults: evaluation and saving every epoch, the best checkpoint by `tuned_<threshold_metric>` (what one
-    threshold could reach on the validation rows) kept and loaded at the end, rows of like length batched together, metrics accumulated batch by batch.
+    threshold could reach on the validation rows) kept and loaded at the end, rows of like length batched together, metrics
+    accumulated batch by batch, four hours in which processes wait for one of them (`ddp_timeout`).
 
     Those of LightDXML's cycles are [`~hf_mlc.cycles.arguments.LightDxmlArguments`].
 
@@ -71,6 +72,12 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
     )
     dataloader_pin_memory: bool = field(
         default_factory=torch.cuda.is_available, metadata={"help": "Pin memory of batches; of use with a GPU only."}
+    )
+    ddp_timeout: int = field(
+        default=14_400,
+        metadata={
+            "help": "Seconds that processes wait for each other; one plants and trains proxies while the others wait."
+        },
     )
     batch_eval_metrics: bool = field(default=True, metadata={"help": "Accumulate metrics batch by batch."})
 
@@ -128,7 +135,14 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
             raise UserError(
                 f"found {self.label_smoothing_factor}", field="label_smoothing_factor", accepted="label_smoothing"
             )
-        if self.metric_for_best_model is None and self.load_best_model_at_end:
+        if (
+            self.early_stopping_patience is not None
+            and getattr(self.eval_strategy, "value", self.eval_strategy) == "no"
+        ):
+            raise UserError("found no", field="eval_strategy", accepted="epoch or steps, for early stopping")
+        if self.metric_for_best_model is None and (
+            self.load_best_model_at_end or self.early_stopping_patience is not None
+        ):
             self.metric_for_best_model = f"tuned_{self.threshold_metric}"
         kind, *of_what = (self.metric_for_best_model or "").removeprefix("eval_").split("@")
         if kind in RANKINGS:
@@ -136,11 +150,23 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
         if (self.bf16 or self.bf16_full_eval) and not torch.accelerator.is_available():
             self.use_cpu = True  # transformers refuses half precision without an accelerator unless it is told so
         super().__post_init__()
+        self._follow_metric()
         launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # set by `accelerate launch` and nothing else
         if self.cpu_threads is None and launched and self.device.type == "cpu":
             self.cpu_threads = max(1, (os.cpu_count() or 1) // max(1, self.world_size))
         if self.cpu_threads is not None:
             torch.set_num_threads(self.cpu_threads)
+
+    def choose_by(self, metric: str) -> None:
+        """Makes `metric` the one that the checkpoint is chosen by, and that rates and early stopping follow."""
+        self.metric_for_best_model, self.greater_is_better = metric, not metric.endswith("loss")
+        self._follow_metric()
+
+    def _follow_metric(self) -> None:
+        """Lets a learning rate that follows a metric fall when that gets worse: left alone, it takes any for a loss."""
+        if self.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy") and self.greater_is_better is not None:
+            mode = "max" if self.greater_is_better else "min"
+            self.lr_scheduler_kwargs = {**(self.lr_scheduler_kwargs or {}), "mode": mode}
 
     @property
     def tuned_metrics(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import torch
 from datasets import Dataset
 from transformers.utils import logging
 
+from hf_mlc.errors import UserError
 from hf_mlc.modeling.msdn_known_sets import KnownSets
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 
@@ -37,6 +38,9 @@ def known_sets_for_training(model: MultiLabelPreTrainedModel, encoded: Dataset) 
 
     Returns:
         Facts for results.json, `None` where nothing was filled in.
+
+    Raises:
+        `UserError`: no other set may be answered, and none has the `min_labels` labels that the configuration asks for.
     """
     known = getattr(model, "known_sets", None)
     if not isinstance(known, KnownSets) or getattr(model.config, "variant", "causal") != "causal":
@@ -47,7 +51,20 @@ def known_sets_for_training(model: MultiLabelPreTrainedModel, encoded: Dataset) 
         return None
     lists = encoded["label_ids"]
     batches = (lists[start : start + _ROWS_AT_ONCE] for start in range(0, len(encoded), _ROWS_AT_ONCE))
-    return fill_known_sets(model, (ids for batch in batches for ids in batch))
+    facts = fill_known_sets(model, (ids for batch in batches for ids in batch))
+    _check_smallest_set(model)
+    return facts
+
+
+def _check_smallest_set(model: MultiLabelPreTrainedModel) -> None:
+    config = model.config
+    if config.known_sets != "restrict" or config.decision == "thresholds" or not config.min_labels:
+        return
+    largest = int(model.known_sets.sets_SL.sum(dim=1).max())
+    if config.min_labels > largest:
+        found = f"found {config.min_labels}, and no label set of the training rows has more than {largest}"
+        accepted = f"0 to {largest} with known_sets 'restrict', or known_sets 'favour'"
+        raise UserError(found, field="min_labels", accepted=accepted)
 
 
 def fill_known_sets(

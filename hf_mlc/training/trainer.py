@@ -19,8 +19,10 @@ from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.end_bias import SearchChoice, can_be_tuned, tune_search
 from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scores_of
+from hf_mlc.training.precision import kept_precision
 from hf_mlc.training.progress import HeadlineProgressCallback, OverallPrinterCallback
 from hf_mlc.training.pushing import PushingTrainer
+from hf_mlc.training.resuming import BestCheckpoint, EarlyStopping, SamplerEpochs
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 from hf_mlc.training.smallest_set import SmallestSetChoice, tune_smallest_set
 from hf_mlc.training.unfreezing import GradualUnfreezing, optimizer_groups
@@ -79,7 +81,10 @@ class MultiLabelTrainer(PushingTrainer):
         if self.unfreezing is not None:
             self.add_callback(self.unfreezing)
         if args.early_stopping_patience is not None:
-            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+            self.add_callback(EarlyStopping(args.early_stopping_patience))
+        self.sampler_epochs = SamplerEpochs()
+        self.add_callback(self.sampler_epochs)
+        self.add_callback(BestCheckpoint())
 
     @property
     def target_name(self) -> str:
@@ -98,10 +103,27 @@ class MultiLabelTrainer(PushingTrainer):
             score_budget_mb=self.args.score_budget_mb,
         )
 
+    def get_eval_dataloader(self, eval_dataset=None):
+        """As `transformers.Trainer.get_eval_dataloader`; every row counts, and only the loader of the validation rows is kept for
+        the next time: what is kept comes back whichever rows are asked for."""
+        args, changed = self.args, {"dataloader_drop_last": False}
+        if eval_dataset is not None and eval_dataset is not self.eval_dataset:
+            changed["dataloader_persistent_workers"] = False
+        given = {name: getattr(args, name) for name in changed}
+        try:
+            for name, value in changed.items():
+                setattr(args, name, value)
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            for name, value in given.items():
+                setattr(args, name, value)
+
     def evaluation_loop(self, *args, **kwargs):
         if isinstance(self.compute_metrics, ComputeMetrics):
             self.compute_metrics.forget()  # what an interrupted evaluation may have left
-        return super().evaluation_loop(*args, **kwargs)
+        halves = (self.args.bf16_full_eval or self.args.fp16_full_eval) and not self.is_in_train
+        with kept_precision(self.model) if halves else contextlib.nullcontext():
+            return super().evaluation_loop(*args, **kwargs)
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
         """Documents in the optimiser step, over all processes; transformers counts target cells."""
@@ -120,11 +142,12 @@ class MultiLabelTrainer(PushingTrainer):
             self.train_dataset, "column_names", ()
         ):
             return super()._get_train_sampler(train_dataset)
-        return LengthGroupedEpochSampler(
+        self.sampler_epochs.sampler = LengthGroupedEpochSampler(
             self.train_dataset[args.length_column_name][:],
             args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
             seed=args.seed if args.data_seed is None else args.data_seed,
         )
+        return self.sampler_epochs.sampler
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """As `transformers.Trainer.create_optimizer`, with learning rates of their own for layers and for what is planted."""

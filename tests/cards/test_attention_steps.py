@@ -114,6 +114,16 @@ def test_steps_of_other_weights_are_an_error(made):
         write_card(model, card_folder=folder, output=folder / "README.md", run_snippet=False)
 
 
+def test_steps_of_an_earlier_training_are_left_out_of_the_models_own_card(made):
+    model, _, folder = made
+    written(made)
+    stale = read(folder / "attention_steps.json") | {"weights": "sha256:00"}
+    write(model, **{"attention_steps.json": stale, "card.yaml": {"show_examples": True}})
+    write_card(model, run_snippet=False)
+    assert STEPS_FILE not in (model / "README.md").read_text(encoding="utf-8")
+    assert not (model / STEPS_FILE).exists()
+
+
 def test_without_the_rows_of_the_training_there_is_no_picture_and_a_line_says_so(made, capsys):
     _, data, folder = made
     written(made)

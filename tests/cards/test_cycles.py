@@ -106,6 +106,16 @@ def test_the_card_has_recall_costs_beta_and_sizes(copied):
     assert "| beta | `p@1` | `psp@1` | `ndcg@1` |" in section and "| 0.3 | 0.896 | 0.521 | 0.896 |" in section
 
 
+def test_transformers_own_pipeline_is_offered_for_scores_of_all_labels_alone(copied):
+    card = write_card(copied, run_snippet=False).read_text(encoding="utf-8")
+    assert "pipeline_tag" not in card
+    assert '`pipeline("text-classification")` is not for it' in card
+    config = json.loads((copied / "config.json").read_text(encoding="utf-8"))
+    (copied / "config.json").write_text(json.dumps({**config, "scoring": "all"}), encoding="utf-8")
+    card = write_card(copied, run_snippet=False).read_text(encoding="utf-8")
+    assert "pipeline_tag: text-classification" in card and "is not for it" not in card
+
+
 def test_sizes_are_those_of_the_weights_file(trained):
     sizes = cycles_section(read_facts(trained))["sizes"]
     tensors = load_file(trained / "model.safetensors")

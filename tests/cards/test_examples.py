@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from datasets import Dataset
 
 from hf_mlc.cards.examples import extract, label_examples
 from hf_mlc.commands.card import main as card
 from hf_mlc.commands.running import run
+from hf_mlc.data import fingerprint
 from hf_mlc.inference import load_model
 from tests.cards.conftest import WORDS, read, write
 from tests.cards.hub_metadata import check_metadata
@@ -66,6 +68,18 @@ def test_the_command_writes_examples_card_and_plots_into_the_card_folder(model_f
     assert check_metadata(card_folder / "README.md")["model-index"][0]["name"] == "tiny-news"
     assert not (model_folder / "README.md").exists()
     assert {file.name for file in card_folder.glob("*.png")} == {"precision_recall.png", "f1_by_frequency.png"}
+
+
+def test_labels_in_columns_of_their_own_and_named_rows_are_read(model_folder, card_folder, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("note,text,plain,a|b\nx7,wheat,1,0\nx8,gold,0,1\n", encoding="utf-8")
+    arguments = ["--model", str(model_folder), "--card_folder", str(card_folder), "--dataset_name", str(rows)]
+    columns = ["--id_column", "note", "--label_columns", "plain", "a|b"]
+    assert run(card, [*arguments, *columns, "--run_snippet", "false"]) == 0
+    found = read(card_folder / "examples.json")
+    assert found["examples"] == {"plain": "wheat", "a|b": "gold"}
+    named = [{"id": "x7", "text": "wheat", "labels": ["plain"]}, {"id": "x8", "text": "gold", "labels": ["a|b"]}]
+    assert found["fingerprint"] == fingerprint(Dataset.from_list(named))
 
 
 def test_examples_of_texts_that_may_not_be_shown_are_refused(model_folder, card_folder, corpus, capsys):

@@ -111,6 +111,8 @@ def test_the_card_shows_picture_table_and_what_they_mean(folder, found, tmp_path
 
 def test_of_other_weights_and_broken_files_are_refused(folder, found, tmp_path):
     own = shutil.copytree(folder, tmp_path / "own")
+    cards = tmp_path / "cards"
+    cards.mkdir()
     for content, said in (
         (found | {"weights": "sha256:00"}, "made with other weights"),
         (found | {"labels": found["labels"][1:]}, "is not what explain writes"),
@@ -124,9 +126,12 @@ def test_of_other_weights_and_broken_files_are_refused(folder, found, tmp_path):
         (found | {"pairs": [{"label": "tea"}]}, "is not what explain writes"),
         (found | {"num_histories": None}, "is not what explain writes"),
     ):
-        (own / ATTENTION).write_text(json.dumps(content), encoding="utf-8")
+        (cards / ATTENTION).write_text(json.dumps(content), encoding="utf-8")
         with pytest.raises(UserError, match=said):
-            read_facts(own)
+            read_facts(folder, card_folder=cards)
+        # what an earlier training left in the model's own folder is no mistake
+        (own / ATTENTION).write_text(json.dumps(content), encoding="utf-8")
+        assert read_facts(own).attention == {}
 
 
 def test_table_and_caption_are_of_what_is_known(folder, found):

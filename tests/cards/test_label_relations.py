@@ -22,6 +22,7 @@ from hf_mlc.errors import UserError
 from hf_mlc.explaining.label_relations import label_relations
 from hf_mlc.inference import load_model
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
+from hf_mlc.publishing import stage_model
 from tests.common.small_msdn import NAMES, save_table_model
 
 
@@ -86,6 +87,25 @@ def test_relations_of_other_weights_and_broken_files_are_refused(folder, tmp_pat
         (cards / RELATIONS).write_text(json.dumps(content), encoding="utf-8")
         with pytest.raises(UserError, match=said):
             read_facts(folder, card_folder=cards)
+
+
+def test_relations_of_an_earlier_training_are_worked_out_anew_in_the_models_own_folder(folder, tmp_path):
+    own = shutil.copytree(folder, tmp_path / "own")
+    kept = relations_of(load_model(str(folder), device="cpu"), str(folder))
+    for content in (kept | {"weights": "sha256:00"}, {"pairs": []}):
+        (own / RELATIONS).write_text(json.dumps(content), encoding="utf-8")
+        assert read_facts(own).relations == {}
+        (tmp_path / "staged").mkdir()
+        stage_model(own, tmp_path / "staged", run_snippet=False)  # as a push does
+        text = (tmp_path / "staged" / "README.md").read_text(encoding="utf-8")
+        assert "### Relations between labels" in text
+        shutil.rmtree(tmp_path / "staged")
+
+
+def test_a_mistyped_card_folder_is_one_line(folder, tmp_path, capsys):
+    assert run(card_command, ["--model", str(folder), "--card_folder", str(tmp_path / "carsd")]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "field 'card_folder': no such folder" in lines[0] and not (tmp_path / "carsd").exists()
 
 
 def test_a_model_that_relates_no_labels_says_so_and_has_no_picture(tmp_path):

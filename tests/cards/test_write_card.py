@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import builtins
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from transformers import AutoTokenizer
 
 from hf_mlc.cards import check_installed, write_card
 from hf_mlc.cards.merge import BEGIN, END
@@ -14,6 +16,9 @@ from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.cards.planting import CONTROLS
 from hf_mlc.cards.plots import CURVE_FILE, FREQUENCY_FILE
 from hf_mlc.cards.tables import BUCKET_METRICS
+from hf_mlc.commands.card import CardArguments
+from hf_mlc.commands.column_arguments import HubDataArguments, LabelColumnArguments, TextColumnArguments
+from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model, predict_texts
 from hf_mlc.metrics import BUCKETS
@@ -404,6 +409,37 @@ def test_what_a_run_was_told_beyond_its_recipe_is_among_the_commands(model_folde
     assert made.endswith("--repo_id org/tiny-news --dataset_name DATA --text_column title text")
 
 
+def test_the_part_of_a_long_text_that_is_read_goes_by_the_saved_tokenizer(model_folder):
+    assert "it reads the first 64 tokens" in write_card(model_folder, run_snippet=False).read_text(encoding="utf-8")
+    AutoTokenizer.from_pretrained(model_folder, truncation_side="left").save_pretrained(model_folder)
+    assert "it reads the last 64 tokens" in write_card(model_folder, run_snippet=False).read_text(encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer(["wheat and corn"], truncation=True)
+    tokenizer.save_pretrained(model_folder)  # its file remembers the side by itself then
+    settings = read(model_folder / "tokenizer_config.json")
+    settings.pop("truncation_side")
+    write(model_folder, **{"tokenizer_config.json": settings})
+    assert "it reads the last 64 tokens" in write_card(model_folder, run_snippet=False).read_text(encoding="utf-8")
+
+
+def test_each_command_is_told_where_the_rows_are_in_words_that_it_takes(model_folder, card_folder):
+    told = {
+        "id_column": "note", "dataset_config_name": "v2", "dataset_revision": "abc", "label_columns": ["plain", "a|b"],
+        "image_column": "photo", "labels_separator": None,
+    }  # fmt: skip
+    write(model_folder, **{"results.json": RESULTS | {"recipe": RESULTS["recipe"] | told}})
+    text = write_card(model_folder, card_folder=card_folder, run_snippet=False).read_text(encoding="utf-8")
+    *_, evaluate, _, made = section(text, "Training").split("```")[1].split("\n")[1:-1]
+    for line in (evaluate, made):
+        assert "--dataset_config_name v2 --dataset_revision abc --id_column note" in line
+        assert "--label_columns plain 'a|b'" in line and "None" not in line
+    assert "--image_column photo" in evaluate and "--image_column" not in made
+    words = shlex.split(made.partition("scripts/card.py ")[2])
+    classes = (CardArguments, TextColumnArguments, LabelColumnArguments, HubDataArguments)
+    (_, _, labels, _), _, _ = parse_arguments(classes, [*words, "--card_folder", str(card_folder)])
+    assert labels.label_columns == ["plain", "a|b"]
+
+
 def test_a_model_that_was_trained_anew_on_all_rows_says_so(model_folder, card_folder):
     refit = {"rows": 120, "epochs": 2.5, "steps": 33, "seconds": 7.0, "cpu_seconds": 9.0}
     write(model_folder, **{"results.json": RESULTS | {"refit": refit}})
@@ -482,14 +518,24 @@ def test_the_card_of_a_planted_model_says_with_what_and_of_which_rows(model_fold
 
 
 @pytest.mark.parametrize("control", ["permuted_labels", "idf", "random_ranker"])
-@pytest.mark.parametrize("known_from", ["planting", "recipe"])
+@pytest.mark.parametrize("known_from", ["planting", "recipe", "weights"])
 def test_the_card_of_a_control_says_that_it_is_one(model_folder, control, known_from):
-    known = {"facts": {"control": control}} if known_from == "planting" else {"recipe": {"planting_control": control}}
+    known = {
+        "planting": {"facts": {"control": control}},
+        "recipe": {"recipe": {"planting_control": control}},
+        # of an earlier training: this one went on from it
+        "weights": {"planting_fingerprint": {**FINGERPRINT, "control": control}},
+    }[known_from]
     text = planted_text(model_folder, **known)
     assert (
         f"**This model is a control, made to measure what planting is worth: {CONTROLS[control]} (`{control}`).**"
         in text
     )
+
+
+def test_the_card_of_weights_planted_before_says_that_this_training_had_other_rows(model_folder):
+    text = planted_text(model_folder)
+    assert "of the 100 documents that it was planted with, before this training, and of no others" in text
 
 
 @pytest.mark.parametrize(

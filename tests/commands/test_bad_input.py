@@ -235,6 +235,10 @@ CASES = {
         encoder_of_code,
         ["encoder", "field 'text_encoder'", "custom code", "of transformers' own kinds"],
     ),
+    "two encoders": (
+        train_with("--encoder", "lstm", "--text_encoder", "/nowhere"),
+        ["'encoder'", "found lstm beside text_encoder", "transformer"],
+    ),
     "unknown target form": (train_with("--targets", "dense"), ["targets", "dense", "label_ids"]),
     "unknown threshold kind": (train_with("--threshold_kind", "best"), ["threshold_kind", "best", "per_label"]),
     "no such checkpoint": (

@@ -14,6 +14,7 @@ from hf_mlc.commands.train import main as train
 from hf_mlc.inference import load_model
 from hf_mlc.metrics.ranking import inverse_propensities
 from tests.commands.conftest import QUIET, SMALL_MODEL
+from tests.spaces.small_model import write_small_model
 
 
 AMAZON = ["0.6", "2.6"]
@@ -61,6 +62,16 @@ def test_the_card_says_the_constants_where_it_shows_psp(of_amazon, corpus, tmp_p
     measured(of_amazon, corpus, of_amazon / "metrics.json")
     card = write_card(of_amazon, run_snippet=False).read_text(encoding="utf-8")
     assert "inverse propensities with A = 0.6 and B = 2.6" in card and "propensity_b: 2.6" in card
+
+
+def test_without_training_counts_there_is_nothing_to_weigh_by(tmp_path, capsys):
+    model = write_small_model(tmp_path / "model", card=None)
+    (tmp_path / "test.jsonl").write_text('{"text": "cough", "labels": ["R05"]}\n', encoding="utf-8")
+    words = ["--model", str(model), "--dataset_name", str(tmp_path), "--propensity", *AMAZON]
+    assert run(evaluate, words) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert "field 'propensity': its labels have no training counts" in line
+    assert run(evaluate, words[:4]) == 0
 
 
 @pytest.mark.parametrize("wrong", [["0.6"], ["0.6", "0"], ["-1", "2"], ["nan", "1"], ["0.6", "2.6", "1"]])

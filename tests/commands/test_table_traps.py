@@ -14,7 +14,7 @@ from hf_mlc.commands.predict import main as predict
 from hf_mlc.commands.prepare_arff import main as prepare_arff
 from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
-from hf_mlc.inference import load_model
+from hf_mlc.inference import load_model, score_texts
 from tests.commands.conftest import QUIET, read_jsonl
 
 
@@ -189,6 +189,41 @@ def test_rows_of_prediction_and_evaluation_may_have_an_id_column(data, tmp_path,
     assert run(evaluate, ["--model", model, "--dataset_name", str(data), "--id_column", "key"]) == 0
     assert run(evaluate, ["--model", model, "--dataset_name", str(data), "--id_column", "no"]) == 2
     assert "field 'no': no such column" in last_error(capsys)
+
+
+@pytest.mark.parametrize("absent", ["zero", "missing"])
+def test_what_json_lines_leave_out_means_the_same_in_training_evaluation_and_prediction(tmp_path, capsys, absent):
+    draw = random.Random(0)
+    lines = []
+    for place in range(60):
+        row = {"age": draw.randint(18, 90), "colour": draw.choice(["red", "blue"]), "A": place % 2, "B": place % 3 % 2}
+        for name, every in (("age", 3), ("colour", 4)):
+            if place % every == 0:
+                del row[name]
+        lines.append(json.dumps(row) + "\n")
+    for name, part in (("train", lines), ("validation", lines[:20]), ("test", lines[:20])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(part))
+    command = ["--dataset_name", str(tmp_path), "--feature_columns", "age", "colour", *LABELS, "--do_predict", "true"]
+    assert train_on(tmp_path / "d", *command) == 2
+    assert "row 1, field 'age': no such column; found: 'A', 'B'; accepted: " in (error := last_error(capsys))
+    assert "--absent_features zero or missing in training" in error
+    assert train_on(tmp_path / "d", *command, "--absent_features", absent) == 0
+    loaded, measured = load_model(str(tmp_path / "out")), tmp_path / "m.json"
+    extractor = loaded.processor
+    assert extractor.missing == (["age", "colour"] if absent == "missing" else [])
+    assert extractor.categories == {"colour": ["0"] * (absent == "zero") + ["blue", "red"]}
+    arguments = ["--model", str(tmp_path / "out"), "--dataset_name", str(tmp_path), "--output", str(measured)]
+    assert run(evaluate, arguments) == 0
+    expected = json.loads((tmp_path / "out" / "results.json").read_text())["test"]["f1_micro"]
+    assert json.loads(measured.read_text())["metrics"]["f1_micro"] == pytest.approx(expected)
+    files = ["--input", str(tmp_path / "test.jsonl"), "--output", str(tmp_path / "p"), "--top_k", "2"]
+    assert run(predict, ["--model", str(tmp_path / "out"), *files]) == 0
+    assert "training didn't have" not in capsys.readouterr().err
+    # the library takes the rows as they are
+    rows = [{name: row[name] for name in ("age", "colour") if name in row} for row in map(json.loads, lines[:20])]
+    for answer, scores in zip(read_jsonl(tmp_path / "p"), score_texts(loaded, rows).tolist(), strict=True):
+        found = {entry["label"]: entry["score"] for entry in answer["labels"]}
+        assert found == pytest.approx(dict(zip("AB", scores, strict=True)), abs=1e-5)
 
 
 def test_a_new_model_of_tables_learns_at_a_rate_of_its_own(tmp_path, capsys):

@@ -125,12 +125,12 @@ def test_predict_takes_json_lines_in_which_the_features_are_an_object(trained_ta
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"income": "lots"}, "row 9, field 'income': found 'lots' in a column of numbers; accepted: a number;"),
+        ({"income": "lots"}, "row r8, field 'income': found 'lots' in a column of numbers; accepted: a number;"),
         (
             {"income": ""},
-            "row 9, field 'income': the value is missing; accepted: a value, since none is missing in training",
+            "row r8, field 'income': the value is missing; accepted: a value, since none is missing in training",
         ),
-        ({"smoker": "inf"}, "row 9, field 'smoker': found an infinite number"),
+        ({"smoker": "inf"}, "row r8, field 'smoker': found an infinite number"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_one_line_with_file_row_and_field(

@@ -187,11 +187,36 @@ def test_early_stopping_remembers_its_patience_over_a_resume(corpus, tmp_path):
     assert run(train, base) == 0
     # nothing is learnt: the first evaluation stays the best, and three more end the run
     assert results(out)["training"]["steps"] == 80
+    # none of the evaluation that ended it: who went on from there would train on
+    assert sorted(folder.name for folder in out.glob("checkpoint-*")) == [
+        "checkpoint-20",
+        "checkpoint-40",
+        "checkpoint-60",
+    ]
+    for number in ((), (60,)):  # killed after its end, and after the second evaluation
+        (out / "results.json").unlink()
+        for one in number:
+            shutil.rmtree(out / f"checkpoint-{one}")
+        assert run(train, base) == 0
+        assert results(out)["training"]["resumed"] and results(out)["training"]["steps"] == 80
+
+
+def test_a_moved_run_still_ends_with_its_best_weights(corpus, tmp_path, capsys):
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    base = ["--dataset_name", str(corpus), *SMALL_MODEL, *QUIET, "--learning_rate", "0", "--num_train_epochs", "3"]
+    base += ["--save_total_limit", "3"]
+    assert run(train, [*base, "--output_dir", str(out)]) == 0
     (out / "results.json").unlink()
-    for number in (60, 80):  # as if it had been killed after the second evaluation
-        shutil.rmtree(out / f"checkpoint-{number}")
-    assert run(train, base) == 0
-    assert results(out)["training"]["resumed"] and results(out)["training"]["steps"] == 80
+    out.rename(moved)
+    assert run(train, [*base, "--output_dir", str(moved)]) == 0
+    state = json.loads((moved / "checkpoint-60" / "trainer_state.json").read_text(encoding="utf-8"))
+    best = moved / f"checkpoint-{state['best_global_step']}"
+    assert best.name == "checkpoint-20"  # nothing was learnt: the first is the best
+    (moved / "results.json").unlink()
+    shutil.rmtree(best)
+    shutil.move(moved, out)
+    assert run(train, [*base, "--output_dir", str(out)]) == 2
+    assert "checkpoint-20" in capsys.readouterr().err
 
 
 def test_the_checkpoint_is_picked_by_the_metric_that_thresholds_are_tuned_for(corpus, tmp_path):
@@ -244,6 +269,9 @@ def test_a_pretrained_encoder_is_trained_in_full_precision(corpus, tmp_path):
     torch.testing.assert_close(
         saved[f"encoder.backbone.{name}"], backbone.state_dict()[name].float(), atol=2e-6, rtol=0
     )
+    # further training reads as much of a text as the encoder can, though nobody says it again
+    base = ["--dataset_name", str(corpus), "--output_dir", str(tmp_path / "further"), *QUIET, "--max_steps", "1"]
+    assert run(train, [*base, "--model_name_or_path", str(out)]) == 0
 
 
 def test_a_label_file_brings_labels_that_training_never_saw(corpus, tmp_path):

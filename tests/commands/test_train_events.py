@@ -230,6 +230,22 @@ def test_a_line_of_the_table_that_cannot_be_read_is_one_line(tmp_path, capsys, l
     assert f"{file}, {message}" in error and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("more", [[], ["--time_cuts", "2020-01-01", "2020-02-01", "--do_predict", "true"]])
+def test_no_data_set_is_the_error_of_other_architectures(tmp_path, capsys, more):
+    words = ["--output_dir", str(tmp_path / "model"), *QUIET]
+    errors = []
+    for model in (["plant"], ["lanet", *more]):
+        assert run(train, ["--model_type", *model, *words]) == 2
+        errors.append(capsys.readouterr().err.strip().splitlines()[-1])
+    assert errors[0] == errors[1] and "field 'dataset_name': no data set; accepted: either" in errors[0]
+
+
+def test_validation_rows_alone_are_no_training_rows(histories, tmp_path, capsys):
+    words = ["--validation_file", str(histories / "validation.jsonl"), "--output_dir", str(tmp_path / "model"), *QUIET]
+    assert run(train, ["--model_type", "lanet", *words]) == 2
+    assert "field 'dataset_name': no training rows; accepted: a data set" in capsys.readouterr().err
+
+
 def test_users_that_nobody_names_are_no_tokens(tmp_path, capsys):
     events = [{"time": time, "labels": ["ab"[time % 2]]} for time in range(4)]
     (tmp_path / "d.jsonl").write_text((json.dumps({"events": events}) + "\n") * 9, encoding="utf-8")

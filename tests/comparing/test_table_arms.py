@@ -14,9 +14,10 @@ from hf_mlc.comparing.arms import Job, fit
 from hf_mlc.comparing.arms.powerset_forest import PowersetForest
 from hf_mlc.comparing.arms.problem_transformations import PLANE
 from hf_mlc.comparing.arms.table_columns import TableColumns
-from hf_mlc.comparing.arms.table_methods import METHODS
+from hf_mlc.comparing.arms.table_methods import METHODS, _chosen_rule
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
+from hf_mlc.tabular.fitting import fit_table
 
 
 pytest.importorskip("sklearn")
@@ -34,9 +35,11 @@ class FakeRows:
 
     def __init__(self, parts: dict[str, dict], names: list[str] | None = None):
         self.parts, self.names, self.meta_file = parts, names, None
+        self.validation, self.measured = "validation.jsonl", "test.jsonl"
 
     def read(self, split: str) -> datasets.Dataset:
-        return datasets.Dataset.from_dict(self.parts[split])
+        part = self.parts[split]
+        return datasets.Dataset.from_dict({**part, "id": [f"{split}-{place}" for place in range(len(part["labels"]))]})
 
     def label_space(self) -> LabelSpace:
         lists = self.parts["train"]["labels"]
@@ -101,9 +104,25 @@ def test_the_decision_rule_is_chosen_on_validation_rows_that_the_method_has_not_
         "logistic-br", FakeRows({**rows.parts, "validation": random}, list("abcd")), [[0.0, 0, 0]]
     )
     assert fitted.facts["validation_subset_accuracy"] < 0.7
-    half = {"threshold_kind": "none", "select_by": "f1_micro"}
+    half = {"threshold_kind": "none", "threshold_metric": "f1_micro"}
     _, fitted = fitted_scores("logistic-br", rows, [[0.0, 0, 0]], **half)
     assert fitted.thresholds == PLANE and fitted.facts["rule"] == "half" and "validation_f1_micro" in fitted.facts
+
+
+@pytest.mark.parametrize("kind", ["auto", "global"])
+def test_a_threshold_is_taken_where_rows_speak_for_it_and_not_by_luck(kind):
+    space, draw = LabelSpace(["a", "b", "c", "d", "e", "f"]), np.random.default_rng(0)
+
+    def rule(num_rows: int, power: float) -> dict:
+        """Of scores that are each label's probability to the given power."""
+        true_NL = draw.random((num_rows, 6))
+        ids = [np.flatnonzero(row) for row in draw.random((num_rows, 6)) < true_NL]
+        return _chosen_rule(true_NL**power, ids, space, 0, has_scale=True, threshold_kind=kind)
+
+    assert {rule(49, 1.0)["facts"]["rule"] for _ in range(10)} == {
+        "half"
+    }  # tuned on its own rows, nine times in ten not
+    assert rule(500, 5.0)["facts"]["rule"] != "half"  # one half of these stands at .87
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -120,10 +139,10 @@ def test_sparse_rows_stay_sparse_and_mean_the_same(name, rows, monkeypatch):
     asked = sparse(table(30, 4))["features"]
     seen = []
     matrix = TableColumns.matrix
-    monkeypatch.setattr(TableColumns, "matrix", lambda self, rows: seen.append(matrix(self, rows)) or seen[-1])
+    monkeypatch.setattr(TableColumns, "matrix", lambda *args, **where: seen.append(matrix(*args, **where)) or seen[-1])
     as_sparse, _ = fitted_scores(name, thin, asked)
     assert seen and all(hasattr(one, "tocsr") for one in seen)
-    monkeypatch.setattr(TableColumns, "matrix", lambda self, rows: matrix(self, rows).toarray())
+    monkeypatch.setattr(TableColumns, "matrix", lambda *args, **where: matrix(*args, **where).toarray())
     as_dense, _ = fitted_scores(name, thin, asked)
     assert np.allclose(as_sparse, as_dense, atol=1e-3)
 
@@ -210,6 +229,37 @@ def test_settings_that_a_method_has_not_are_refused(rows):
         fitted_scores("forest-powerset", rows, [], max_depth=3)
     with pytest.raises(UserError, match="field 'order'"):
         fitted_scores("logistic-chain", rows, [], order="rarest")
+
+
+def test_a_gap_where_training_had_none_is_one_line_that_names_the_row(rows):
+    gap = [None, 0.0, 0.0]
+    broken = {**rows.parts["validation"], "features": [*rows.parts["validation"]["features"][:-1], gap]}
+    with pytest.raises(UserError, match=r"^validation\.jsonl, row validation-39, .* the value is missing") as raised:
+        fitted_scores("logistic-br", FakeRows({**rows.parts, "validation": broken}, list("abcd")), [])
+    assert "\n" not in str(raised.value)
+    asked = [*table(600, 2)["features"], gap]  # more than are answered at a time
+    with pytest.raises(UserError, match=r"^test\.jsonl, row 601, field 'feature_0': the value is missing"):
+        fitted_scores("logistic-br", rows, asked)
+    scores_NL, _ = fitted_scores("logistic-br", rows, asked, missing_values="mean")
+    assert len(scores_NL) == 601
+
+
+def test_what_train_is_told_of_features_makes_the_same_columns(tmp_path):
+    rows = [{"zip": code, "age": age} for code, age in (("0123", 30), ("123", None), ("123", 50))]
+    told = {"category_columns": ["zip"], "missing_values": "mean"}
+    expected = fit_table(rows, **told)
+    found = TableColumns(rows, **told).extractor
+    assert found.to_dict() == expected.to_dict() and found.column_names == ["age", "zip = 0123", "zip = 123"]
+    sparse = TableColumns([{"age": 1}, {"size": 2}], absent_features="zero").extractor
+    assert sparse.to_dict() == fit_table([{"age": 1}, {"size": 2}], absent="zero").to_dict()
+    with pytest.raises(UserError, match="--max_categories"):
+        TableColumns(rows, category_columns=["zip"], max_categories=1)
+    with pytest.raises(UserError, match="field 'missing_values': found 'none'; accepted: indicator, mean, error"):
+        TableColumns(rows, missing_values="none")
+    file = tmp_path / "features.json"
+    declared = {"feature_names": ["age", "zip"], "feature_types": ["num", "category"]}
+    file.write_text(json.dumps(declared), encoding="utf-8")
+    assert TableColumns(rows, feature_file=str(file)).extractor.categories == {"zip": ["0123", "123"]}
 
 
 def test_without_lightgbm_one_line_says_so(rows, monkeypatch):

@@ -12,8 +12,10 @@ import pytest
 from hf_mlc.commands.compare import main as compare
 from hf_mlc.commands.running import run
 from hf_mlc.comparing import runs
+from hf_mlc.comparing.arms.table_columns import TableColumns
 from hf_mlc.comparing.claim import find_claim
-from hf_mlc.comparing.data import prepare_rows
+from hf_mlc.comparing.data import TABLE_SETTINGS, Rows, prepare_rows, rows_as_json
+from hf_mlc.comparing.runs import Plan
 from hf_mlc.comparing.trials import trials_file
 from tests.commands.conftest import read_jsonl
 
@@ -125,6 +127,56 @@ def test_declared_categories_stay_as_they_are_written(tmp_path, monkeypatch):
     for read in (made.read("train"), made.read("validation"), made.read_measured()):
         assert {features[0] for features in read["features"]} == {"0123", "123"}
     assert {row["features"][0] for row in read_jsonl(Path(made.train))} == {"0123", "123"}
+
+
+def test_label_ids_stay_ids_where_names_look_like_them(tmp_path, monkeypatch):
+    """`1` is the id of the label that is called "2"."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    table = tmp_path / "table"
+    table.mkdir()
+    lists = [[0], [1, 2], [], [2]] * 10
+    rows = [{"id": str(place), "features": [place], "labels": labels} for place, labels in enumerate(lists)]
+    # a label that there isn't, nor is it "3"
+    beyond = {"id": "40", "features": [40], "labels": [1, 3]}
+    for name, some in (("train", rows), ("validation", [*rows, beyond]), ("test", rows)):
+        (table / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
+    (table / "features.json").write_text(json.dumps({"feature_names": ["place"]}), encoding="utf-8")
+    (table / "labels.json").write_text(json.dumps(["1", "2", "3"]), encoding="utf-8")
+    made = prepare_rows(find_claim("msdn").data(str(table)), table, tmp_path / "rows", train_size=None, seed=0)
+    space = made.label_space()
+    assert space.names == ["1", "2", "3"] and space.counts.tolist() == [10, 10, 20]
+    for read in (made.read("train"), made.read("validation").select(range(40)), made.read_measured()):
+        assert [space.encode_known(labels)[0].tolist() for labels in read["labels"]] == lists
+    [found], [unknown] = made.known_labels([made.read("validation")[40]["labels"]], space)
+    assert found.tolist() == [1] and unknown == 1
+
+
+def test_what_a_recipe_says_of_features_goes_for_every_arm(tmp_path, monkeypatch):
+    """Codes that look like numbers, and objects that don't hold every feature."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    table = tmp_path / "table"
+    table.mkdir()
+    held = [{"code": "0123", "size": 1}, {"code": "123"}] * 10
+    rows = [{"features": features, "labels": ["a"]} for features in held]
+    for name in ("train", "test"):
+        (table / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    claim = find_claim("msdn")
+    recipe = {"category_columns": "code", "absent_features": "missing", "missing_values": "mean", "hidden_size": 8}
+    plan = Plan(
+        claim=claim, data=claim.data(str(table)), arms=[], seeds=[0], train_sizes=[None], split="test", data_dir=tmp_path,
+        output=tmp_path / "own.jsonl", train_settings=recipe, environments=tmp_path,
+    )  # fmt: skip
+    made = prepare_rows(
+        plan.data, table, tmp_path / "rows", train_size=None, seed=0, table_settings=plan.table_settings
+    )
+    made = Rows(**json.loads(json.dumps(rows_as_json(made))))  # as a run gets them
+    own, other = plan.settings_of(claim.arm("msdn")), plan.settings_of(claim.arm("logistic-br"))
+    told = {name: other[name] for name in TABLE_SETTINGS if name in other}
+    assert told == {**{name: own[name] for name in told}, "category_columns": ["code"]} and len(told) == 3
+    assert "hidden_size" not in other
+    for read in (made.read("train"), made.read("validation"), made.read_measured()):
+        columns = TableColumns(read["features"][:], **told)
+        assert columns.extractor.column_names == ["size", "code = 0123", "code = 123"]
 
 
 def test_rows_of_a_comparison_are_not_left_in_the_cache_of_the_user(compared):

@@ -123,6 +123,13 @@ def test_user_and_target_time_stand_beside_the_events(tmp_path, monkeypatch):
     assert load_splits("org/x", columns=Columns(events="events"))["train"]["events"][:] == rows["events"][:1]
 
 
+def test_a_user_named_by_a_float_has_the_same_name_as_the_row(tmp_path):
+    events = [{"time": 1, "labels": ["a"]}]
+    ids = (17.0, float("nan"))
+    rows = loaded(jsonl(tmp_path / "d.jsonl", [{"id": name, "events": events} for name in ids]))
+    assert [(row["id"], row["events"]["user"]) for row in rows] == [("17", "17"), ("2", None)]
+
+
 def test_of_a_csv_an_empty_field_beside_the_events_is_none(tmp_path):
     path = tmp_path / "d.csv"
     events = '"[{""time"": 1, ""labels"": [""a""]}]"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import gzip
 import json
 import os
@@ -124,6 +125,22 @@ def test_text_columns_are_joined_by_a_newline_and_other_names_are_taken(tmp_path
 def test_the_row_number_stands_in_for_an_id_that_is_not_there(tmp_path):
     path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "labels": ["a"], "id": None}, {"text": "t", "labels": ["a"]}])
     assert [row["id"] for row in loaded(path)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("value, name", [(7.0, "7"), (7.5, "7.5"), ([1], "[1]"), (True, "True"), (float("nan"), "2")])
+def test_an_id_column_that_nobody_asked_for_may_hold_anything(tmp_path, value, name):
+    rows = [{"text": "t", "labels": ["a"], "id": each} for each in ("x", value)]
+    path = jsonl(tmp_path / "d.jsonl", rows)
+    assert [row["id"] for row in loaded(path)] == ["x", name]
+    if value == value:  # NaN is no value, and its error another
+        assert error_of(path, columns=Columns(id="id")).startswith("d.jsonl, row 2, field 'id': the id is a")
+
+
+def test_ids_with_a_gap_and_dates_as_pandas_writes_them_into_parquet(tmp_path):
+    day = datetime.datetime(2024, 5, 31)
+    for ids, names in ((pa.array([5.0, None]), ["5", "2"]), (pa.array([day, None]), ["2024-05-31 00:00:00", "2"])):
+        pq.write_table(pa.table({"id": ids, "text": ["t", "u"], "labels": [["a"], []]}), tmp_path / "d.parquet")
+        assert [row["id"] for row in loaded(tmp_path / "d.parquet")] == names
 
 
 def test_blank_lines_are_skipped_and_counted(tmp_path):
@@ -320,7 +337,6 @@ GOOD = b'{"text": "t", "labels": ["a"]}\n'
         (b'{"text": "t", "labels": ["b", " "]}', "d.jsonl, row 2, field 'labels': an empty label ' '"),
         (b'{"text": "t", "labels": ["\\ud800"]}', "d.jsonl, row 2, field 'labels': half a surrogate pair"),
         (b'{"text": "t", "labels": [1]}', "d.jsonl, row 2, field 'labels': the label 1 where the labels before it"),
-        (b'{"text": "t", "labels": [], "id": 1.5}', "d.jsonl, row 2, field 'id': the id is a float: 1.5"),
         (b'{"text": "t\xff", "labels": []}', "d.jsonl, row 2: not UTF-8: byte 0xff at position 11 of line 2"),
     ],
 )
@@ -333,6 +349,65 @@ def test_a_bad_line_is_reported_with_file_row_and_field(tmp_path, second_line, m
 def test_a_huge_integer_is_reported(tmp_path):
     path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "labels": [2**63]}])
     assert error_of(path).startswith("d.jsonl, row 1, field 'labels': the label 9223372036854775808 is too large")
+
+
+ZEROS_AND_ONES = (
+    "field 'labels': looks like a table of zeros and ones: lists of 4 that hold nothing else; accepted: lists of names or of ids; "
+    "of a column of 0 and 1 a label --label_columns"
+)
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.parquet", "train.csv"])
+def test_rows_of_zeros_and_ones_are_no_lists_of_ids(tmp_path, name):
+    rows = [{"text": "t", "labels": labels} for labels in ([0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0])]
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    elif name.endswith("csv"):
+        lines = [f't,"{row["labels"]}"\n' for row in rows]
+        (tmp_path / name).write_text("text,labels\n" + "".join(lines), encoding="utf-8")
+    else:
+        jsonl(tmp_path / name, rows)
+    assert error_of(tmp_path / name) == f"{name}, {ZEROS_AND_ONES}"
+
+
+def test_a_test_split_of_zeros_and_ones_is_seen_too(tmp_path):
+    jsonl(tmp_path / "train.jsonl", [{"text": "t", "labels": [0, 3]}])
+    jsonl(tmp_path / "test.jsonl", [{"text": "t", "labels": [0, 1, 0, 1]}])
+    assert ZEROS_AND_ONES in error_of(tmp_path)
+    assert len(load_splits(tmp_path, skip=["test"])["train"]) == 1
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        [[0], [1], [0]],
+        [[0, 1], [1, 0], [0, 1]],
+        [[], [0, 1], []],
+        [[0, 1, 2], [0, 1, 3]],
+        [[0, 1, 1], [0, 1]],  # a label twice is merged and counted
+        [[], [0, 0, 1], [0, 1, 1]],
+        [["0", "1", "0"], ["1", "1", "0"]],
+    ],
+)
+def test_ids_that_are_no_row_of_a_table_pass(tmp_path, lists):
+    path = jsonl(tmp_path / "d.jsonl", [{"text": "t", "labels": labels} for labels in lists])
+    assert [row["labels"] for row in loaded(path)] == lists
+
+
+def test_a_hundred_rows_are_looked_at(tmp_path):
+    rows = [{"text": "t", "labels": [0, 1, 1]}] * 99
+    assert len(loaded(jsonl(tmp_path / "d.jsonl", [*rows, {"text": "t", "labels": []}]))) == 100
+    assert "lists of 3" in error_of(jsonl(tmp_path / "e.jsonl", [*rows, rows[0], {"text": "t", "labels": []}]))
+
+
+def test_zeros_and_ones_on_the_hub_are_no_ids(monkeypatch):
+    features = datasets.Features({"text": datasets.Value("string"), "labels": datasets.List(datasets.Value("int8"))})
+    rows = {"text": ["s", "t"], "labels": [[0, 1, 0, 1], [1, 0, 0, 1]]}
+    there = {"train": datasets.Dataset.from_dict(rows, features=features)}
+    monkeypatch.setattr(hub_splits, "load_from_hub", lambda *args, **kwargs: there)
+    with pytest.raises(UserError) as caught:
+        load_splits("org/x")
+    assert str(caught.value) == f"org/x[train], {ZEROS_AND_ONES}"
 
 
 def test_kinds_of_labels_mixed_in_one_first_row_are_reported(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import datasets
 import pyarrow as pa
@@ -106,6 +107,52 @@ def test_columns_of_a_parquet_file_are_features(tmp_path):
     rows = loaded(tmp_path / "d.parquet", features=("age",))
     assert rows["features"][:] == [{"age": 1.5}, {"age": None}] and rows["labels"][:] == [["a"], []]
     assert loaded(tmp_path / "d.parquet", features="*")[0]["features"] == {"age": "1.5", "colour": "red", "other": "1"}
+
+
+def test_decimals_of_a_parquet_file_are_numbers(tmp_path):
+    prices = pa.array([Decimal("1.50"), None, Decimal("3.00")], pa.decimal128(10, 2))
+    codes = pa.array([Decimal("12345678901234567890"), Decimal(7), None], pa.decimal128(38, 0))
+    table = {"price": prices, "code": codes, "labels": [["a"]] * 3}
+    pq.write_table(pa.table(table), tmp_path / "d.parquet")
+    rows = loaded(tmp_path / "d.parquet", features=("price",))
+    assert rows["features"][:] == [{"price": 1.5}, {"price": None}, {"price": 3.0}]
+    rows = loaded(tmp_path / "d.parquet", features=("code",), as_written=True)  # every digit of an id
+    assert rows["features"][:] == [{"code": "12345678901234567890"}, {"code": "7"}, {"code": None}]
+    unstored = iterate_rows(tmp_path / "d.parquet", Columns(features=("price", "code"), labels=None))
+    assert next(unstored)["features"] == {"price": 1.5, "code": 12345678901234567890}
+
+
+GAPS = [{"age": 1, "colour": "red", "labels": ["a"]}, {"labels": ["a"]}, {"age": None, "colour": "blue", "labels": []}]
+
+
+@pytest.mark.parametrize("features", [("age", "colour"), "*"])
+def test_columns_that_json_lines_leave_out_are_zero_or_missing(tmp_path, features):
+    path = jsonl(tmp_path / "d.jsonl", GAPS)
+    first, last = {"age": "1", "colour": "red"}, {"age": None, "colour": "blue"}
+    rows = loaded(path, features=features, absent="missing")["features"][:]
+    assert rows == [first, {"age": None, "colour": None}, last]
+    rows = loaded(path, features=features, absent="zero")["features"][:]
+    assert rows == [first, {"age": "0", "colour": "0"}, last]  # null is missing all the same
+    rows = [row["features"] for row in iterate_rows(path, Columns(features=("age",), absent="zero", labels=None))]
+    assert rows == [{"age": 1}, {"age": 0}, {"age": None}]
+
+
+def test_a_column_that_json_lines_leave_out_is_an_error_that_says_what_to_do(tmp_path):
+    message = error_of(jsonl(tmp_path / "d.jsonl", GAPS), features=("age",))
+    assert message == (
+        "d.jsonl, row 2, field 'age': no such column; found: 'labels'; accepted: a column name; or, where rows leave "
+        "features out, --absent_features zero or missing in training"
+    )
+
+
+@pytest.mark.parametrize("absent", ["zero", "missing"])
+def test_a_column_that_a_header_or_a_schema_lacks_is_an_error_whatever_is_absent(tmp_path, absent):
+    (tmp_path / "d.csv").write_text("age,labels\n1,a\n")
+    pq.write_table(pa.table({"age": [1], "labels": [["a"]]}), tmp_path / "d.parquet")
+    for name in ("d.csv", "d.parquet"):
+        message = error_of(tmp_path / name, features=("age", "aeg"), absent=absent)
+        assert message.startswith(f"{name}, row 1, field 'aeg': no such column; found: 'age', 'labels'")
+        assert message.endswith("accepted: a column name")
 
 
 def test_a_csv_may_hold_the_features_as_json(tmp_path):

@@ -92,6 +92,17 @@ def test_what_was_cut_off_is_said():
     assert explain(planted_model(max_length=4), "fever well cough  ", "A").read_to == len("fever well cough  ")
 
 
+def test_what_was_cut_off_on_the_left_is_said():
+    loaded = planted_model(max_length=2)
+    loaded.tokenizer.truncation_side = "left"
+    text = " fever well cough  "
+    found = explain(loaded, text, "A")
+    assert (found.read_from, found.read_to) == (text.index("well"), len(text))
+    assert [text[start:end] for start, end in found.offsets] == ["well", "cough"]
+    whole = explain(loaded, "fever", "A")
+    assert (whole.read_from, whole.read_to) == (0, len("fever"))
+
+
 def test_what_the_user_got_wrong_is_said_in_one_line(planted):
     with pytest.raises(UserError, match="accepted: one of 2 labels"):
         explain(planted, "fever", "a")

@@ -64,6 +64,16 @@ def test_standard_input_is_answered_line_by_line(planted_folder, monkeypatch, ca
     assert answers[1]["explanations"][0]["words"] == []
 
 
+def test_rows_may_be_named_by_another_column(planted_folder, tmp_path, capsys):
+    file = tmp_path / "notes.csv"
+    file.write_text("id,note,text\n1,x7,fever\n2,x8,cough\n", encoding="utf-8")
+    asked = ["--model", str(planted_folder), "--input", str(file), "--label", "A"]
+    assert run(explain, [*asked, "--id_column", "note"]) == 0
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["x7", "x8"]
+    assert run(explain, [*asked, "--id_column", "nobody"]) == 2
+    assert "nobody" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -75,6 +85,12 @@ def test_standard_input_is_answered_line_by_line(planted_folder, monkeypatch, ca
         ),
         (["--baseline", "zero"], ["baseline", "zero", "unk, pad, mask"]),
         (["--top_words", "0"], ["top_words", "1 or more"]),
+        (["--top_words", "3", "--output", "out.png"], ["'top_words': a picture shades every word", ".jsonl or .html"]),
+        (["--steps", "9"], ["'steps': is of integrated_gradients, and the method is attention"]),
+        (
+            ["--baseline", "pad", "--method", "direct_logit_attribution"],
+            ["'baseline': is of integrated_gradients, and the method is direct_logit_attribution"],
+        ),
         (["--input", "missing.jsonl"], ["missing.jsonl"]),
         (["--text_column", "body", "--output", "out.html"], ["row 1", "body"]),
     ],

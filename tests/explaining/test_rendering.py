@@ -111,6 +111,12 @@ def test_what_was_not_read_is_marked():
     assert "cut off" not in to_html([explanation("fever cough", {"fever": 1.0})])
 
 
+def test_what_was_not_read_before_the_text_is_marked():
+    page = to_html([explanation("well fever cough", {"cough": 1.0}, read_from=5)])
+    assert '<span class="unread">well </span>' in page and "cut off before character 5" in page
+    assert shown_text(page) == ["well fever cough"]
+
+
 def test_a_page_without_explanations_says_so():
     assert "No label was predicted." in to_html([])
 

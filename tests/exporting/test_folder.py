@@ -8,10 +8,16 @@ import json
 import pytest
 import torch
 
+from hf_mlc.commands.evaluate import main as evaluate
+from hf_mlc.commands.running import run
 from hf_mlc.errors import UserError
 from hf_mlc.exporting import export_onnx, folder, load_onnx
 from hf_mlc.exporting.graph import traced
-from hf_mlc.inference import LoadedModel, encode_texts
+from hf_mlc.inference import LoadedModel, encode_texts, predict_texts
+from hf_mlc.modeling.configuration_lightdxml import LightDxmlConfig
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
+from hf_mlc.modeling.modeling_lightdxml import LightDxmlForMultiLabelClassification
+from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from tests.exporting.conftest import TEXTS, small_model
 
 
@@ -96,3 +102,65 @@ def test_an_export_is_not_exported_again(exported, tmp_path):
     with pytest.raises(UserError, match="is an export already"):
         export_onnx(load_onnx(exported), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def shortlisting(loaded, **settings) -> LoadedModel:
+    """The same tokenizer and labels, before a LightDXML with an index of random vectors and lists of two labels."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "embed_dim": 8, "shortlist_size": 2, "id2label": loaded.model.config.id2label}
+    model = LightDxmlForMultiLabelClassification(LightDxmlConfig(**sizes, **settings)).eval()
+    model.set_index(torch.randn(5, 8))
+    return LoadedModel(model, loaded.tokenizer, loaded.label_space)
+
+
+def test_shortlists_are_refused_before_the_folder_appears_and_all_labels_are_not(loaded, tmp_path):
+    with pytest.raises(UserError, match=r"scores a shortlist of each text.*train --scoring all") as refusal:
+        export_onnx(shortlisting(loaded), tmp_path / "deep" / "out")
+    assert "\n" not in str(refusal.value) and not list(tmp_path.iterdir())
+    whole = shortlisting(loaded, scoring="all")
+    export_onnx(whole, tmp_path / "out")
+    texts = TEXTS[:1] + TEXTS[2:4]
+    names = [[entry["label"] for entry in answer] for answer in load_onnx(tmp_path / "out").predict(texts, top_k=3)]
+    assert names == [[entry["label"] for entry in answer] for answer in predict_texts(whole, texts, top_k=3)]
+
+
+def test_logits_that_are_not_of_all_labels_are_refused(loaded, tmp_path, monkeypatch):
+    forward = type(loaded.model).forward
+
+    def without_the_last(self, *args, **kwargs):
+        output = forward(self, *args, **kwargs)
+        output.logits = output.logits[:, :-1]
+        return output
+
+    monkeypatch.setattr(type(loaded.model), "forward", without_the_last)
+    with pytest.raises(UserError, match="gives 4 logits a text; accepted: one of each of the 5 labels"):
+        export_onnx(loaded, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_sets_of_a_parallel_model_are_answered_by_the_export_whatever_its_thresholds_are(loaded, tmp_path):
+    torch.manual_seed(0)
+    config = MsdnConfig(
+        encoder="bag_of_words", vocab_size=40, hidden_size=8, variant="parallel", label_mask_rate=1.0,
+        id2label=loaded.model.config.id2label, decision="sets", thresholds=[0.999] * 5,
+    )  # fmt: skip
+    model = MsdnForMultiLabelClassification(config).eval()
+    torch.nn.init.normal_(model.head.weight)
+    torch.nn.init.normal_(model.head.bias)  # of 0 the logits of an empty text would lie on the edge itself
+    sets = LoadedModel(model, loaded.tokenizer, loaded.label_space)
+    export_onnx(sets, tmp_path / "out")
+    again = load_onnx(tmp_path / "out")
+    saved = again.model.config
+    assert (saved.decision, saved.thresholds, again.model.decides_on_sets) == ("thresholds", 0.5, False)
+    assert (config.decision, config.thresholds) == ("sets", [0.999] * 5)  # the model's own stays
+    names = [[entry["label"] for entry in answer] for answer in again.predict(TEXTS)]
+    assert names == [[entry["label"] for entry in answer] for answer in predict_texts(sets, TEXTS)] and any(names)
+    # evaluate says which rule it was, of an export with the old configuration too
+    (tmp_path / "test.jsonl").write_text('{"text": "w2 w3", "labels": ["label 1"]}\n', encoding="utf-8")
+    file, written = tmp_path / "metrics.json", tmp_path / "out" / "config.json"
+    for changes in ({}, {"decision": "sets", "thresholds": 0.75}):
+        written.write_text(json.dumps(json.loads(written.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+        words = ["--model", str(tmp_path / "out"), "--dataset_name", str(tmp_path / "test.jsonl"), "--split", "train"]
+        assert run(evaluate, [*words, "--output", str(file)]) == 0
+        rule = {"thresholds": changes.get("thresholds", 0.5), "min_labels": 0, "tuned": True}
+        assert json.loads(file.read_text(encoding="utf-8"))["decision"] == rule

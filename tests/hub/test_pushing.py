@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import HfApi
+from transformers import PreTrainedModel
 
 from hf_mlc import MultiLabelCollator, MultiLabelTrainer, MultiLabelTrainingArguments, load_model
 from hf_mlc.cards import writing
-from hf_mlc.publishing import stage_model
+from hf_mlc.errors import UserError
+from hf_mlc.publishing import pushing, stage_model, uploading
 from hf_mlc.publishing.contents import publication_files
+from hf_mlc.publishing.repository import Repository
 from tests.hub.publisher import train_words
+from tests.spaces.small_model import write_small_model
 
 
 @pytest.fixture(scope="session")
@@ -312,6 +319,36 @@ def test_the_card_names_the_owner_where_the_user_did_not(publisher, demo_model):
     name = publisher.repo_id().partition("/")[2]
     assert push(publisher, demo_model, name).status == 0
     assert f'model="org/{name}"' in publisher.hub.files(f"org/{name}")["README.md"].decode()
+
+
+@pytest.fixture
+def commits(monkeypatch):
+    """What the Hub is asked to commit, in place of a Hub."""
+    asked = []
+
+    def create_commit(self, repo_id, operations, **how):
+        asked.append({"token": self.token, "files": {operation.path_in_repo for operation in operations}, **how})
+        return SimpleNamespace(oid="new")
+
+    monkeypatch.setattr(HfApi, "create_commit", create_commit)
+    monkeypatch.setattr(pushing, "own_repo_id", lambda api, repo_id: repo_id)
+    there = Repository("org/x", "old", frozenset(), False)
+    monkeypatch.setattr(uploading, "open_repository", lambda *args, **how: there)
+    return asked
+
+
+def test_all_that_transformers_lets_one_say_of_a_push_is_taken(tmp_path, commits, quick_cards):
+    model = load_model(str(write_small_model(tmp_path / "model", card=None)), device="cpu").model
+    known = set(inspect.signature(PreTrainedModel.push_to_hub).parameters) - {"self", "repo_id"}
+    assert known <= set(inspect.signature(pushing.push_model).parameters)
+    said = {"commit_message": "by hand", "commit_description": "All of it."}
+    model.push_to_hub("org/x", **said, max_shard_size=None, token=True)
+    model.save_pretrained(tmp_path / "saved", push_to_hub=True, repo_id="org/x", **said, tags=["clinical"])
+    for asked in commits:
+        assert said.items() <= asked.items() and "model.safetensors" in asked["files"]
+    assert [asked["token"] for asked in commits] == [True, None]
+    with pytest.raises(UserError, match="field 'token': found False"):
+        model.push_to_hub("org/x", token=False)
 
 
 def test_a_pull_request_is_refused(publisher, demo_model):

@@ -15,13 +15,15 @@ from hf_mlc.cards.words import CARD_FILE
 from hf_mlc.commands.publish import main as publish
 from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
+from hf_mlc.data import train_tokenizer
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 from hf_mlc.inference import load_model
 from hf_mlc.publishing import stage_loaded, stage_model, staging_folder
-from hf_mlc.publishing.contents import CARD_SOURCES
+from hf_mlc.publishing.contents import CARD_SOURCES, published_words
 from tests.common.small_msdn import save_table_model
 from tests.hub.publisher import train_words
+from tests.spaces.small_model import write_small_model
 
 
 CODE = Path(hf_mlc.modeling.__file__).parent
@@ -105,6 +107,40 @@ def test_a_dry_run_says_how_many_values_of_training_rows_go_out(tmp_path, capsys
     total = sum(numbers.values())
     line = f"preprocessor_config.json holds {total} values of training rows, word for word ({said})"
     assert total and line in capsys.readouterr().err.splitlines()
+
+
+def test_a_dry_run_says_how_many_words_of_training_rows_go_out(tmp_path, capsys):
+    folder = write_small_model(tmp_path / "model", card=None)
+    words = ["--model", str(folder), "--repo_id", "org/dry", "--dry_run", "--run_snippet", "false"]
+    assert run(publish, [*words, "--output", str(tmp_path / "look")]) == 0
+    # 12 words of labels; with known a of the light and script x; < > { } $ . ,
+    assert "tokenizer.json holds 28 words of training rows" in capsys.readouterr().err.splitlines()
+
+
+def test_words_are_told_of_tokenizers_that_were_trained_and_of_no_others(tmp_path):
+    texts = ["net profit rose", "net profit fell"]
+    trained = train_tokenizer(texts, kind="bpe", vocab_size=264, min_frequency=2)
+    trained.save_pretrained(tmp_path)
+    # 264 less five special tokens and 256 bytes
+    assert published_words(tmp_path) == "tokenizer.json holds 3 words and parts of words of training rows"
+    edited = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    edited["model"]["vocab"] |= {"[PAD]": 1, "[UNK]": 0}
+    edit_json(tmp_path / "tokenizer.json", **edited)  # somebody else's special tokens
+    assert published_words(tmp_path) is None
+    (tmp_path / "tokenizer.json").unlink()
+    assert published_words(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["secret", "password", "api_key", "db_password"])
+def test_a_feature_that_is_called_like_a_secret_is_published_with_its_categories(tmp_path, name):
+    folder = save_table_model(tmp_path / "model")
+    extractor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    extractor["feature_names"][2], extractor["categories"] = name, {name: ["blue", "red"]}
+    edit_json(folder / "preprocessor_config.json", **extractor)
+    assert json.loads(stage(folder, tmp_path)["preprocessor_config.json"]) == extractor
+    edit_json(folder / "preprocessor_config.json", categories={name: ["blue", TOKEN]})
+    with pytest.raises(UserError, match="holds an access token"):
+        stage(folder, tmp_path, "again")
 
 
 def test_what_must_not_leave_the_machine_does_not(model, tmp_path):

@@ -36,6 +36,32 @@ def test_grey_palette_and_16_bits_keep_their_levels(tmp_path):
     assert (as_array(open_image(file))[0, :, 1] == [0, 100, 255]).all()
 
 
+def test_numbers_are_scaled_by_what_is_white_in_their_mode():
+    def grey(values: list[float], kind: type) -> list[int]:
+        return as_array(open_image(Image.fromarray(np.array([values], dtype=kind))))[0, :, 0].tolist()
+
+    assert grey([0, 0.5, 1], np.float32) == [0, 128, 255]
+    assert grey([0, 0.2, 0.5], np.float32) == [0, 51, 128]
+    assert grey([0, 100, 200], np.float32) == [0, 100, 200]
+    assert grey([0, 25700, 65535], np.float32) == [0, 100, 255]
+    # 16 bits are 16 bits however dark the picture is: 200 / 257 is less than 1
+    assert grey([0, 50, 200], np.uint16) == [0, 0, 1]
+    assert grey([0, 514, 65535], np.uint16) == [0, 2, 255]
+    # 32 bits don't say what white is: the picture's own maximum does
+    assert grey([0, 100, 200], np.int32) == [0, 100, 200]
+    assert grey([0, 514, 65535], np.int32) == [0, 2, 255]
+
+
+def test_a_transparent_colour_is_white(tmp_path):
+    picture = Image.new("RGB", (2, 1), (255, 0, 0))
+    picture.putpixel((1, 0), (1, 2, 3))
+    picture.save(tmp_path / "a.png", transparency=(255, 0, 0))
+    assert Image.open(tmp_path / "a.png").mode == "RGB"
+    assert as_array(open_image(tmp_path / "a.png")).tolist() == [[[255, 255, 255], [1, 2, 3]]]
+    picture.info["transparency"] = b"\0"  # left over from a palette: no colour
+    assert as_array(open_image(picture)).tolist() == [[[255, 0, 0], [1, 2, 3]]]
+
+
 def test_transparent_parts_are_white_and_a_turned_photograph_is_upright(tmp_path):
     clear = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
     clear.putpixel((1, 0), (10, 20, 30, 255))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from transformers import set_seed
@@ -259,6 +261,22 @@ def test_training_statistics_start_the_read_out_at_the_shares_of_what_is_written
 
 
 # -- saving ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"loss": "focal"}, "loss will change nothing"),
+        ({"use_pos_weight": True, "label_smoothing": 0.1}, "use_pos_weight and label_smoothing will change nothing"),
+        ({"loss": "focal", "auxiliary_weight": 0.1}, None),
+        ({}, None),
+    ],
+)
+def test_settings_of_a_loss_that_trains_nothing_are_told(settings, said, caplog):
+    model = build(SgmModelTester(), **settings)
+    with caplog.at_level(logging.WARNING):
+        model.set_training_statistics(torch.ones(5), 3)
+    assert said in caplog.text if said else caplog.text == ""
 
 
 def test_another_number_of_labels_forgets_their_order(tmp_path):

@@ -302,6 +302,15 @@ def test_data_sets_of_every_kind_are_read(pipe):
         assert [labels(answer) for answer in in_batches] == [labels(answer) for answer in expected]
 
 
+def test_a_data_frame_is_its_rows_and_a_column_or_an_array_is_a_list(pipe):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"number": [1, 2], "text": ["w3 w4", "w9"]}, index=[7, 5])
+    expected = pipe(["w3 w4", "w9"], top_k=2)
+    assert pipe(frame, top_k=2) == pipe(frame["text"], top_k=2) == pipe(frame["text"].to_numpy(), top_k=2) == expected
+    with pytest.raises(ValueError, match="a row needs its text under \"text\", found 'number'"):
+        pipe(frame[["number"]])
+
+
 def test_a_generator_without_an_end_is_read_as_it_goes(pipe):
     taken = []
 

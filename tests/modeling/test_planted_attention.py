@@ -213,6 +213,33 @@ def test_gradients_go_back_through_the_last_chunks_alone(chunks, reached):
     assert with_gradient == [*reached, 8, 2, 11]
 
 
+@pytest.mark.parametrize(("chunks", "kept"), [(0, []), (1, [1, 1]), (9, [2, 1, 1])])
+def test_only_chunks_that_gradients_go_back_through_are_kept(chunks, kept):
+    """A document that was read before others, or has nothing before its window, makes no chunk of theirs be kept."""
+    model, rows = long_model(state_topk=L, state_gradient_chunks=chunks), []
+    forward = model.decoder.forward
+    model.decoder.forward = lambda hidden, *parts: (
+        rows.append((len(hidden), torch.is_grad_enabled())),
+        forward(hidden, *parts),
+    )[1]
+    # three chunks, one chunk and none before their windows; the last call is of the windows
+    model(torch.tensor([[3, 9, 4, 5, 6, 8, 2, 11], [10, 10, 10, 10, 0, 0, 0, 0], [9, 9, 9, 0, 0, 0, 0, 0]]))
+    *early, window = rows
+    assert window == (3, True)
+    assert [number for number, learns in early if learns] == kept
+    assert sum(number for number, _ in early) == 4  # a document's chunks, and no more
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_expected_token_is_that_of_the_vectors_before_dropout(training):
+    model = PlantForMultiLabelClassification(config(encoder="awd_lstm", ranked_tokens="expected", hidden_dropout=0.9))
+    model.train(training)
+    asked, ranked_ids = [], model._ranked_ids
+    model._ranked_ids = lambda hidden: (asked.append(hidden), ranked_ids(hidden))[1]
+    hidden = model(torch.tensor([[3, 9, 4, 5, 6]]), output_hidden_states=True).hidden_states[-1]
+    assert torch.equal(asked[0], hidden)
+
+
 # -- the configuration ------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from transformers import AutoFeatureExtractor
 
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
-from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError, category_of
+from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError, category_of, number_of
 
 
 def small(**changes) -> TableFeatureExtractor:
@@ -152,6 +153,40 @@ def test_leading_zeros_tell_categories_apart():
     assert encoded(extractor, {"zip": "007"}, {"zip": 7}) == [[1.0, 0.0], [0.0, 1.0]]
 
 
+@pytest.mark.parametrize("words", [("False", "True"), ("false", "true"), ("FALSE", "TRUE"), ("0", "1")])
+@pytest.mark.parametrize("values", [(True, False), (np.True_, np.False_), ("1", "0"), (1.0, 0)])
+def test_a_boolean_is_the_category_that_training_wrote_for_it(words, values):
+    extractor = TableFeatureExtractor(["member"], ["category"], categories={"member": [*words, "unknown"]})
+    assert encoded(extractor, *({"member": value} for value in values)) == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    assert not extractor.unseen_counts
+
+
+def test_a_boolean_that_no_category_stands_for_is_unseen():
+    extractor = TableFeatureExtractor(
+        ["a", "b"], ["category"] * 2, categories={"a": ["True", "x"], "b": ["1", "True"]}
+    )
+    # of two words for true the shorter, whichever way a table is stored
+    assert encoded(extractor, {"a": False, "b": True}, {"a": "0", "b": "1"}) == [[0.0, 0.0, 1.0, 0.0]] * 2
+    assert extractor.unseen_counts == {"a": 2}
+    assert extractor.to_dict()["categories"] == {"a": ["True", "x"], "b": ["1", "True"]}
+
+
+def test_a_data_frame_of_booleans_is_read_as_the_csv_that_pandas_writes_of_it():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"member": [True, False, True]})
+    written = [{"member": text} for text in frame.to_csv(index=False).split()[1:]]
+    extractor = TableFeatureExtractor(["member"], ["category"], categories={"member": ["False", "True"]})
+    assert encoded(extractor, *written) == extractor(frame)["input_features"].tolist() == [[0, 1], [1, 0], [0, 1]]
+
+
+def test_decimals_are_numbers_and_categories_of_every_digit():
+    assert encoded(small(), {**ROW, "age": Decimal("50.0")}) == [AS_NUMBERS]
+    assert [number_of(Decimal(text)) for text in ("1.5", "-3", "1E+400")] == [1.5, -3.0, math.inf]
+    assert math.isnan(number_of(Decimal("NaN")))
+    values = ["7.00", "1.50", "12345678901234567890", "NaN"]
+    assert [category_of(Decimal(value)) for value in values] == ["7", "1.5", "12345678901234567890", None]
+
+
 # -- sparse rows
 
 
@@ -183,6 +218,15 @@ def test_absent_names_are_an_error_or_zero_or_missing():
     assert encoded(TableFeatureExtractor(["a", "b"], absent="zero"), {"a": 1}) == [[1.0, 0.0]]
     extractor = TableFeatureExtractor(["a", "b"], absent="missing", fills=[0.0, 0.5], missing=["b"])
     assert encoded(extractor, {"a": 1}) == [[1.0, 0.5, 1.0]]
+
+
+@pytest.mark.parametrize(("named_columns", "category"), [(True, [1.0, 0.0]), (False, [0.0, 0.0])])
+def test_a_category_that_an_object_leaves_out_is_what_training_had_for_it(named_columns, category):
+    # of columns of their own training had the category 0; of objects none
+    settings = {"kinds": ["numeric", "category"], "categories": {"b": ["0", "x"]}, "absent": "zero"}
+    extractor = TableFeatureExtractor(["a", "b"], named_columns=named_columns, **settings)
+    assert encoded(extractor, {"a": 1}, {}, {"b": "x"}) == [[1.0, *category], [0.0, *category], [0.0, 0.0, 1.0]]
+    assert not extractor.unseen_counts
 
 
 # -- refused

@@ -45,7 +45,7 @@ def planted(rows, *, fields=None, seed: int = 0, **settings):
     torch.manual_seed(0)
     config = PlantConfig(
         vocab_size=len(tokenizer), num_labels=len(space), encoder="bag_of_words", hidden_size=8, rank_size=8,
-        stored_tokens=4, **{"planting": "attention", **(fields or {})},
+        **{"planting": "attention", "stored_tokens": 4, **(fields or {})},
     )  # fmt: skip
     model = PlantForMultiLabelClassification(config)
     args = PlantingArguments(**{"planting_smoothing": 0, "ranker_epochs": 30, **settings})
@@ -92,7 +92,8 @@ def test_a_random_ranker_is_the_untrained_one_and_idf_knows_no_label(rows):
     torch.manual_seed(0)
     assert not torch.equal(untrained.token_factors, trained.token_factors)
     assert (untrained.token_bias == 0).all()
-    idf = planted(rows, planting_control="idf")[0].decoder.ranked
+    fields = {"mutual_information_attention": False}
+    idf = planted(rows, fields=fields, planting_control="idf")[0].decoder.ranked
     assert (idf.label_factors == 0).all()
     ids = rows[0].convert_tokens_to_ids(["of", "corn"])
     assert idf.token_bias[ids].tolist() == pytest.approx([0.0, np.log(9 / 3)])
@@ -193,6 +194,20 @@ def test_a_control_that_stands_in_for_nothing_is_refused(rows, control, fields):
         planted(rows, fields=fields, planting_control=control)
 
 
+@pytest.mark.parametrize("fields", [{}, {"mutual_information_attention": False, "planted_readout": 3.0}])
+def test_idf_beside_lists_of_a_labels_own_is_refused(rows, fields):
+    with pytest.raises(UserError, match="'planting_control': found idf, which stands in the ranker's place alone"):
+        planted(rows, fields=fields, planting_control="idf")
+
+
+def test_lists_too_short_for_the_usual_scale_give_scores_of_the_usual_size(rows):
+    sizes = [
+        planted(rows, fields={"stored_tokens": number})[0].decoder.ranked.token_bias.abs().max().item()
+        for number in (1, 2, 8)
+    ]
+    assert max(sizes) < 10 * min(sizes) and max(sizes) < 100
+
+
 @pytest.mark.parametrize(
     ("fields", "unread"),
     [
@@ -206,6 +221,11 @@ def test_arguments_that_nothing_reads_are_named(fields, unread):
     given = ["hidden_size", "planting", "planting_kind", "pretrain_epochs", "rank_size", "ranker_epochs"]
     assert without_effect(given, PlantConfig(**fields)) == unread
     assert without_effect(given, None) == ["planting_kind", "pretrain_epochs", "rank_size", "ranker_epochs"]
+
+
+def test_a_rate_of_their_own_has_effect_where_parameters_were_planted_before():
+    assert without_effect(["planted_learning_rate_scale"], None) == ["planted_learning_rate_scale"]
+    assert without_effect(["planted_learning_rate_scale"], None, has_planted_parameters=True) == []
 
 
 def test_every_argument_on_planting_is_known_to_be_read_by_something():

@@ -28,7 +28,7 @@ def found(*scores: float, more: bool = False, evidence: list | None = None) -> d
         }
         for n, score in enumerate(scores)
     ]
-    return {"text": "some text", "tokens": 2, "read": 2, "more": more, "labels": labels}
+    return {"text": "some text", "tokens": 2, "read": 2, "part": "first", "more": more, "labels": labels}
 
 
 def names(html: str, kind: str) -> list[str]:
@@ -53,6 +53,12 @@ def test_a_score_on_the_threshold_passes_it_and_three_labels_follow_below(app):
 )
 def test_where_labels_were_left_out_the_count_says_so(app, more, expected):
     assert heading(app.label_list(found(0.9, 0.8, more=more), 0.5, False, 1, "")) == expected
+
+
+def test_which_part_of_a_long_text_was_read_is_said(app):
+    for part in ("first", "last"):
+        html = app.label_list(found(0.9) | {"tokens": 30, "read": 24, "part": part}, 0.5, True, 10, "")
+        assert f"The text is long: the model read the {part} 24 of 30 tokens." in html
 
 
 def test_one_label_is_one_label(app):

@@ -8,6 +8,7 @@ import torch
 
 from hf_mlc.data import check_splits, load_splits
 from hf_mlc.data.columns import ColumnRows
+from hf_mlc.data.file_splits import iterate_rows
 from hf_mlc.data.rows import Columns
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
@@ -63,6 +64,28 @@ def test_a_bad_row_is_named_by_its_split_and_number():
     splits, space, extractor = prepared(test=[*TEST, ({"a": None, "b": "x"}, [])])
     with pytest.raises(UserError, match=r"^test, row 2, field 'a': the value is missing"):
         encode_tables(splits, extractor, space)
+
+
+def test_booleans_of_parquet_and_json_are_the_words_of_a_csv(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"member": [True, False, True], "age": [1, 2, 3], "hot": [1, 0, 1]})
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame.to_parquet(tmp_path / "validation.parquet")
+    frame.to_json(tmp_path / "test.jsonl", orient="records", lines=True)
+    columns = Columns(features=("member", "age"), label_columns=("hot",))
+    splits, space = load_splits(tmp_path, columns=columns), LabelSpace(["hot"])
+    extractor = fit_table(ColumnRows(splits["train"], "features"), named_columns=True)
+    assert extractor.categories == {"member": ["False", "True"]}
+    report = check_splits(splits, space)
+    encoded = encode_tables(splits, extractor, space, report=report)
+    assert [row[1:] for row in encoded["train"]["input_features"][:]] == [[0, 1], [1, 0], [0, 1]]
+    for split in ("validation", "test"):
+        assert encoded[split]["input_features"][:] == encoded["train"]["input_features"][:]
+        assert report.splits[split].unseen_values == 0
+    # rows to predict on are not stored
+    rows = [row["features"] for row in iterate_rows(tmp_path / "test.jsonl", columns)]
+    assert rows[0]["member"] is True
+    assert extractor(rows)["input_features"].tolist() == encoded["train"]["input_features"][:]
 
 
 def test_the_collator_gives_the_same_of_dense_sparse_and_raw_rows():

@@ -142,6 +142,34 @@ def test_declared_types_decide():
     assert "'a' is of the type 'date'" in error_of([[1]], names=["a"], types=["date"])
 
 
+@pytest.mark.parametrize(
+    "values", [("low", "inf", "high"), ("a1", "1e200", "b"), ("inf", "-inf", "x", "y"), ("Infinity", "low")]
+)
+@pytest.mark.parametrize("cells", [1, 2**20])
+def test_a_category_may_be_called_as_a_number_that_nothing_can_be_computed_with(values, cells, monkeypatch):
+    monkeypatch.setattr(fitting, "CELLS", cells)  # a row a block: what the feature is comes out later
+    extractor = fit_table([{"level": value, "n": i} for i, value in enumerate(values)])
+    assert extractor.kinds == ["category", "numeric"] and set(extractor.categories["level"]) == set(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "row", "found"),
+    [
+        (("1", "inf", "2"), 2, "an infinite number"),
+        (("1e200", 3, "-inf"), 1, "1e+200, too large to compute with"),
+        (("inf", "?"), 1, "an infinite number"),
+    ],
+)
+def test_such_a_number_in_a_numeric_feature_is_an_error_that_says_how_it_may_be_a_category(values, row, found):
+    rows = [{"n": i, "level": value} for i, value in enumerate(values)]
+    expected = (
+        f"d.csv, row {row}, field 'level': found {found}; accepted: finite numbers; or --category_columns 'level'"
+    )
+    assert error_of(rows) == expected
+    assert error_of(rows, names=["n", "level"], types=["num", "num"]) == expected
+    fit_table(rows, category_columns=["level"])
+
+
 # -- names
 
 

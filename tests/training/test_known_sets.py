@@ -12,6 +12,7 @@ from datasets import Dataset
 from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
 from hf_mlc.data.demo_notes import write_demo_corpus
+from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model
 from hf_mlc.modeling.configuration_msdn import MsdnConfig
 from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
@@ -38,6 +39,18 @@ def test_sets_are_kept_by_frequency_then_size_then_ids():
     assert kept(model) == [([1, 3], 3), ([], 2), ([9], 2), ([5], 1), ([0, 2, 9], 1)]
     assert model.config.num_known_sets == 5
     assert facts == {"rows": 9, "sets": 5, "kept": 5, "seen_once": 2 / 9}
+
+
+def test_a_smallest_set_that_no_known_set_reaches_is_an_error_before_training():
+    rows = Dataset.from_dict({"label_ids": ROWS})  # the largest has three labels
+    with pytest.raises(
+        UserError, match=r"^field 'min_labels': found 4, and no label set .* more than 3; accepted: 0 to 3"
+    ):
+        known_sets_for_training(msdn(known_sets="restrict", min_labels=4), rows)
+    assert known_sets_for_training(msdn(known_sets="restrict", min_labels=3), rows)["sets"] == 5
+    assert known_sets_for_training(msdn(known_sets="favour", min_labels=4), rows)["sets"] == 5  # filled up by scores
+    by_scores = msdn(known_sets="restrict", min_labels=4, decision="thresholds")
+    assert known_sets_for_training(by_scores, rows)["sets"] == 5
 
 
 def test_ids_are_packed_as_sets_are():

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import datasets
 import pytest
 import torch
 from transformers import EvalPrediction
 
-from hf_mlc.data import MultiLabelCollator, train_tokenizer
+from hf_mlc.data import MultiLabelCollator
 from hf_mlc.errors import UserError
-from hf_mlc.label_storage import read_label_space, store_label_space
-from hf_mlc.labels import LabelSpace
-from hf_mlc.modeling.configuration_plant import PlantConfig
-from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.label_storage import read_label_space
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 from hf_mlc.training.trainer import MultiLabelTrainer, last_complete_checkpoint
-
-
-TEXTS = ["corn", "wheat corn", "oil", "oil wheat", "profit", "corn oil", "profit oil"]
-LABELS = [["grain"], ["grain"], ["crude"], ["crude", "grain"], ["earn"], ["crude", "grain"], ["crude", "earn"]]
-
-
-@pytest.fixture
-def parts():
-    space = LabelSpace.from_label_lists(LABELS)
-    tokenizer = train_tokenizer(TEXTS, min_frequency=1)
-    rows = datasets.Dataset.from_dict(
-        {
-            "input_ids": tokenizer(TEXTS)["input_ids"],
-            "label_ids": [space.encode(labels).tolist() for labels in LABELS],
-            "length": [len(text.split()) for text in TEXTS],
-        }
-    )
-    torch.manual_seed(0)
-    config = PlantConfig(vocab_size=len(tokenizer), hidden_size=8, encoder="bag_of_words", num_labels=len(space))
-    store_label_space(config, space)
-    return PlantForMultiLabelClassification(config), tokenizer, rows, space
 
 
 def trainer_of(parts, folder, targets="labels", **arguments):
@@ -94,7 +69,7 @@ def test_rows_of_like_length_are_batched_by_seed_and_epoch(parts, tmp_path):
     loader = trainer_of(parts, tmp_path, per_device_train_batch_size=2).get_train_dataloader()
     assert isinstance(loader.batch_sampler.sampler, LengthGroupedEpochSampler)
     # the data set handed to the sampler has no lengths any more; they are those of the whole one
-    assert loader.batch_sampler.sampler.lengths.tolist() == [len(text.split()) for text in TEXTS]
+    assert loader.batch_sampler.sampler.lengths.tolist() == [1, 2, 1, 2, 1, 2, 2]
     orders = set()
     for epoch in range(4):
         loader.set_epoch(epoch)

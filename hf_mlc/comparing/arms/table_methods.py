@@ -1,8 +1,8 @@
 """Methods over the columns of a table: one classifier a label, chains of them, boosted trees, a forest of label sets.
 
 scikit-learn and LightGBM do the work, on the columns that MSDN's processor makes of a row: standardised, and sparse where the data
-are. Settings are chosen as every arm's are (`hf_mlc.comparing.trials`). What is a method's own is the decision rule: one half,
-thresholds, and a fallback to the best label, whichever answers the validation rows best.
+are. Settings are chosen as every arm's are (`hf_mlc.comparing.trials`). What is a method's own is the decision rule: one half, or
+thresholds, and a fallback to the best label, by the validation rows.
 
 Shape legend: N rows, P columns, L labels, K labels that can be learned, S distinct label sets.
 """
@@ -23,6 +23,7 @@ from hf_mlc.comparing.arms import Fitted, Job, Scored
 from hf_mlc.comparing.arms.powerset_forest import PowersetForest
 from hf_mlc.comparing.arms.problem_transformations import PLANE, powerset_scores, worth_of_answers
 from hf_mlc.comparing.arms.table_columns import TableColumns
+from hf_mlc.comparing.data import TABLE_SETTINGS
 from hf_mlc.comparing.tuning import chosen_rule, multi_hot
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
@@ -35,18 +36,18 @@ ROWS_AT_ONCE = 500
 def fit(job: Job, folder: Path) -> Fitted:
     """Fits one method on the training rows, and chooses its decision rule on the validation rows.
 
-    Settings: `method`, a key of `METHODS`; those of the method (its `settings`); `category_columns`, as of `train`; `select_by` (a
-    metric of `tune_thresholds`, that the rule is chosen by; subset accuracy) and `threshold_kind` ("auto"; "none": one half
-    alone); `refit`, as of `train`: once the rule is chosen, fit anew with the validation rows as well. `threshold_metric`,
-    which a recipe may say for every arm, changes nothing here.
+    Settings: `method`, a key of `METHODS`; those of the method (its `settings`); `TABLE_SETTINGS`, as of `train`;
+    `threshold_metric` (a metric of `tune_thresholds`, that the rule is chosen by; subset accuracy) and `threshold_kind` ("none": one
+    half alone; anything else: thresholds too, where rows that had no part in their choice speak for them); `refit`, as of
+    `train`: once the rule is chosen, fit anew with the validation rows as well.
     """
-    settings = {name: value for name, value in job.settings.items() if name != "threshold_metric"}
+    settings = dict(job.settings)
     name = settings.pop("method", None)
     if name not in METHODS:
         raise UserError(f"found '{name}'", field="method", accepted=", ".join(METHODS))
     method, refit = METHODS[name], settings.pop("refit", False)
-    choosing = {key: settings.pop(key) for key in ("select_by", "threshold_kind") if key in settings}
-    fitting = {key: settings.pop(key) for key in ("category_columns",) if key in settings}
+    choosing = {key: settings.pop(key) for key in ("threshold_metric", "threshold_kind") if key in settings}
+    fitting = {key: settings.pop(key) for key in TABLE_SETTINGS if key in settings}
     unknown = sorted(set(settings) - set(method.settings))
     if unknown:
         accepted = ", ".join(method.settings)
@@ -54,13 +55,13 @@ def fit(job: Job, folder: Path) -> Fitted:
     space, train, validation = job.rows.label_space(), job.rows.read("train"), job.rows.read("validation")
 
     def fitted(rows: Sequence[Any], ids: Sequence[np.ndarray]) -> tuple[TableColumns, PerLabelMethod]:
-        columns = TableColumns(rows, feature_file=job.rows.meta_file, **fitting)
+        columns = TableColumns(rows, **{"feature_file": job.rows.meta_file, **fitting})
         return columns, method(job.seed, **settings).fit(columns.matrix(rows), multi_hot(ids, len(space)))
 
     rows, held_out = train["features"][:], validation["features"][:]
     ids, true_ids = ([space.encode_known(labels)[0] for labels in part["labels"]] for part in (train, validation))
     columns, model = fitted(rows, ids)
-    scores_NL = model.scores(columns.matrix(held_out))
+    scores_NL = model.scores(columns.matrix(held_out, file=job.rows.validation, ids=validation["id"]))
     rule = _chosen_rule(scores_NL, true_ids, space, job.seed, has_scale=method.has_scale, **choosing)
     if refit:
         rows = [*rows, *held_out]
@@ -69,8 +70,10 @@ def fit(job: Job, folder: Path) -> Fitted:
     def score(rows: Sequence[Any]) -> Scored:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = rows[start : start + ROWS_AT_ONCE]
-            scores_NL = model.scores(columns.matrix(part)).astype(np.float32)
-            yield list(range(start, start + len(part))), torch.from_numpy(scores_NL), None
+            places = range(start, start + len(part))
+            features_NP = columns.matrix(part, file=job.rows.measured, ids=[place + 1 for place in places])
+            scores_NL = model.scores(features_NP).astype(np.float32)
+            yield list(places), torch.from_numpy(scores_NL), None
 
     parameters = model.num_parameters()
     return Fitted(
@@ -93,15 +96,23 @@ def load_libraries(job: Job) -> None:
 
 def _chosen_rule(
     scores_NL: np.ndarray, true_ids: list[np.ndarray], space: LabelSpace, seed: int, *, has_scale: bool,
-    select_by: str = "subset_accuracy", threshold_kind: str = "auto",
+    threshold_metric: str = "subset_accuracy", threshold_kind: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
-    """The decision rule that answers the validation rows best; of equals the first."""
-    rules = [(worth_of_answers(scores_NL, true_ids, select_by, least), PLANE, least, "half") for least in (0, 1)]
-    if threshold_kind != "none" and has_scale:
-        rule = chosen_rule(scores_NL, true_ids, space, kind=threshold_kind, metric=select_by, seed=seed)
-        rules.append((rule.value, rule.thresholds, rule.min_labels, rule.kind))
+    """One half, with the smallest set that answers the validation rows best (of equals 0); or thresholds, where they are better by
+    more than one standard error of so many rows.
+
+    Probabilities need no threshold but one half for most sets to be right, and the best one of fifty rows is worse than
+    that on others; so thresholds are judged by cross-validation, and of rules that the rows can't tell apart the simple
+    one is taken (Breiman and others, "Classification and Regression Trees", 1984, section 3.4.3).
+    """
+    metric = threshold_metric
+    rules = [(worth_of_answers(scores_NL, true_ids, metric, least), PLANE, least, "half") for least in (0, 1)]
     value, thresholds, min_labels, kind = max(rules, key=lambda rule: rule[0])
-    facts = {"rule": kind, "chosen_on": len(true_ids), f"validation_{select_by}": round(value, 6)}
+    if threshold_kind != "none" and has_scale:
+        rule = chosen_rule(scores_NL, true_ids, space, kind="auto", metric=metric, seed=seed)
+        if rule.value > value + (value * (1 - value) / len(true_ids)) ** 0.5:
+            value, thresholds, min_labels, kind = rule.value, rule.thresholds, rule.min_labels, rule.kind
+    facts = {"rule": kind, "chosen_on": len(true_ids), f"validation_{metric}": round(value, 6)}
     return {"thresholds": thresholds, "min_labels": min_labels, "facts": facts}
 
 

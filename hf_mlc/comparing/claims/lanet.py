@@ -130,12 +130,12 @@ def _data(
     )  # fmt: skip
 
 
-def _online_retail(most_frequent: int, trials: int) -> ClaimData:
+def _online_retail(most_frequent: int, trials: int, settings: Mapping[str, Any] = DATED) -> ClaimData:
     """Customers with 7 days or more, a day an event; of their days after the first, 70 % are trained on, 17 % validate, and the last 13 % are
     measured."""
     by_time = {"targets": "next", "split_by": "time", "merge": "day", "min_events": 7, "fractions": (0.70, 0.17, 0.13)}
     how = Sequences(settings=by_time, one_source=True, most_frequent=most_frequent)
-    return _data(f"online-retail-{most_frequent}", "online-retail", how, DATED, trials=trials)
+    return _data(f"online-retail-{most_frequent}", "online-retail", how, settings, trials=trials)
 
 
 # split by user: every event but the first is a target; or of training users alone, and of the others the last one
@@ -143,11 +143,11 @@ EVERY_EVENT = {"targets": "next", "split_by": "given"}
 LAST_OF_NEW_USERS = {"targets": "last", "train_targets": "next", "split_by": "given"}
 # where rows and labels are many: tokens are the labels of the history and the most frequent ones
 POPULAR = {"num_popular_tokens": 100}
-# dropout of the weights between 200 labels takes three quarters of a step's time on a CPU; the other trials have none anyway
+# dropout of the weights between hundreds of labels takes three quarters of a step's time on a CPU; the other trials have none anyway
 FUSED = {"attention_dropout": 0.0}
 DATASETS = (
     _online_retail(100, TRIALS),
-    _online_retail(500, FEW_TRIALS),
+    _online_retail(500, FEW_TRIALS, {**DATED, **POPULAR, **FUSED}),
     _data("dc", "dc-baskets", Sequences(LAST_OF_NEW_USERS), {**OF_NEW_USERS, **SHORT, **FUSED}, arms=WITHOUT_USERS),
     _data(
         "tafeng",

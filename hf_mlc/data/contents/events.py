@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 
 from hf_mlc.data.contents.content import Content
-from hf_mlc.data.values import RowForm, number_in, storable, value_of, what
+from hf_mlc.data.values import RowForm, name_in, number_in, storable, value_of, what
 from hf_mlc.errors import UserError
 from hf_mlc.modeling.event_rows import EventRowError, checked_amount, flat_entries, flat_events, time_of
 
@@ -148,7 +148,7 @@ class EventsContent(Content):
         known = columns.event_form or EventForm()
         user, target_time = (_beside(raw, column, form) for column in _BESIDE)
         if user is None:
-            user = _beside(raw, columns.id_column, form)
+            user = name_in(_beside(raw, columns.id_column, form))
         else:
             user = _checked_name(user, "user", "user", form, row=row)
         try:

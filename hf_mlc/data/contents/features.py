@@ -21,6 +21,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,7 @@ import datasets
 from hf_mlc.data.contents.content import Content
 from hf_mlc.data.values import RowForm, storable, value_of, what
 from hf_mlc.errors import UserError
-from hf_mlc.modeling.processing_table import is_index, number_of, sparse_keys
+from hf_mlc.modeling.processing_table import is_index, number_of, of_decimal, sparse_keys
 
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ ALL = "*"
 _LOOKED_AT = 1000
 _ROW_INDEX = re.compile(r"__index_level_\d+__")
 _ACCEPTED = "a list of values, or an object of names (or positions) and values"
+_ABSENT = "--absent_features zero or missing"
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class FeaturesContent(Content):
     def checked(self, raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> Any:
         if not isinstance(columns.features, str):
             item = {
-                name: _scalar(value_of(raw, name, form, row=row), form, row=row, field=name)
+                name: _scalar(_cell(raw, name, columns, form, row=row), form, row=row, field=name)
                 for name in columns.features
             }
         else:
@@ -182,6 +184,16 @@ class _IsString(Exception):
     pass
 
 
+def _cell(raw: Mapping[str, Any], name: str, columns: Columns, form: RowForm, *, row: int) -> Any:
+    """What stands in a feature's own column, or what `Columns.absent` says of an object of JSON without it."""
+    if not form.is_json:  # what a header or a schema lacks, every row lacks: a slip
+        return value_of(raw, name, form, row=row)
+    if name not in raw and columns.absent != "error":
+        return 0 if columns.absent == "zero" else None
+    accepted = f"a column name; or, where rows leave features out, {_ABSENT} in training"
+    return value_of(raw, name, form, row=row, accepted=accepted)
+
+
 def _checked_value(value: Any, field: str, form: RowForm, *, row: int) -> Any:
     if isinstance(value, CheckedSparseRow):
         return value
@@ -233,6 +245,8 @@ def _scalar(value: Any, form: RowForm, *, row: int, field: str) -> Any:
         return storable(value, form, row=row, field=field)
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, Decimal):
+        value = of_decimal(value)
     if isinstance(value, (int, float)):
         if not math.isinf(number_of(value)):
             return value
@@ -262,7 +276,7 @@ def _check_form(item: Any, columns: Columns, form: RowForm, *, row: int) -> None
         known = set(table.names)
         for name in table.names:
             if name not in item:
-                accepted = "every feature of the first row, null where it is missing; or --absent_features zero"
+                accepted = f"every feature of the first row, null where it is missing; or {_ABSENT} in training"
                 raise error("the feature is not there", accepted, feature=name)
         for name in item:
             if name not in known:

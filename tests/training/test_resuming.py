@@ -1,0 +1,48 @@
+"""What keeps a resumed run on the unbroken one's way, one promise at a time."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from transformers import TrainerControl, TrainerState
+
+from hf_mlc.errors import UserError
+from hf_mlc.training.resuming import BestCheckpoint, EarlyStopping, SamplerEpochs
+
+from .test_trainer import trainer_of
+
+
+@pytest.mark.parametrize("epoch, told", [(0, 0), (1.0, 1), (1.9999999, 2), (2.4, 2)])
+def test_the_sampler_learns_the_epoch_that_begins_or_goes_on(parts, tmp_path, epoch, told):
+    trainer = trainer_of(parts, tmp_path)
+    loader_sampler = trainer._get_train_sampler()
+    state = TrainerState(epoch=epoch)
+    trainer.callback_handler.on_epoch_begin(trainer.args, state, TrainerControl())
+    assert loader_sampler.epoch == told
+
+
+def test_without_a_sampler_of_ours_nothing_is_told():
+    SamplerEpochs().on_epoch_begin(None, TrainerState(epoch=1.0), None)
+
+
+@pytest.mark.parametrize("value, saves", [(0.5, True), (0.2, False)])
+def test_the_evaluation_that_stops_saves_nothing(value, saves):
+    stopping, state = EarlyStopping(1), TrainerState()
+    state.best_metric = 0.3
+    args = SimpleNamespace(metric_for_best_model="f1_micro", greater_is_better=True)
+    control = TrainerControl(should_save=True)
+    stopping.on_evaluate(args, state, control, {"eval_f1_micro": value})
+    assert (control.should_save, control.should_training_stop) == (saves, not saves)
+
+
+def test_the_best_checkpoint_is_looked_for_in_the_folder_of_the_run(tmp_path):
+    args, state = SimpleNamespace(load_best_model_at_end=True, output_dir=str(tmp_path)), TrainerState()
+    BestCheckpoint().on_train_begin(args, state, None)
+    assert state.best_model_checkpoint is None  # a new run has none
+    state.best_global_step = 20
+    with pytest.raises(UserError, match="checkpoint-20"):
+        BestCheckpoint().on_train_begin(args, state, None)
+    (tmp_path / "checkpoint-20").mkdir()
+    BestCheckpoint().on_train_begin(args, state, None)
+    assert state.best_model_checkpoint == str(tmp_path / "checkpoint-20")
