@@ -29,7 +29,7 @@ EXTRAS = {
     "cards": ["jinja2>=3.1", "matplotlib>=3.9"],
     "explain": ["captum>=0.8", "matplotlib>=3.9"],
     # models that label pictures; torchvision isn't needed, and isn't used where it is
-    "images": ["pillow>=10.0"],
+    "images": ["pillow>=10.3"],
     "lora": ["peft>=0.17"],
     "onnx": ["torch>=2.8", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
     "space": ["gradio>=6.0"],

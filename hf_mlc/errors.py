@@ -60,6 +60,17 @@ class MissingSplitError(UserError):
     """The data set has no such split; whatever else is wrong with it is a plain [`UserError`]."""
 
 
+def named_row(error: UserError, ids: Sequence[str], file: str | Path) -> UserError:
+    """An error of the n-th row with that row's id, which is its number in the file unless the data name it, and its file.
+
+    Args:
+        error (`UserError`): its `row` counts the rows from 1.
+        ids (sequence of `str`): of these rows.
+        file (`str` or `Path`): where they come from.
+    """
+    return error if error.row is None else error.at(file=file, row=ids[error.row - 1])
+
+
 @contextlib.contextmanager
 def rows_of(file: str | Path, ids: Sequence[str]) -> Iterator[None]:
     """Errors of a row that don't know its file, and count rows from where they began, get the file and the row's id.
@@ -73,7 +84,7 @@ def rows_of(file: str | Path, ids: Sequence[str]) -> Iterator[None]:
     except UserError as error:
         if error.row is None or error.file is not None:
             raise
-        raise error.at(file=file, row=ids[error.row - 1]) from None
+        raise named_row(error, ids, file) from None
 
 
 def first_line(error: Exception) -> str:

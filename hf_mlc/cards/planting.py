@@ -74,9 +74,8 @@ def _counted(facts: CardFacts) -> str:
     fingerprint = facts.config.planting_fingerprint
     if not fingerprint:
         return "<!-- rows that the planted statistics are of: unknown -->"
-    was_planted_here = (
-        facts.results.get("planting") is not None
-    )  # else in an earlier training, whose weights this one began with
+    # else in an earlier training, whose weights this one began with
+    was_planted_here = not facts.results.get("recipe", {}).get("model_name_or_path")
     trained_on = "it was trained on" if was_planted_here else "it was planted with, before this training,"
     text = f"Its statistics are of the {fingerprint['num_documents']:,} documents that {trained_on} and of no others"
     if was_planted_here and facts.results.get("refit"):

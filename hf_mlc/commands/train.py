@@ -90,9 +90,9 @@ def _train(arguments: list[str]) -> None:
     for name, value in step.training_arguments().items() if base is None else ():
         if name not in given:
             given[name] = value
-            if name == "metric_for_best_model" and "greater_is_better" not in given:
-                args.choose_by(value)
             setattr(args, name, value)
+            if name == "metric_for_best_model":
+                args.follow_metric(anew="greater_is_better" not in given)
             shown = f"{value:g}" if isinstance(value, float) else value
             step.notes.append(f"{name}: {shown}, since none is given and the model is new")
     if "targets" not in given:

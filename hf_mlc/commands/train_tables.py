@@ -16,12 +16,11 @@ from hf_mlc.data import Columns
 from hf_mlc.data.columns import ColumnRows
 from hf_mlc.data.storing import file_of
 from hf_mlc.data.writing import FEATURES_FILE, LABELS_FILE
-from hf_mlc.errors import UserError
+from hf_mlc.errors import UserError, named_row
 from hf_mlc.inputs import TABLES
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.modeling.processing_table import TableFeatureExtractor
 from hf_mlc.tabular.bins import fill_bins
-from hf_mlc.tabular.encoding import named_row
 from hf_mlc.tabular.feature_files import DeclaredFeatures, file_beside, read_feature_file
 from hf_mlc.tabular.fitting import declares_categories, fit_table, remarks, summary
 

@@ -32,6 +32,8 @@ class Arm:
         about (`str`): what it is, in a few words, for the table.
         runner (`str`): what fits it, a key of `hf_mlc.comparing.arms.RUNNERS`.
         settings (`dict`, *optional*): of the runner. Of `"train"`: arguments of `train`, on top of the data set's recipe.
+        held (`dict`, *optional*): settings that the arm's name promises and the runner has anyway: told only where the data set's
+            recipe says otherwise.
         by_default (`bool`, *optional*, defaults to `True`): whether it runs where no arms are asked for.
         group (`str`, *optional*): heading of the table's part that it stands in; such arms are kept apart.
         with_encoder (`bool`, *optional*, defaults to `False`): starts from the pretrained encoder of `--encoder_path`;
@@ -46,6 +48,7 @@ class Arm:
     about: str
     runner: str = "train"
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    held: Mapping[str, Any] = field(default_factory=dict, hash=False)
     by_default: bool = True
     group: str = ""
     with_encoder: bool = False

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.commands.running import say
-from hf_mlc.comparing.arms import ALWAYS_REFITTING, OURS, READING_COLUMNS, REFITTING, RUNNERS, VALIDATION_RULE
+from hf_mlc.comparing.arms import (
+    ALWAYS_REFITTING,
+    OURS,
+    READING_COLUMNS,
+    REFITTING,
+    REVISIONS,
+    RUNNERS,
+    VALIDATION_RULE,
+)
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData
 from hf_mlc.comparing.data import TABLE_SETTINGS, Rows, folder_of, prepare_rows, rows_as_json
 from hf_mlc.comparing.environments import ENVIRONMENTS, python_of
@@ -64,7 +72,8 @@ class Plan:
         if arm.with_encoder:
             own["text_encoder"] = self.encoder
         if arm.runner in OURS:
-            return self._measurable(arm, {**self.train_settings, **own})
+            held = {name: value for name, value in arm.held.items() if name in self.train_settings}
+            return self._measurable(arm, {**self.train_settings, **held, **own})
         rule = {
             name: self.train_settings[name]
             for name, default in VALIDATION_RULE.items()
@@ -262,7 +271,9 @@ def _head(
         "split": plan.split,
         "train_size": train_size,
         "train_documents": rows.num_train,
-        "settings": settings_hash(arm.runner, plan.settings_of(arm, trial), rows.fingerprints),
+        "settings": settings_hash(
+            arm.runner, plan.settings_of(arm, trial), rows.fingerprints, *REVISIONS.get(arm.runner, ())
+        ),
         **rows.facts,
     }
 

@@ -77,7 +77,7 @@ def published_users(folder: Path) -> str | None:
 
 
 def published_words(folder: Path) -> str | None:
-    """One line that says how many words of training rows the tokenizer in `folder` holds; `None` where it wasn't trained on them.
+    """One line that says how many words of rows the tokenizer in `folder` holds; `None` where it wasn't trained on any.
 
     Nothing records that: a tokenizer is one of [`~hf_mlc.data.train_tokenizer`] by its first tokens and by how it cuts texts.
     """
@@ -92,7 +92,7 @@ def published_words(folder: Path) -> str | None:
         number, what = len(model.get("merges") or ()), "words and parts of words"
     else:
         return None
-    return f"{TOKENIZER} holds {number:,} {what} of training rows"
+    return f"{TOKENIZER} holds {number:,} {what} of the rows that it was trained on"
 
 
 def weight_files(folder: Path) -> list[str]:

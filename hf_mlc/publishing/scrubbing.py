@@ -30,10 +30,6 @@ def scrubbed(content: Any, *, file: str, kept: Set[str] = frozenset(), field: st
         `UserError`: for a Hub token, or a password by its name.
     """
     if isinstance(content, dict):
-        for key, value in content.items():
-            # a string right under the name: a list may be the categories of a feature that is called so
-            if isinstance(value, str) and value and SECRET_NAMES.fullmatch(str(key)):
-                raise _secret(file, str(key))
         return {
             _scrubbed_text(key, file, kept, field): scrubbed(value, file=file, kept=kept, field=str(key))
             for key, value in content.items()
@@ -41,6 +37,8 @@ def scrubbed(content: Any, *, file: str, kept: Set[str] = frozenset(), field: st
     if isinstance(content, list):
         return [scrubbed(value, file=file, kept=kept, field=field) for value in content]
     if isinstance(content, str):
+        if content and SECRET_NAMES.fullmatch(field):
+            raise _secret(file, field)
         return _scrubbed_text(content, file, kept, field)
     return content
 

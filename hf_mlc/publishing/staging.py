@@ -177,7 +177,12 @@ def _scrub(file: Path, data_words: set[str]) -> None:
         raise UserError(f"found {type(content).__name__}", file=file.name, accepted="the file as the command wrote it")
     labels = {key: content[key] for key in LABEL_KEYS if file.name == CONFIG and key in content}
     kept = {key: value for key, value in content.items() if key not in labels and key not in LOADING_KEYS}
+    named = (kept.get("categories") or {}) if file.name == EXTRACTOR else {}
+    if named:  # its keys are features, and one may well be called `secret`
+        kept["categories"] = [*named.values()]
     clean = scrubbed(kept, file=file.name, kept=data_words) | labels
+    if named:
+        clean["categories"] = dict(zip(named, clean["categories"], strict=True))
     if clean != content:
         file.write_text(
             json.dumps(clean, ensure_ascii=False, indent=2, sort_keys=file.name == CONFIG) + "\n", encoding="utf-8"

@@ -10,10 +10,10 @@ import numpy as np
 
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.encoding import encoded_block, encoded_splits, state_of
+from hf_mlc.errors import named_row
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.processing_sparse import SparseFeatureExtractor
 from hf_mlc.modeling.processing_table import TableRowError
-from hf_mlc.tabular.encoding import named_row
 from hf_mlc.tabular.fitting import of_user
 
 

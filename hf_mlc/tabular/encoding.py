@@ -5,7 +5,6 @@ Shape legend: B rows of a block, P columns of `input_features`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.encoding import encoded_block, encoded_splits, state_of
-from hf_mlc.errors import UserError
+from hf_mlc.errors import named_row
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.processing_table import TableFeatureExtractor, TableRowError
 from hf_mlc.tabular.fitting import CELLS, of_user
@@ -22,19 +21,6 @@ from hf_mlc.tabular.fitting import CELLS, of_user
 
 # part of the cache key: raise it when the same rows come out differently
 _ROWS_VERSION = 3
-
-
-def named_row(error: UserError, ids: Sequence[str] | datasets.Column, file: str) -> UserError:
-    """An error of the n-th row with that row's id, which is its number in the file unless the data name it, and its file.
-
-    Args:
-        error (`UserError`): its `row` counts the rows from 1.
-        ids (sequence of `str`): of these rows.
-        file (`str`): where they come from.
-    """
-    if error.row is None:
-        return error
-    return error.at(file=file, row=ids[error.row - 1])
 
 
 def is_mostly_zeros(extractor: TableFeatureExtractor) -> bool:

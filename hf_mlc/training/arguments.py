@@ -150,20 +150,22 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
         if (self.bf16 or self.bf16_full_eval) and not torch.accelerator.is_available():
             self.use_cpu = True  # transformers refuses half precision without an accelerator unless it is told so
         super().__post_init__()
-        self._follow_metric()
+        self.follow_metric()
         launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # set by `accelerate launch` and nothing else
         if self.cpu_threads is None and launched and self.device.type == "cpu":
             self.cpu_threads = max(1, (os.cpu_count() or 1) // max(1, self.world_size))
         if self.cpu_threads is not None:
             torch.set_num_threads(self.cpu_threads)
 
-    def choose_by(self, metric: str) -> None:
-        """Makes `metric` the one that the checkpoint is chosen by, and that rates and early stopping follow."""
-        self.metric_for_best_model, self.greater_is_better = metric, not metric.endswith("loss")
-        self._follow_metric()
+    def follow_metric(self, *, anew: bool = False) -> None:
+        """Lets a learning rate that follows `metric_for_best_model` fall when that gets worse: left alone, it takes any for a loss.
 
-    def _follow_metric(self) -> None:
-        """Lets a learning rate that follows a metric fall when that gets worse: left alone, it takes any for a loss."""
+        Args:
+            anew (`bool`, *optional*, defaults to `False`):
+                the metric was changed: which way it is better follows from its name, also for early stopping.
+        """
+        if anew:
+            self.greater_is_better = not self.metric_for_best_model.endswith("loss")
         if self.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy") and self.greater_is_better is not None:
             mode = "max" if self.greater_is_better else "min"
             self.lr_scheduler_kwargs = {**(self.lr_scheduler_kwargs or {}), "mode": mode}

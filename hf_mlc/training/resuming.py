@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from transformers import EarlyStoppingCallback, TrainerCallback
+import transformers
+from transformers import TrainerCallback
+from transformers.trainer import TRAINER_STATE_NAME
 
 from hf_mlc.errors import UserError
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
@@ -26,12 +29,24 @@ class SamplerEpochs(TrainerCallback):
 
 
 class BestCheckpoint(TrainerCallback):
-    """Finds the best checkpoint so far in the run's folder, should that have been moved since the last one was written."""
+    """Finds the best checkpoint so far in the run's folder, should that have been moved since the last one was written.
+
+    `named` is what the checkpoint that is resumed calls it, if anything: transformers forgets a folder that isn't there.
+    """
+
+    def __init__(self):
+        self.named: str | None = None
+
+    def read(self, checkpoint: str | Path) -> None:
+        """Keeps what `checkpoint` says."""
+        file = Path(checkpoint, TRAINER_STATE_NAME)
+        if file.is_file():
+            self.named = json.loads(file.read_text(encoding="utf-8")).get("best_model_checkpoint")
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if not (args.load_best_model_at_end and state.best_global_step) or state.best_model_checkpoint is not None:
+        if not args.load_best_model_at_end or self.named is None or state.best_model_checkpoint is not None:
             return
-        folder = Path(args.output_dir, f"checkpoint-{state.best_global_step}")
+        folder = Path(args.output_dir, Path(self.named).name)
         if not folder.is_dir():
             raise UserError(
                 "not there, and the best checkpoint so far",
@@ -41,16 +56,18 @@ class BestCheckpoint(TrainerCallback):
         state.best_model_checkpoint = str(folder)
 
 
-class EarlyStopping(EarlyStoppingCallback):
-    """As `transformers.EarlyStoppingCallback`; the evaluation that stops a training saves no checkpoint.
+class EarlyStoppingCallback(transformers.EarlyStoppingCallback):
+    """As transformers'; the evaluation that stops a training for want of patience saves no checkpoint.
 
-    It is never the best one. A run that went on from it would not know that training had ended there.
+    It is never the best one. A run that went on from it would not know that training had ended there. (Checkpoints hold the
+    patience under the name of the class, which therefore is transformers'.)
     """
 
     def on_evaluate(self, args, state, control, metrics, **kwargs):
         super().on_evaluate(args, state, control, metrics, **kwargs)
-        if control.should_training_stop:
+        # training may be over as well because all its steps are done; that evaluation is kept
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
             control.should_save = False
 
 
-__all__ = ["BestCheckpoint", "EarlyStopping", "SamplerEpochs"]
+__all__ = ["BestCheckpoint", "EarlyStoppingCallback", "SamplerEpochs"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
+from transformers import PrinterCallback, ProgressCallback
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
@@ -22,7 +22,7 @@ from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scor
 from hf_mlc.training.precision import kept_precision
 from hf_mlc.training.progress import HeadlineProgressCallback, OverallPrinterCallback
 from hf_mlc.training.pushing import PushingTrainer
-from hf_mlc.training.resuming import BestCheckpoint, EarlyStopping, SamplerEpochs
+from hf_mlc.training.resuming import BestCheckpoint, EarlyStoppingCallback, SamplerEpochs
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 from hf_mlc.training.smallest_set import SmallestSetChoice, tune_smallest_set
 from hf_mlc.training.unfreezing import GradualUnfreezing, optimizer_groups
@@ -81,10 +81,10 @@ class MultiLabelTrainer(PushingTrainer):
         if self.unfreezing is not None:
             self.add_callback(self.unfreezing)
         if args.early_stopping_patience is not None:
-            self.add_callback(EarlyStopping(args.early_stopping_patience))
-        self.sampler_epochs = SamplerEpochs()
+            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+        self.sampler_epochs, self.best_checkpoint = SamplerEpochs(), BestCheckpoint()
         self.add_callback(self.sampler_epochs)
-        self.add_callback(BestCheckpoint())
+        self.add_callback(self.best_checkpoint)
 
     @property
     def target_name(self) -> str:
@@ -103,17 +103,34 @@ class MultiLabelTrainer(PushingTrainer):
             score_budget_mb=self.args.score_budget_mb,
         )
 
+    def train(self, resume_from_checkpoint=None, *args, **kwargs):
+        """As `transformers.Trainer.train`; the best checkpoint so far is found in a folder that was moved too."""
+        if isinstance(resume_from_checkpoint, (str, Path)):
+            self.best_checkpoint.read(resume_from_checkpoint)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
     def get_eval_dataloader(self, eval_dataset=None):
         """As `transformers.Trainer.get_eval_dataloader`; every row counts, and only the loader of the validation rows is kept for
         the next time: what is kept comes back whichever rows are asked for."""
+        with self._every_row(is_kept=eval_dataset is None or eval_dataset is self.eval_dataset):
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset):
+        """As `transformers.Trainer.get_test_dataloader`; every row counts."""
+        with self._every_row(is_kept=False):
+            return super().get_test_dataloader(test_dataset)
+
+    @contextlib.contextmanager
+    def _every_row(self, *, is_kept: bool):
+        """While it lasts, loaders drop no rows; unless `is_kept`, they are made anew and their workers end with them."""
         args, changed = self.args, {"dataloader_drop_last": False}
-        if eval_dataset is not None and eval_dataset is not self.eval_dataset:
+        if not is_kept:
             changed["dataloader_persistent_workers"] = False
         given = {name: getattr(args, name) for name in changed}
         try:
             for name, value in changed.items():
                 setattr(args, name, value)
-            return super().get_eval_dataloader(eval_dataset)
+            yield
         finally:
             for name, value in given.items():
                 setattr(args, name, value)

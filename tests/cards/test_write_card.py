@@ -534,7 +534,7 @@ def test_the_card_of_a_control_says_that_it_is_one(model_folder, control, known_
 
 
 def test_the_card_of_weights_planted_before_says_that_this_training_had_other_rows(model_folder):
-    text = planted_text(model_folder)
+    text = planted_text(model_folder, recipe={"model_name_or_path": "somebody/planted"})
     assert "of the 100 documents that it was planted with, before this training, and of no others" in text
 
 

@@ -177,3 +177,22 @@ def test_the_greedy_chain_is_the_chain_but_for_its_search_and_has_no_rank():
     greedy = claim.arm("rnn-chain-greedy")
     assert (greedy.settings, greedy.chosen_as) == ({"chain_beams": 1}, "rnn-chain")
     assert greedy.runner == claim.arm("rnn-chain").runner and greedy.name not in claim.over_sets.ranked
+
+
+def test_an_arm_has_the_parts_that_its_name_says_whatever_the_recipe_has():
+    claim = find_claim("plant")
+    recipe = {
+        "planting": "attention",
+        "ranked_attention": False,
+        "planted_readout": 3,
+        "mutual_information_attention": False,
+    }
+    settings = settings_by_arm(claim, claim.own_data, recipe)
+    parts = {name: [found[part] for part in recipe] for name, found in settings.items() if name.startswith("plant")}
+    assert parts["plant"] == parts["plant-shuffled"] == ["attention", True, None, True]
+    assert parts["plant-plain"] == ["none", True, None, True]
+    assert parts["plant-ranked"] == parts["plant-idf"] == ["attention", True, None, False]
+    assert parts["plant-mi"] == ["attention", False, None, True]
+    assert parts["plant-readout"] == ["attention", False, 10, True]
+    # where the recipe is silent nothing is said twice, and lines of before stay what they were
+    assert settings_by_arm(claim, claim.own_data, {})["plant"] == {"planting": "attention"}

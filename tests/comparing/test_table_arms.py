@@ -73,7 +73,13 @@ def rows() -> FakeRows:
 def fitted_scores(name: str, rows: FakeRows, asked: list, **settings) -> tuple[np.ndarray, object]:
     if name == "lightgbm-br":
         pytest.importorskip("lightgbm", reason="LightGBM is not installed (the extra `compare`)")
-    settings = {"method": name, "refit": True, **SMALL.get(name, {}), **settings}
+    settings = {
+        "method": name,
+        "refit": True,
+        "threshold_metric": "subset_accuracy",
+        **SMALL.get(name, {}),
+        **settings,
+    }
     fitted = fit(Job("table-method", settings, rows, 0, ""), Path("/nowhere"))
     found = list(fitted.score(asked))
     assert [place for places, *_ in found for place in places] == list(range(len(asked)))
@@ -117,7 +123,8 @@ def test_a_threshold_is_taken_where_rows_speak_for_it_and_not_by_luck(kind):
         """Of scores that are each label's probability to the given power."""
         true_NL = draw.random((num_rows, 6))
         ids = [np.flatnonzero(row) for row in draw.random((num_rows, 6)) < true_NL]
-        return _chosen_rule(true_NL**power, ids, space, 0, has_scale=True, threshold_kind=kind)
+        how = {"threshold_kind": kind, "threshold_metric": "subset_accuracy"}
+        return _chosen_rule(true_NL**power, ids, space, 0, has_scale=True, **how)
 
     assert {rule(49, 1.0)["facts"]["rule"] for _ in range(10)} == {
         "half"

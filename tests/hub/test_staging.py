@@ -114,7 +114,7 @@ def test_a_dry_run_says_how_many_words_of_training_rows_go_out(tmp_path, capsys)
     words = ["--model", str(folder), "--repo_id", "org/dry", "--dry_run", "--run_snippet", "false"]
     assert run(publish, [*words, "--output", str(tmp_path / "look")]) == 0
     # 12 words of labels; with known a of the light and script x; < > { } $ . ,
-    assert "tokenizer.json holds 28 words of training rows" in capsys.readouterr().err.splitlines()
+    assert "tokenizer.json holds 28 words of the rows that it was trained on" in capsys.readouterr().err.splitlines()
 
 
 def test_words_are_told_of_tokenizers_that_were_trained_and_of_no_others(tmp_path):
@@ -122,7 +122,10 @@ def test_words_are_told_of_tokenizers_that_were_trained_and_of_no_others(tmp_pat
     trained = train_tokenizer(texts, kind="bpe", vocab_size=264, min_frequency=2)
     trained.save_pretrained(tmp_path)
     # 264 less five special tokens and 256 bytes
-    assert published_words(tmp_path) == "tokenizer.json holds 3 words and parts of words of training rows"
+    assert (
+        published_words(tmp_path)
+        == "tokenizer.json holds 3 words and parts of words of the rows that it was trained on"
+    )
     edited = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     edited["model"]["vocab"] |= {"[PAD]": 1, "[UNK]": 0}
     edit_json(tmp_path / "tokenizer.json", **edited)  # somebody else's special tokens
@@ -141,6 +144,10 @@ def test_a_feature_that_is_called_like_a_secret_is_published_with_its_categories
     edit_json(folder / "preprocessor_config.json", categories={name: ["blue", TOKEN]})
     with pytest.raises(UserError, match="holds an access token"):
         stage(folder, tmp_path, "again")
+    edit_json(folder / "preprocessor_config.json", **extractor)
+    edit_json(folder / "config.json", **{f"wandb_{name}": ["anything"]})
+    with pytest.raises(UserError, match="holds an access token"):  # of no feature
+        stage(folder, tmp_path, "once more")
 
 
 def test_what_must_not_leave_the_machine_does_not(model, tmp_path):

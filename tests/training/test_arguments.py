@@ -25,7 +25,8 @@ def test_another_schedule_is_given_no_direction():
 
 def test_a_metric_chosen_later_turns_what_follows_it():
     args = arguments(lr_scheduler_type="reduce_lr_on_plateau", metric_for_best_model="loss")
-    args.choose_by("p@5")
+    args.metric_for_best_model = "p@5"
+    args.follow_metric(anew=True)
     assert args.greater_is_better and args.lr_scheduler_kwargs["mode"] == "max"
 
 

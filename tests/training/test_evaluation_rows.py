@@ -22,6 +22,7 @@ def test_test_rows_are_measured_though_the_loader_of_validation_rows_is_kept(par
 def test_rows_of_a_short_last_batch_are_measured_where_training_drops_theirs(parts, tmp_path, batch_size):
     trainer = trainer_of(parts, tmp_path, dataloader_drop_last=True, per_device_eval_batch_size=batch_size)
     assert sum(len(targets) for _, targets in trainer.iterate_predictions(parts[2])) == 7
+    assert len(trainer.predict(parts[2]).label_ids) == 7
     assert trainer.args.dataloader_drop_last
 
 

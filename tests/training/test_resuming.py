@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
+import transformers
 from transformers import TrainerControl, TrainerState
 
 from hf_mlc.errors import UserError
-from hf_mlc.training.resuming import BestCheckpoint, EarlyStopping, SamplerEpochs
+from hf_mlc.training.resuming import BestCheckpoint, EarlyStoppingCallback, SamplerEpochs
 
 from .test_trainer import trainer_of
 
@@ -26,23 +28,34 @@ def test_without_a_sampler_of_ours_nothing_is_told():
     SamplerEpochs().on_epoch_begin(None, TrainerState(epoch=1.0), None)
 
 
+@pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("value, saves", [(0.5, True), (0.2, False)])
-def test_the_evaluation_that_stops_saves_nothing(value, saves):
-    stopping, state = EarlyStopping(1), TrainerState()
+def test_the_evaluation_that_stops_saves_nothing(value, saves, is_last):
+    """The last one that was planned does, if it is better: training stops there in any case."""
+    stopping, state = EarlyStoppingCallback(1), TrainerState()
     state.best_metric = 0.3
     args = SimpleNamespace(metric_for_best_model="f1_micro", greater_is_better=True)
-    control = TrainerControl(should_save=True)
+    control = TrainerControl(should_save=True, should_training_stop=is_last)
     stopping.on_evaluate(args, state, control, {"eval_f1_micro": value})
-    assert (control.should_save, control.should_training_stop) == (saves, not saves)
+    assert (control.should_save, control.should_training_stop) == (saves, is_last or not saves)
+
+
+def test_its_patience_is_found_in_checkpoints_of_transformers_own():
+    assert EarlyStoppingCallback.__name__ == transformers.EarlyStoppingCallback.__name__
 
 
 def test_the_best_checkpoint_is_looked_for_in_the_folder_of_the_run(tmp_path):
     args, state = SimpleNamespace(load_best_model_at_end=True, output_dir=str(tmp_path)), TrainerState()
-    BestCheckpoint().on_train_begin(args, state, None)
-    assert state.best_model_checkpoint is None  # a new run has none
-    state.best_global_step = 20
+    callback, resumed = BestCheckpoint(), tmp_path / "checkpoint-40"
+    state.best_global_step = 30  # an evaluation without a checkpoint
+    callback.on_train_begin(args, state, None)
+    assert state.best_model_checkpoint is None
+    resumed.mkdir()
+    saved = {"best_model_checkpoint": "/elsewhere/checkpoint-20", "best_global_step": 30}
+    (resumed / "trainer_state.json").write_text(json.dumps(saved), encoding="utf-8")
+    callback.read(resumed)
     with pytest.raises(UserError, match="checkpoint-20"):
-        BestCheckpoint().on_train_begin(args, state, None)
+        callback.on_train_begin(args, state, None)
     (tmp_path / "checkpoint-20").mkdir()
-    BestCheckpoint().on_train_begin(args, state, None)
+    callback.on_train_begin(args, state, None)
     assert state.best_model_checkpoint == str(tmp_path / "checkpoint-20")

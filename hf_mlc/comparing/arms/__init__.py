@@ -108,6 +108,8 @@ REFITTING = ("tfidf", "mutual-information", "table-method")
 ALWAYS_REFITTING = ("problem-transformation",)
 # what reads a table's columns as ours do, by what a recipe says of its features (`hf_mlc.comparing.data.TABLE_SETTINGS`)
 READING_COLUMNS = ("table-method",)
+# of a runner that answers otherwise than it did by the same settings: lines from before count as other runs
+REVISIONS = {"table-method": (2,)}  # thresholds judged by rows that had no part in their choice
 # what a recipe may say of how validation rows are used, and what `train` does unless it is said: it goes for every arm
 VALIDATION_RULE = {"threshold_kind": "auto", "threshold_metric": "f1_micro", "refit": False}
 # the modules of this package; imported when one of their arms runs, in that run's process

@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse
 
 from hf_mlc.commands.train_tables import TableArguments
+from hf_mlc.errors import named_row
 from hf_mlc.modeling.processing_table import TableRowError
-from hf_mlc.tabular.encoding import named_row
 from hf_mlc.tabular.feature_files import read_feature_file
 from hf_mlc.tabular.fitting import fit_table, of_user
 

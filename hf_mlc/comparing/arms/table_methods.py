@@ -37,7 +37,7 @@ def fit(job: Job, folder: Path) -> Fitted:
     """Fits one method on the training rows, and chooses its decision rule on the validation rows.
 
     Settings: `method`, a key of `METHODS`; those of the method (its `settings`); `TABLE_SETTINGS`, as of `train`;
-    `threshold_metric` (a metric of `tune_thresholds`, that the rule is chosen by; subset accuracy) and `threshold_kind` ("none": one
+    `threshold_metric` (a metric of `tune_thresholds`, that the rule is chosen by; micro-F1, as of `train`) and `threshold_kind` ("none": one
     half alone; anything else: thresholds too, where rows that had no part in their choice speak for them); `refit`, as of
     `train`: once the rule is chosen, fit anew with the validation rows as well.
     """
@@ -96,7 +96,7 @@ def load_libraries(job: Job) -> None:
 
 def _chosen_rule(
     scores_NL: np.ndarray, true_ids: list[np.ndarray], space: LabelSpace, seed: int, *, has_scale: bool,
-    threshold_metric: str = "subset_accuracy", threshold_kind: str = "auto",
+    threshold_metric: str = "f1_micro", threshold_kind: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
     """One half, with the smallest set that answers the validation rows best (of equals 0); or thresholds, where they are better by
     more than one standard error of so many rows.
