@@ -175,8 +175,8 @@ def checked_row(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row:
 
 
 def _checked_id(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> str:
-    if columns.id is None:  # nobody said that it names rows: it may hold anything
-        name = name_in(raw.get(columns.id_column))
+    if columns.id is None and not isinstance(raw.get(columns.id_column), (list, dict)):
+        name = name_in(raw.get(columns.id_column))  # nobody said that it names rows: it may hold any single value
         return str(row) if name is None else storable(name, form, row=row, field=columns.id_column)
     value = value_of(raw, columns.id_column, form, row=row)
     if isinstance(value, bool) or not isinstance(value, (str, int)):

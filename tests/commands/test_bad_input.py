@@ -59,7 +59,7 @@ def encoder_of_code(folder: Path, trained: Path, copy_of) -> tuple[str, list[str
     (folder / "encoder").mkdir()
     config = {"model_type": "brand-new", "auto_map": {"AutoConfig": "code.Config"}}
     (folder / "encoder" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    words = ["--text_encoder", str(folder / "encoder"), "--tokenizer_name", str(trained)]
+    words = ["--text_encoder", str(folder / "encoder"), "--tokenizer_name", str(trained), "--encoder", "transformer"]
     return train_with(*words)(folder, trained, copy_of)
 
 
@@ -211,14 +211,17 @@ CASES = {
         ["`hidden_size` must be a multiple of `num_attention_heads`, found 32 and 5"],
     ),
     "backbone without attention": (
-        train_with("--text_config", '{"model_type": "mamba"}'),
+        train_with("--text_config", '{"model_type": "mamba"}', "--encoder", "transformer"),
         ["text_config", "'mamba' without num_attention_heads"],
     ),
     "backbone with a decoder": (
-        train_with("--text_config", '{"model_type": "t5"}'),
+        train_with("--text_config", '{"model_type": "t5"}', "--encoder", "transformer"),
         ["text_config", "the encoder-decoder 't5'"],
     ),
-    "backbone that nobody knows": (train_with("--text_config", '{"model_type": "bertt"}'), ["'bertt'"]),
+    "backbone that nobody knows": (
+        train_with("--text_config", '{"model_type": "bertt"}', "--encoder", "transformer"),
+        ["'bertt'"],
+    ),
     "backbone in broken JSON": (train_with("--text_config", "{a"), ["text_config", "{a", "no JSON"]),
     "thresholds in broken JSON": (train_with("--thresholds", "["), ["thresholds", "no JSON"]),
     "output_dir is a file": (train_into_a_file(), ["file", "output_dir", "is no folder"]),

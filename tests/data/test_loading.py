@@ -127,8 +127,8 @@ def test_the_row_number_stands_in_for_an_id_that_is_not_there(tmp_path):
     assert [row["id"] for row in loaded(path)] == ["1", "2"]
 
 
-@pytest.mark.parametrize("value, name", [(7.0, "7"), (7.5, "7.5"), ([1], "[1]"), (True, "True"), (float("nan"), "2")])
-def test_an_id_column_that_nobody_asked_for_may_hold_anything(tmp_path, value, name):
+@pytest.mark.parametrize("value, name", [(7.0, "7"), (7.5, "7.5"), (True, "True"), (float("nan"), "2")])
+def test_an_id_column_that_nobody_asked_for_may_hold_any_value(tmp_path, value, name):
     rows = [{"text": "t", "labels": ["a"], "id": each} for each in ("x", value)]
     path = jsonl(tmp_path / "d.jsonl", rows)
     assert [row["id"] for row in loaded(path)] == ["x", name]
