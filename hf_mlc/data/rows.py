@@ -36,7 +36,7 @@ class Columns:
         labels_separator (`str`, *optional*): splits a labels column of strings. A CSV is split by `;` without it, and
             may hold JSON lists (`["a", "b"]`) instead.
         id (`str`, *optional*): the document's own name, a string or an integer. Without it a column `id` is kept if there is
-            one, as a string whatever it holds; where there is none, or it is null, the row's number counted from 1 takes its place.
+            one, any single value as a string; where there is none, or it is null, the row's number counted from 1 takes its place.
         image (`str`, *optional*): a picture's file, or what the `Image` feature of `datasets` keeps of one. Given, the rows
             are pictures, and no text is read.
         image_folder (`str`, *optional*): the folder that the files' names are relative to; that of the data's own file

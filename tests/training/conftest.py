@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import datasets
 import pytest
 import torch
 
-from hf_mlc.data import train_tokenizer
 from hf_mlc.data.demo_notes import write_demo_corpus
 from hf_mlc.label_storage import store_label_space
-from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from tests.common.tiny_rows import tokenised
 
 
 TEXTS = ["corn", "wheat corn", "oil", "oil wheat", "profit", "corn oil", "profit oil"]
@@ -30,15 +28,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture
 def parts():
     """A model, its tokenizer, its tokenised rows and its label space."""
-    space = LabelSpace.from_label_lists(LABELS)
-    tokenizer = train_tokenizer(TEXTS, min_frequency=1)
-    rows = datasets.Dataset.from_dict(
-        {
-            "input_ids": tokenizer(TEXTS)["input_ids"],
-            "label_ids": [space.encode(labels).tolist() for labels in LABELS],
-            "length": [len(text.split()) for text in TEXTS],
-        }
-    )
+    space, tokenizer, rows = tokenised(TEXTS, LABELS)
     torch.manual_seed(0)
     config = PlantConfig(vocab_size=len(tokenizer), hidden_size=8, encoder="bag_of_words", num_labels=len(space))
     store_label_space(config, space)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datasets
 import pytest
 import torch
 
-from hf_mlc.data import MultiLabelCollator, train_tokenizer
+from hf_mlc.data import MultiLabelCollator
 from hf_mlc.errors import UserError
 from hf_mlc.label_storage import store_label_space
-from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
@@ -20,6 +18,7 @@ from hf_mlc.thresholds import ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.end_bias import tune_search
 from hf_mlc.training.trainer import MultiLabelTrainer
+from tests.common.tiny_rows import tokenised
 
 
 WORDS = {"corn": "grain", "oil": "crude", "profit": "earn", "gold": "metal"}
@@ -33,16 +32,7 @@ GRID = (-4.0, 0.0, 4.0, 8.0)
 
 @pytest.fixture(scope="module")
 def data():
-    space = LabelSpace.from_label_lists(LABELS)
-    tokenizer = train_tokenizer(TEXTS, min_frequency=1)
-    rows = datasets.Dataset.from_dict(
-        {
-            "input_ids": tokenizer(TEXTS)["input_ids"],
-            "label_ids": [space.encode(labels).tolist() for labels in LABELS],
-            "length": [len(text.split()) for text in TEXTS],
-        }
-    )
-    return space, tokenizer, rows
+    return tokenised(TEXTS, LABELS)
 
 
 def trainer_of(data, folder, **fields) -> MultiLabelTrainer:

@@ -20,7 +20,7 @@ _ONLY_MUTUAL_INFORMATION = {**_PLANTED, "ranked_attention": False}
 _READOUT = {**_ONLY_MUTUAL_INFORMATION, "planted_readout": 10}
 _ONLY_RANKED = {**_PLANTED, "mutual_information_attention": False}
 
-ARMS = (
+_ARMS = (
     Arm("plant-plain", "learned attention alone, random at first", settings={"planting": "none"}),
     Arm("plant-mi", "learned and mutual-information attention", settings=_ONLY_MUTUAL_INFORMATION),
     Arm("plant-ranked", "learned and ranked attention", settings=_ONLY_RANKED),
@@ -70,7 +70,7 @@ _PARTS = {
     "ranked_attention": True,
     "planted_readout": None,
 }
-ARMS = tuple(replace(arm, held=_PARTS) if arm.runner in OURS else arm for arm in ARMS)
+ARMS = tuple(replace(arm, held=_PARTS) if arm.runner in OURS else arm for arm in _ARMS)
 
 DIFFERENCES = (
     ("plant", "plant-plain"),
