@@ -27,7 +27,7 @@ _FINE_TUNED = {
 }
 
 VARIANTS = (
-    Arm("sgm", "the recipe: most frequent label first, global embedding, repeat mask, five beams merged by set"),
+    Arm("sgm", "the recipe: most frequent label first, global embedding, repeat mask, five beams, labels by a threshold on their marginals"),
     Arm("sgm-greedy", "one beam", settings={"num_beams": 1}),
     Arm("sgm-alphabetical", "labels by the alphabet, as the seed has them", settings={"label_order": "alphabetical"}),
     Arm("sgm-rare-first", "the rarest label first", settings={"label_order": "rare_first"}),
@@ -46,12 +46,12 @@ VARIANTS = (
         settings={"sequence_loss": "ocd", "auxiliary_weight": 0.05, "scores": "rescored"},
     ),
     Arm("sgm-tfidf", "with the tf-idf path", settings={"tfidf_path": True}),
-    Arm("sgm-thresholds", "sets by thresholds on the labels' marginals", settings={"decision": "thresholds"}),
+    Arm("sgm-sequence", "the most probable set of the search", settings={"decision": "sequence"}),
     Arm("sgm-ensemble", "five seeds, averaged", runner="seed-ensemble"),
 )
 ABLATIONS = (
     Arm("sgm-whole", "with all of the seed's attentions", settings=_WHOLE),
-    Arm("sgm-seed", "the seed: all of that, alphabetical, greedy", settings={**_WHOLE, "label_order": "alphabetical", "num_beams": 1}),
+    Arm("sgm-seed", "the seed: all of that, alphabetical, greedy", settings={**_WHOLE, "label_order": "alphabetical", "num_beams": 1, "decision": "sequence"}),
     Arm("sgm-whole-no-self-attention", "less the encoder's self-attention", settings={"label_attention": "both"}),
     Arm("sgm-whole-unidirectional", "the encoder reads ahead only, as wide", settings={**_WHOLE, "bidirectional": False}),
     Arm("sgm-whole-no-label-attention", "less attention to and by labels", settings={"encoder_self_attention": True}),
