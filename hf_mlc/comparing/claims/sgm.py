@@ -27,7 +27,10 @@ _FINE_TUNED = {
 }
 
 VARIANTS = (
-    Arm("sgm", "the recipe: most frequent label first, global embedding, repeat mask, five beams, labels by a threshold on their marginals"),
+    Arm(
+        "sgm",
+        "the recipe: most frequent label first, global embedding, repeat mask, five beams, labels by a threshold on their marginals",
+    ),
     Arm("sgm-greedy", "one beam", settings={"num_beams": 1}),
     Arm("sgm-alphabetical", "labels by the alphabet, as the seed has them", settings={"label_order": "alphabetical"}),
     Arm("sgm-rare-first", "the rarest label first", settings={"label_order": "rare_first"}),
