@@ -1,7 +1,15 @@
 """Multi-label classification for the Hugging Face ecosystem. Importing this registers our models with the Auto classes."""
 
 from hf_mlc.auto import ARCHITECTURES, register
-from hf_mlc.data import MultiLabelCollator, load_splits, tokenize_splits
+from hf_mlc.building import build_model
+from hf_mlc.data import (
+    Columns,
+    MultiLabelCollator,
+    add_validation_split,
+    load_splits,
+    tokenize_splits,
+    train_tokenizer,
+)
 from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model, predict_texts
 from hf_mlc.labels import LabelSpace
@@ -29,6 +37,7 @@ register()
 
 __all__ = [
     "ARCHITECTURES",
+    "Columns",
     "LabelSpace",
     "LanetConfig",
     "LanetForMultiLabelClassification",
@@ -48,11 +57,14 @@ __all__ = [
     "SgmForMultiLabelClassification",
     "UserError",
     "__version__",
+    "add_validation_split",
+    "build_model",
     "fit",
     "load_model",
     "load_splits",
     "predict",
     "predict_texts",
     "tokenize_splits",
+    "train_tokenizer",
     "tune_thresholds",
 ]

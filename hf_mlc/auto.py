@@ -74,6 +74,19 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+class OwnProcessor:
+    """What `AutoProcessor` finds for a configuration of ours. Without it, it would try every Auto class in turn, and that of
+    pictures asks for `trust_remote_code` where the extractor of tables, events or sparse features names its own code."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """The tokenizer, image processor or feature extractor of what the model reads; arguments are those of its Auto class."""
+        config = transformers.AutoConfig.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        others = {"text": transformers.AutoTokenizer, "image": transformers.AutoImageProcessor}
+        auto_class = others.get(config.input_kind, transformers.AutoFeatureExtractor)
+        return auto_class.from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+
 def register() -> None:
     """Registers every architecture with the Auto classes, the pipeline, `push_to_hub`; a second call changes nothing."""
     for model_type, architecture in ARCHITECTURES.items():
@@ -82,6 +95,7 @@ def register() -> None:
         for auto_class in architecture.model.auto_classes:
             getattr(transformers, auto_class).register(architecture.config, architecture.model, exist_ok=True)
         architecture.model.register_for_auto_class("AutoModel")
+        transformers.AutoProcessor.register(architecture.config, OwnProcessor, exist_ok=True)
         if architecture.reads_tables:
             transformers.AutoFeatureExtractor.register(architecture.config, TableFeatureExtractor, exist_ok=True)
         if architecture.reads_events:

@@ -29,7 +29,7 @@ VERBS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one verb; returns the exit status: 0 when the work is done, 2 after a user's mistake."""
+    """Runs one verb; returns the exit status: 0 when the work is done, 2 after a user's mistake, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["--version"]:
         sys.stdout.write(f"hf-mlc {__version__}\n")
@@ -41,8 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
             lines = [f"hf-mlc: error: unknown verb '{arguments[0]}'; accepted: {', '.join(VERBS)}"]
         (sys.stdout if asked_for_help else sys.stderr).write("\n".join(lines) + "\n")
         return 0 if asked_for_help else 2
-    command = importlib.import_module(f"hf_mlc.commands.{arguments[0].replace('-', '_')}")
-    return run(command.main, arguments[1:])
+
+    def command(words: list[str]) -> None:  # importing takes seconds, in which a user may have changed their mind
+        importlib.import_module(f"hf_mlc.commands.{arguments[0].replace('-', '_')}").main(words)
+
+    return run(command, arguments[1:])
 
 
 if __name__ == "__main__":

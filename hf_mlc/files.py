@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,28 +32,89 @@ def written_whole(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
     try:
         with beside.open(**how) as stream:
             yield stream
-        beside.replace(path)
+        try:
+            beside.replace(path)
+        except OSError as error:
+            # a mount point, as a container has them of files too: only what it holds can be replaced
+            if error.errno != errno.EBUSY:
+                raise
+            shutil.copyfile(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def folder_written_whole(path: str | Path) -> Iterator[Path]:
+def folder_written_whole(path: str | Path, *, replaces: bool = False) -> Iterator[Path]:
     """A folder that appears under `path`, new or in the place of an empty one, only once everything was written.
 
-    It is written beside its place, or beside the first folder of the path that is to be made: after an error nothing
-    is left behind.
+    It is written beside its place, or beside the first folder of the path that is to be made, and renamed. A mount point, or a folder
+    in one that can't be written into, can't be renamed: there it is written into a hidden folder inside, and what it holds is
+    moved up, one by one. After an error nothing is left behind, and what was there before still is.
+
+    Args:
+        path (`str` or `Path`): where it is to be.
+        replaces (`bool`, *optional*, defaults to `False`): take the place of a folder that holds something too.
     """
     path = Path(path).resolve()
     nearest = path
     while not nearest.parent.is_dir():
         nearest = nearest.parent
-    with tempfile.TemporaryDirectory(dir=nearest.parent, prefix=f".{path.name}.") as beside:
-        inside = Path(beside, path.name)
-        inside.mkdir()
+    place = path if path.is_dir() and not _can_be_renamed(path) else nearest.parent
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{path.name}.") as hidden:
+        inside, before = Path(hidden, "new", path.name), Path(hidden, "before")
+        inside.mkdir(parents=True)
         yield inside
         path.parent.mkdir(parents=True, exist_ok=True)
+        if place == path:
+            _exchange_contents(path, inside, before, besides=Path(hidden), replaces=replaces)
+            return
+        try:
+            _rename_over(path, inside, before, replaces=replaces)
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # a mount of the same file system doesn't look like one
+                raise
+            _exchange_contents(path, inside, before, besides=None, replaces=replaces)
+
+
+def _can_be_renamed(path: Path) -> bool:
+    return not os.path.ismount(path) and os.access(path.parent, os.W_OK | os.X_OK)
+
+
+def _rename_over(path: Path, inside: Path, before: Path, *, replaces: bool) -> None:
+    """`inside` takes the place of `path`, which is kept as `before` where it holds something."""
+    if not replaces or not path.exists() or not any(path.iterdir()):
         inside.replace(path)
+        return
+    path.replace(before)
+    try:
+        inside.replace(path)
+    except OSError:
+        before.replace(path)
+        raise
+
+
+def _exchange_contents(path: Path, inside: Path, before: Path, *, besides: Path | None, replaces: bool) -> None:
+    """What `path` holds, `besides` one folder, goes into `before`, and what `inside` holds into `path`; after an error it goes back."""
+    there = [child for child in path.iterdir() if child != besides]
+    if there and not replaces:  # as renaming would say
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(path))
+    before.mkdir()
+    moves = [(child, before / child.name) for child in there]
+    moves += [(child, path / child.name) for child in sorted(inside.iterdir())]
+    done = []
+    try:
+        for source, target in moves:
+            shutil.move(source, target)
+            done.append((source, target))
+    except BaseException:
+        source, target = moves[min(len(done), len(moves) - 1)]
+        if source.exists() and target.is_dir():  # what was copied of it, where it was to come onto another mount
+            shutil.rmtree(target)
+        elif source.exists():
+            target.unlink(missing_ok=True)
+        for source, target in reversed(done):
+            shutil.move(target, source)
+        raise
 
 
 def check_new_folder(path: str | Path, *, field: str = "output") -> None:

@@ -247,8 +247,10 @@ def predict_texts(
         batch_size (`int`, *optional*, defaults to 32): texts a forward pass; fewer where L is very large.
 
     Raises:
-        `UserError`: `explain` with a model or a tokenizer that can't tell.
+        `UserError`: one string instead of several; `explain` with a model or a tokenizer that can't tell.
     """
+    if isinstance(texts, str):  # each of its letters would be a text
+        raise UserError("found one string", field="texts", accepted="a list of texts")
     if explain is not None:
         check_reads_texts(loaded, "the evidence of words")
         _check_explainable(loaded)

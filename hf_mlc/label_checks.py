@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hf_mlc.errors import UserError
 
 
 def checked_names(names: Iterable[str]) -> list[str]:
-    """The names as a list; `UserError` unless there is one at least, all strings, none empty, none twice."""
+    """The names as a list; `UserError` unless there is one at least, all strings, none empty, none twice, all of whole characters."""
     names = list(names)
     if not names:
         raise UserError("a label space without labels", field="names", accepted="at least one label")
@@ -26,6 +27,7 @@ def checked_names(names: Iterable[str]) -> list[str]:
             raise UserError(
                 f"label {i} has an empty name ({name!r})", field="names", accepted="names with a character"
             )
+        check_characters(name, f"label {i}", field="names")
     if len(set(names)) < len(names):
         first_at: dict[str, int] = {}
         for i, name in enumerate(names):
@@ -36,6 +38,28 @@ def checked_names(names: Iterable[str]) -> list[str]:
                     accepted="each name once",
                 )
     return names
+
+
+def check_characters(
+    text: str, what: str, *, field: str, file: str | Path | None = None, row: int | str | None = None
+) -> None:
+    """`UserError` where a text can't be stored as UTF-8: JSON can spell half of a surrogate pair ("\\ud800"), which is no character.
+
+    Args:
+        text (`str`): a label's name, or what is said of it.
+        what (`str`): what the message calls it.
+        field (`str`): where it stands, and `file` and `row` if known.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as failure:
+        raise UserError(
+            f"{what}, {text!r:.60}, has half a surrogate pair at character {failure.start}",
+            file=file,
+            row=row,
+            field=field,
+            accepted="text that is valid Unicode",
+        ) from None
 
 
 def whole_numbers(values: Any, what: str) -> np.ndarray:
@@ -52,6 +76,8 @@ def whole_numbers(values: Any, what: str) -> np.ndarray:
         raise UserError(f"found {shortened([wrong])}", field=what, accepted=accepted)
     if numbers.size and numbers.min() < 0:
         raise UserError(f"found {numbers.min()}", field=what, accepted=accepted)
+    if numbers.size and numbers.max() > np.iinfo(np.int64).max:
+        raise UserError(f"found {numbers.max()}", field=what, accepted=f"{accepted} to {np.iinfo(np.int64).max}")
     return numbers.astype(np.int64)
 
 

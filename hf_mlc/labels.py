@@ -21,6 +21,7 @@ import numpy as np
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
 from hf_mlc.label_checks import (
+    check_characters,
     check_length,
     checked_names,
     checked_parents,
@@ -97,6 +98,11 @@ class LabelSpace:
                 )
         if self.descriptions is not None:
             self.descriptions = self._in_order(self.descriptions, "descriptions")
+            wrong = next((one for one in self.descriptions if not isinstance(one, str | None)), None)
+            if wrong is not None:
+                raise UserError(f"found {wrong!r:.40}", field="descriptions", accepted="a sentence, or null")
+            for name, description in zip(self.names, self.descriptions, strict=True):
+                check_characters(description or "", f"what is said of {name!r}", field="descriptions")
         if self.parents is not None:
             self.parents = checked_parents(self._in_order(self.parents, "parents"), self.names, self._name_to_id)
 
@@ -346,6 +352,9 @@ class LabelSpace:
         ):
             if not isinstance(content.get(key, []), kinds):
                 raise UserError(f"found {type(content[key]).__name__}", file=file, field=key, accepted="a JSON list")
+        if not isinstance(content.get("integers_are_ids", False), bool):
+            found = f"found {content['integers_are_ids']!r:.40}"
+            raise UserError(found, file=file, field="integers_are_ids", accepted="true or false")
         try:
             return cls(**{"integers_are_ids": "counts" not in content, **content})
         except UserError as error:
@@ -383,11 +392,14 @@ class LabelSpace:
         Raises:
             `UserError`: there is no such file, it is no JSON, or it is no label space.
         """
-        path = _file_of(path)
+        asked, path = Path(path), _file_of(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(
+                path.read_text(encoding="utf-8-sig")
+            )  # as of rows, a byte order mark is no part of it
         except FileNotFoundError:
-            raise UserError("no such file", file=path, accepted=_LABEL_FILE) from None
+            missing = asked if asked.suffix and not asked.is_dir() else path
+            raise UserError("no such file", file=missing, accepted=_LABEL_FILE) from None
         except OSError as error:
             raise UserError(f"can't be read ({error.strerror})", file=path, accepted=_LABEL_FILE) from None
         except (ValueError, RecursionError) as error:  # bad JSON, or bytes that are no UTF-8

@@ -6,12 +6,13 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from hf_mlc.data.multi_hot import LOOKED_AT, check_not_multi_hot
 from hf_mlc.data.own_cache import own_cache
+from hf_mlc.data.values import RowForm, storable
 from hf_mlc.errors import UserError
 from hf_mlc.inference import LoadedModel, load_model, predict_texts
 
@@ -54,7 +55,7 @@ def fit(
         # YAML, a recipe's form, is an extension of JSON; paths become strings
         recipe.write_text(json.dumps(asked, default=str), encoding="utf-8")
         stack.enter_context(own_cache())  # of a file that is gone afterwards, rows could never be found again
-        train(["--config", str(recipe)])
+        train(["--config", str(recipe)], is_kept=output_dir is not None)
         return load_model(str(output))
 
 
@@ -76,9 +77,15 @@ def predict(
         batch_size (`int`, *optional*, defaults to 32): texts a forward pass.
 
     Raises:
-        `UserError`: one string instead of several, a text that is no string, and what keeps a model from being loaded.
+        `UserError`: one string instead of several, a text that is no string, a number out of range, and what keeps a model from being
+            loaded.
     """
     _check_several(texts)
+    for name, number in (("k", k), ("batch_size", batch_size)):
+        if number is not None and (not isinstance(number, Integral) or isinstance(number, bool) or number < 1):
+            raise UserError(f"found {number!r}", field=name, accepted="a whole number from 1")
+    if threshold is not None and (not isinstance(threshold, Real) or not 0 <= threshold <= 1):
+        raise UserError(f"found {threshold!r}", field="threshold", accepted="0 to 1")
     texts = [_checked_text(text, row) for row, text in enumerate(texts, start=1)]
     loaded = model if isinstance(model, LoadedModel) else load_model(str(model))
     answers = predict_texts(loaded, texts, top_k=k, threshold=threshold, batch_size=batch_size)
@@ -86,14 +93,15 @@ def predict(
 
 
 def _check_several(texts: Any) -> None:
-    if isinstance(texts, (str, bytes)):
-        raise UserError("found one string", field="texts", accepted="a list of texts")
+    if isinstance(texts, (str, bytes, Mapping)):
+        found = "one object" if isinstance(texts, Mapping) else "one string"
+        raise UserError(f"found {found}", field="texts", accepted="a list of texts")
 
 
 def _checked_text(text: Any, row: int) -> str:
     if not isinstance(text, str):
         raise UserError(f"found {type(text).__name__}", row=row, field="texts", accepted="a string")
-    return text
+    return storable(text, RowForm(file=None), row=row, field="texts")
 
 
 def _checked_label(label: Any, row: int) -> str | int:

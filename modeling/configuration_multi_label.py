@@ -94,12 +94,19 @@ class MultiLabelConfig(PreTrainedConfig):
         """What the model reads: "text", or what its encoder reads otherwise (`ENCODER_INPUTS`)."""
         return ENCODER_INPUTS.get(getattr(self, "encoder", None), "text")
 
-    @PreTrainedConfig.num_labels.setter
-    def num_labels(self, num_labels: int):
-        """Another number of labels: new names (`LABEL_0`, ...), and nothing known of the old ones."""
-        if self.id2label is not None and num_labels != self.num_labels:
-            self._forget_labels()
-        PreTrainedConfig.num_labels.fset(self, num_labels)
+    def __setattr__(self, key: str, value: Any):
+        """Other names: as many as before are new names of the same labels, which keep their thresholds and counts; with
+        another number of them nothing is known of the old labels any more. `num_labels` comes here as well, since
+        transformers makes names of it (`LABEL_0`, ...)."""
+        before = self.__dict__.get("id2label") if key == "id2label" else None
+        if before is not None and value is not None:
+            self._names_are_placeholders = False  # whoever gives names does not mean those in the file
+            if len(value) != len(before):
+                thresholds = self.thresholds
+                self._forget_labels()
+                if isinstance(thresholds, list) and len(thresholds) == len(value):
+                    self.thresholds = thresholds  # of the new labels: arguments of a call come in any order
+        super().__setattr__(key, value)
 
     def _forget_labels(self):
         if isinstance(self.thresholds, list):
@@ -161,15 +168,29 @@ class MultiLabelConfig(PreTrainedConfig):
         `cache_dir`; AutoConfig remembers no more than the name."""
         return getattr(self, "_loaded_from", {"path_or_repo_id": self.name_or_path})
 
-    def label_file(self) -> Path:
-        """The file of names and counts in the folder or Hub repository that this configuration was loaded from."""
-        return Path(cached_file(filename=self.label_space_file, **self.loaded_from))
+    def label_file(self, **how: Any) -> Path:
+        """The file of names and counts in the folder or Hub repository that this configuration was loaded from.
 
-    def read_label_file(self) -> None:
-        """Fills in names and label space where they lie in a file of their own; does nothing otherwise."""
+        Args:
+            how: of `from_pretrained`, what says how to get at files (`token`, `local_files_only`, ...). It is used here and
+                kept nowhere: a configuration is saved and published, and a token must not be.
+        """
+        return Path(cached_file(filename=self.label_space_file, **self.loaded_from, **how))
+
+    def read_label_file(self, **how: Any) -> None:
+        """Fills in names and label space where they lie in a file of their own; does nothing otherwise, nor where names were
+        given since.
+
+        Args:
+            how: see `label_file`.
+
+        Raises:
+            `OSError`: there is no such file, or it may not be read.
+            `ValueError`: it is cut short, or names another number of labels than config.json says.
+        """
         if not self._names_are_placeholders:
             return
-        file = self.label_file()
+        file = self.label_file(**how)
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:  # cut short, or no UTF-8
@@ -184,9 +205,9 @@ class MultiLabelConfig(PreTrainedConfig):
         self.label_space = content
         self._names_are_placeholders = False
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs):
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs):
         """As `PreTrainedConfig.save_pretrained`, with the label file beside config.json where there is one."""
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, push_to_hub, **kwargs)
         if self.label_space_file is None:
             return
         target = Path(save_directory, self.label_space_file)

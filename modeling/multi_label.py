@@ -31,6 +31,8 @@ from .pipeline_multi_label_sparse import SPARSE_CUSTOM_PIPELINES
 from .pipeline_multi_label_tables import TABLE_CUSTOM_PIPELINES
 
 
+# of the arguments of `from_pretrained`, what says how to get at a repository's files; never kept, a token is one of them
+ACCESS = ("token", "local_files_only", "proxies", "force_download")
 # of a saved model, by what it reads
 PIPELINES = {
     "text": CUSTOM_PIPELINES,
@@ -341,7 +343,9 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
 
         Weights come from safetensors files only; where there are none, `OSError`.
         """
-        if kwargs.setdefault("use_safetensors", True) is not True:
+        if kwargs.get("use_safetensors") is None:  # transformers' own default, which tries pickles as well
+            kwargs["use_safetensors"] = True
+        if kwargs["use_safetensors"] is not True:
             raise ValueError(f"use_safetensors={kwargs['use_safetensors']}: pickled weights are never opened")
         source = dict(kwargs)
         try:
@@ -357,7 +361,7 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         if pretrained_model_name_or_path is not None:  # else the weights came as a `state_dict`
             config = (loaded[0] if isinstance(loaded, tuple) else loaded).config
             config.remember_source(pretrained_model_name_or_path, source)
-            config.read_label_file()
+            config.read_label_file(**{name: source[name] for name in ACCESS if name in source})
         return loaded
 
     # `hf_mlc` sets it: what publishes a model whole, with tokenizer and card. The copy beside the weights does without.
@@ -369,7 +373,14 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
             return super().push_to_hub(repo_id, **kwargs)
         return self.publisher(repo_id, **kwargs)
 
-    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike,
+        is_main_process: bool = True,
+        state_dict: dict[str, torch.Tensor] | None = None,
+        push_to_hub: bool = False,
+        **kwargs,
+    ):
         """As `PreTrainedModel.save_pretrained`, with every Auto class in `auto_map` and the pipeline of what it reads.
 
         A class carries one `_auto_class` and transformers would write that one key only; the model's folder, with the
@@ -389,8 +400,8 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         given = {name: kwargs.pop(name) for name in hub_arguments if push_to_hub and name in kwargs}
         if "max_shard_size" in kwargs:  # of what is saved here, too
             given["max_shard_size"] = kwargs["max_shard_size"]
-        super().save_pretrained(save_directory, **kwargs)
-        if push_to_hub and kwargs.get("is_main_process", True):
+        super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
+        if push_to_hub and is_main_process:
             self.push_to_hub(given.pop("repo_id", os.path.basename(os.fspath(save_directory))), **given)
 
 

@@ -181,6 +181,13 @@ class MultiLabelClassificationPipeline(Pipeline):
             text = inputs["text"]
         if not isinstance(text, str):
             raise ValueError(f"a text must be a string, found {type(text).__name__}: {str(text)[:50]!r}")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as failure:  # which tokenizers call a wrong type
+            place = failure.start
+            raise ValueError(
+                f"a text must be valid Unicode, found half a surrogate pair at character {place}"
+            ) from None
         batch = encode_texts(self.tokenizer, [text], with_offsets=with_offsets)
         return {**batch, "text": text} if with_offsets else batch
 

@@ -49,6 +49,8 @@ class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
         if hasattr(inputs, "iterrows"):  # a DataFrame; iterating over it would give the names of its columns
             extractor = self.feature_extractor
             inputs = _histories_of(inputs, extractor.columns, users=extractor.users, labels=extractor.label_names)
+        elif hasattr(inputs, "tolist"):  # an array, which means what a list of the same does
+            inputs = inputs.tolist()
         if isinstance(inputs, (list, tuple)) and is_list_of_events(inputs):
             inputs = {"events": list(inputs)}
         return super().__call__(inputs, **arguments)
@@ -61,6 +63,9 @@ class MultiLabelEventPredictionPipeline(MultiLabelClassificationPipeline):
 
     def preprocess(self, inputs, with_offsets: bool = False) -> dict[str, Any]:
         # raw: histories of one batch are padded together, by the processor, and a roll-out adds events to them
+        if isinstance(inputs, Mapping) and is_list_of_events([inputs]):
+            accepted = "a history: a list of events, or an object with one under 'events'"
+            raise ValueError(f"found one event where histories come one by one; accepted: {accepted}")
         return {"history": dict(inputs) if isinstance(inputs, Mapping) else {"events": inputs}}
 
     def _forward(self, inputs: dict[str, Any], steps: int | None = None, **how: Any) -> dict[str, Any]:

@@ -127,10 +127,8 @@ class SparseFeatureExtractor(FeatureExtractionMixin):
         """
         if return_tensors not in ("pt", "np", None):
             raise ValueError(f"`return_tensors` must be 'pt' or 'np', found {return_tensors!r}")
-        if hasattr(rows, "tocsr"):  # a sparse matrix of scipy
-            matrix = rows.tocsr()
-            bounds = zip(matrix.indptr, matrix.indptr[1:], strict=False)
-            rows = [{"indices": matrix.indices[a:b], "values": matrix.data[a:b]} for a, b in bounds]
+        if hasattr(rows, "tocsr"):
+            rows = listed_matrix(rows)
         encoded = self.encode(listed_rows(rows), first_row=first_row, unknown=unknown)
         return BatchFeature(padded(encoded), tensor_type=return_tensors)
 
@@ -194,7 +192,8 @@ class SparseFeatureExtractor(FeatureExtractionMixin):
                 accepted = f"positions, 0 to {self.num_features - 1}: the features have no names"
                 raise TableRowError("features by name", row=number, accepted=accepted)
             return keys, values, listed == "names"
-        if isinstance(row, (str, bytes)) or not hasattr(row, "__len__"):
+        # the length of a sparse matrix is ambiguous, so that scipy refuses to tell it
+        if isinstance(row, (str, bytes)) or not hasattr(row, "__len__") or hasattr(row, "tocsr"):
             raise TableRowError(
                 f"a row is {shown(row)}", row=number, accepted="positions and values, or a list of values"
             )
@@ -221,6 +220,14 @@ class SparseFeatureExtractor(FeatureExtractionMixin):
             if not isinstance(name, str):
                 raise TableRowError(f"a feature's name is {shown(name)}", row=number, accepted="strings")
         return np.array([self._position_of.get(name, -1) for name in names], dtype=np.int64)
+
+
+def listed_matrix(matrix: Any) -> list[dict[str, np.ndarray]]:
+    """A sparse matrix of scipy as rows of `indices` and `values`; what stands in one cell twice is added up, as scipy means it."""
+    matrix = matrix.tocsr(copy=True)
+    matrix.sum_duplicates()
+    bounds = zip(matrix.indptr, matrix.indptr[1:], strict=False)
+    return [{"indices": matrix.indices[a:b], "values": matrix.data[a:b]} for a, b in bounds]
 
 
 def padded(rows: SparseRows) -> dict[str, np.ndarray]:

@@ -65,12 +65,12 @@ class TableStorage:
             sizes[of_others.get(name.partition(".")[0], "encoder")] += values.numel() * values.element_size()
         return sizes
 
-    def save_pretrained(self, save_directory, *args, **kwargs):
+    def save_pretrained(self, save_directory, is_main_process: bool = True, *args, **kwargs):
         """As [`MultiLabelPreTrainedModel.save_pretrained`]; with `config.hnsw_cache`, the index's graph as well."""
-        super().save_pretrained(save_directory, *args, **kwargs)
+        super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
         if self.config.index == "hnsw" and self.config.hnsw_cache and self.has_index:
             graph = self.label_graph()
-            if graph is not None and kwargs.get("is_main_process", True):
+            if graph is not None and is_main_process:
                 graph.save(Path(save_directory, GRAPH_FILE))
 
 

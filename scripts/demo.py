@@ -57,7 +57,8 @@ def main(arguments: list[str]) -> None:
     """Runs the demo."""
     (args,), _, _ = parse_arguments(DemoArguments, arguments)
     stopwatch = Stopwatch()
-    output = Path(args.output_dir).resolve()  # the steps run from the repository's root
+    # the steps run from the repository's root
+    output, recipe = Path(args.output_dir).resolve(), str(Path(args.recipe).resolve())
     data, model = output / "data", output / "model"
     say("1. Synthetic clinical notes with ICD-10 codes: made up by this package, about nobody, of no medical use.")
     files = write_demo_corpus(data, seed=args.seed)
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> None:
     say("\n2. Train a label-wise attention model; thresholds are tuned on the validation split.")
     _step(
         ["-m", "accelerate.commands.launch", "--num_processes", "1", "scripts/train.py", "--overwrite_output"]
-        + ["--config", args.recipe, "--dataset_name", str(data), "--output_dir", str(model)]
+        + ["--config", recipe, "--dataset_name", str(data), "--output_dir", str(model)]
     )
     say("\n3. Measure it on the test split, beside tf-idf with a linear SVM (also tuned on validation).")
     metrics_file = output / "metrics.json"

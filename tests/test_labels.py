@@ -102,6 +102,10 @@ def test_the_id_of_one_name():
         (["a", ""], "label 1 has an empty name"),
         ([" \t"], "label 0 has an empty name"),
         (["a", 3], "label 1 is a int"),
+        (
+            ["a", "Caf\ud83d"],
+            "label 1, 'Caf.ud83d', has half a surrogate pair at character 3; accepted: text that is valid",
+        ),
         ([], "a label space without labels"),
     ],
 )
@@ -292,7 +296,18 @@ def test_digits_in_a_csv_are_ids_where_the_names_were_given():
         ('{"names": ["a", "b"], "num_documents": "many"}', "field 'num_documents': found 'many'"),
         ('{"names": "ab"}', "field 'names': found str"),
         ('{"names": ["a"], "descriptions": 3}', "field 'descriptions': found int"),
+        ('{"names": ["a"], "descriptions": [1]}', "field 'descriptions': found 1; accepted: a sentence, or null"),
+        ('{"names": ["a"], "counts": [9223372036854775808]}', "field 'counts': found 9223372036854775808"),
+        (
+            '{"names": ["a"], "integers_are_ids": "false"}',
+            "field 'integers_are_ids': found 'false'; accepted: true or false",
+        ),
         ('["a", "a"]', "label 'a' stands twice"),
+        ('["a", "Caf\\ud83d"]', "field 'names': label 1, 'Caf\\ud83d', has half a surrogate pair"),
+        (
+            '{"names": ["a"], "descriptions": ["\\ud83d"]}',
+            "field 'descriptions': what is said of 'a', '\\ud83d', has half a",
+        ),
         ("[1, 2]", "label 0 is a int"),
     ],
 )
@@ -301,6 +316,17 @@ def test_a_label_file_with_a_mistake_is_named(tmp_path, content, message):
     with pytest.raises(UserError) as caught:
         LabelSpace.load(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/labels.json") and message in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_label_file(tmp_path):
+    (tmp_path / "labels.json").write_bytes(b'\xef\xbb\xbf["a", "b"]')
+    assert LabelSpace.load(tmp_path).names == ["a", "b"]
+
+
+def test_a_label_file_that_is_not_there_is_named_as_it_was_given(tmp_path):
+    for given, named in (("names.txt", "names.txt:"), ("folder", "folder/labels.json:")):
+        with pytest.raises(UserError, match=f"{named} no such file"):
+            LabelSpace.load(tmp_path / given)
 
 
 # -- in a model's configuration -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 
 from hf_mlc.data import load_splits
 from hf_mlc.errors import UserError
+from hf_mlc.inference import predict_texts
 from hf_mlc.quick import fit, predict
 
 
@@ -20,9 +21,10 @@ SMALL = {"embed_dim": 16, "num_train_epochs": 8, "per_device_train_batch_size": 
          "embedding_dropout": 0.1, "residual_dropout": 0.1, "disable_tqdm": True, "use_cpu": True}  # fmt: skip
 
 
-def test_what_was_learned_from_lists_is_answered_and_kept_in_a_folder(tmp_path):
+def test_what_was_learned_from_lists_is_answered_and_kept_in_a_folder(tmp_path, capsys):
     texts = (f"so much {one} and {other}" for one, other in PAIRS)  # read once
     model = fit(texts, [list(pair) for pair in PAIRS], output_dir=tmp_path / "model", **SMALL)
+    assert f"saved in {tmp_path / 'model'}\n" in capsys.readouterr().err
     asked = ["oil, tin", "rye with corn"]
     answers = predict(model, asked, k=2)
     assert [{label for label, _ in answer} for answer in answers] == [{"oil", "tin"}, {"rye", "corn"}]
@@ -33,13 +35,14 @@ def test_what_was_learned_from_lists_is_answered_and_kept_in_a_folder(tmp_path):
     assert all(score >= 0.1 for answer in predict(model, asked, threshold=0.1) for _, score in answer)
 
 
-def test_numbers_are_labels_too_and_nothing_need_be_kept(tmp_path):
+def test_numbers_are_labels_too_and_nothing_need_be_kept(tmp_path, capsys):
     numbers = {word: np.int64(place) for place, word in enumerate(WORDS)}
     lists = [[numbers[one], numbers[other]] for one, other in PAIRS]
     file = tmp_path / "labels.json"  # a path is an argument as any other
     file.write_text(json.dumps([str(number) for number in range(8)]), encoding="utf-8")
     arguments = {**SMALL, "max_steps": 1, "label_file": file}
     model = fit([f"{one} {other}" for one, other in PAIRS], lists, **arguments)
+    assert "saved in" not in capsys.readouterr().err  # its folder is gone
     assert {label for label, _ in predict(model, ["oil"], k=8)[0]} <= {str(number) for number in range(8)}
 
 
@@ -70,7 +73,7 @@ def test_rows_are_not_left_in_the_cache(monkeypatch, tmp_path):
     """They came from a file that is gone, and so would never be found again."""
     users, kept = tmp_path / "cache", []
 
-    def train(arguments):
+    def train(arguments, **how):
         recipe = json.loads(Path(arguments[1]).read_text(encoding="utf-8"))
         kept.extend(file["filename"] for file in load_splits(recipe["train_file"])["train"].cache_files)
 
@@ -87,3 +90,25 @@ def test_one_string_instead_of_texts_is_an_error():
         predict("no model is loaded for it", "oil and tin")
     with pytest.raises(UserError, match="row 2, field 'texts': found NoneType; accepted: a string"):
         predict("no model is loaded for it", ["oil", None])
+    with pytest.raises(UserError, match="field 'texts': found one object; accepted: a list of texts"):
+        predict("no model is loaded for it", {"text": "oil"})
+    with pytest.raises(UserError, match="row 1, field 'texts': half a surrogate pair at character 0"):
+        predict("no model is loaded for it", ["\ud800"])
+    with pytest.raises(UserError, match="field 'texts': found one string; accepted: a list of texts"):
+        list(predict_texts(None, "oil and tin"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"k": 0}, "field 'k': found 0; accepted: a whole number from 1"),
+        ({"k": -1}, "field 'k': found -1"),
+        ({"batch_size": 0}, "field 'batch_size': found 0"),
+        ({"threshold": 2}, "field 'threshold': found 2; accepted: 0 to 1"),
+        ({"threshold": float("nan")}, "field 'threshold': found nan"),
+        ({"threshold": "0.5"}, "field 'threshold': found '0.5'"),
+    ],
+)
+def test_a_number_that_is_none_is_an_error(wrong, message):
+    with pytest.raises(UserError, match=message):
+        predict("no model is loaded for it", ["oil"], **wrong)

@@ -6,8 +6,10 @@ import itertools
 import random
 
 import pytest
+from scipy import sparse
 
 from hf_mlc import seriation
+from hf_mlc.errors import UserError
 from hf_mlc.seriation import seriation_order
 
 
@@ -59,3 +61,63 @@ def test_no_rows_one_label_and_no_label():
     assert seriation_order([], 3) == [0, 1, 2]
     assert seriation_order([[0], []], 1) == [0]
     assert seriation_order([[]], 0) == []
+
+
+def mixed_rows(num_labels: int) -> list[list[int]]:
+    """Random sets of 3, a label in 5 of them on average: no label stands near another."""
+    drawn = random.Random(0)
+    return [drawn.sample(range(num_labels), 3) for _ in range(5 * num_labels // 3)]
+
+
+def solvers_called(monkeypatch, failing: dict[str, Exception]) -> list[str]:
+    """The ways in which eigenvectors are asked for, as they are; of `failing` ones that error comes at once."""
+    called, solve = [], sparse.linalg.eigsh
+
+    def eigsh(*arguments, **more):
+        called.append("factorised" if "sigma" in more else "iterated")
+        if called[-1] in failing:
+            raise failing[called[-1]]
+        return solve(*arguments, **more)
+
+    monkeypatch.setattr(sparse.linalg, "eigsh", eigsh)
+    return called
+
+
+def test_a_large_graph_of_mixed_labels_is_not_factorised(monkeypatch):
+    called = solvers_called(monkeypatch, {})
+    num_labels = 1700  # nearly all in one part, which is too large to be decomposed whole
+    assert sorted(seriation_order(mixed_rows(num_labels), num_labels)) == list(range(num_labels))
+    assert called == ["iterated"]
+
+
+def test_iterations_find_the_order_of_the_whole_decomposition(monkeypatch):
+    rows = mixed_rows(300)
+    whole = seriation_order(rows, 300)
+    monkeypatch.setattr(seriation, "_DENSE_LABELS", 2)
+    assert seriation_order(rows, 300) == seriation_order(rows, 300) == whole
+
+
+def test_where_iterations_do_not_end_the_graph_is_factorised_and_that_is_said(monkeypatch, caplog):
+    path = list(range(200))
+    random.Random(0).shuffle(path)
+    monkeypatch.setattr(seriation, "_DENSE_LABELS", 2)
+    monkeypatch.setattr(seriation, "_RESTARTS", 1)  # of a chain the eigenvalues crowd at 0: more are needed
+    called = solvers_called(monkeypatch, {})
+    assert seriation_order(rows_of_a_path(path), 200) == path
+    assert called == ["iterated", "factorised"]
+    assert "The order of 200 labels that are joined wasn't found in 1 rounds of iterations" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (MemoryError(), "out of memory"),
+        (sparse.linalg.ArpackNoConvergence("no convergence", [], []), "its eigenvectors weren't found"),
+    ],
+)
+def test_an_order_that_neither_way_finds_is_one_line(monkeypatch, failure, reason):
+    monkeypatch.setattr(seriation, "_DENSE_LABELS", 2)
+    gave_up = sparse.linalg.ArpackNoConvergence("no convergence", [], [])
+    solvers_called(monkeypatch, {"iterated": gave_up, "factorised": failure})
+    with pytest.raises(UserError, match=rf"of 12 labels that are joined.*\({reason}\); accepted: fewer labels"):
+        seriation_order(rows_of_a_path(list(range(12))), 12)

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_mlc.baselines.tfidf import run_tfidf_baseline
 from hf_mlc.data import Columns, add_validation_split, fingerprint, load_splits
+from hf_mlc.errors import MissingSplitError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.run_facts import versions
 
@@ -39,6 +40,8 @@ def tfidf_report(
     space = LabelSpace.from_label_lists(splits["train"]["labels"])
     if "validation" not in splits:
         splits, _ = add_validation_split(splits, space, seed=seed)
+    if "test" not in splits:
+        raise MissingSplitError("no test split", file=dataset_name, accepted="a data set with one")
     data = []
     for split in ("train", "validation", "test"):
         data += [splits[split]["text"][:], [space.encode_known(labels)[0] for labels in splits[split]["labels"]]]

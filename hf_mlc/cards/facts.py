@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers.utils import logging
 
 from hf_mlc.cards.metric_names import metric_name
@@ -120,7 +121,7 @@ def read_facts(model_folder: Path, *, card_folder: Path | None = None, repo_id: 
         label_space=label_space,
         words=words,
         results=results,
-        evaluation=read_evaluation(model_folder, card_folder, len(label_space)) or _of_training(results),
+        evaluation=read_evaluation(model_folder, card_folder, config) or _of_training(results, config),
         baseline=_baseline(_found(BASELINE, card_folder, model_folder)),
         examples=examples.get("examples", {}),
         steps=steps,
@@ -186,8 +187,8 @@ def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def read_evaluation(model_folder: Path, card_folder: Path | None, num_labels: int) -> dict[str, Any]:
-    """metrics.json of `card_folder` or else of `model_folder`, if it is about this model; empty otherwise.
+def read_evaluation(model_folder: Path, card_folder: Path | None, config: MultiLabelConfig) -> dict[str, Any]:
+    """metrics.json of `card_folder` or else of `model_folder`, if it is about this model as it decides now; empty otherwise.
 
     In a card folder one that isn't is a mistake. In the model's own folder it is what an earlier training left there, and
     is passed over, so that a push at the end of a training doesn't fail.
@@ -202,16 +203,62 @@ def read_evaluation(model_folder: Path, card_folder: Path | None, num_labels: in
     found = _part(evaluation, "facts").get("num_labels")
     if not _part(evaluation, "metrics") or not isinstance(evaluation.get("split"), str):
         problem = "is not what evaluate writes"
-    elif found not in (None, num_labels):
-        problem = f"is about {found} labels, the model has {num_labels}"
+    elif found not in (None, config.num_labels):
+        problem = f"is about {found} labels, the model has {config.num_labels}"
     elif own is not None and measured != own:
         problem = "was measured with other weights than the model's"
+    elif not _decided_alike(_part(evaluation, "decision"), config):
+        problem = "was measured with another decision rule than config.json's"
     else:
         return evaluation
     if file.parent != model_folder:
         raise UserError(problem, file=file, accepted="what evaluate writes for this model")
     logger.warning(f"{file} {problem}: it is left out")
     return {}
+
+
+def _decided_alike(used: dict[str, Any], config: MultiLabelConfig) -> bool:
+    """Whether an evaluation's labels were chosen as `config` chooses them; true too of a threshold that was given by hand for
+    the evaluation, as the card then says, and where nothing is known.
+
+    Of thresholds by label metrics.json holds how far they reach, and no more than that is compared.
+    """
+    if not used.get("tuned"):
+        return True
+    sets = used.get("sets", "thresholds")
+    if (sets, used.get("min_labels", config.min_labels)) != (_decision_of(config), config.min_labels):
+        return False
+    if sets != "thresholds":  # of a model that decides on sets they decide nothing
+        return True
+    own, measured = np.asarray(config.thresholds, np.float32), used.get("thresholds")
+    if own.ndim:
+        reach = {"lowest": own.min(), "median": np.median(own), "highest": own.max()}
+        return isinstance(measured, dict) and all(_alike(measured.get(name), value) for name, value in reach.items())
+    return not isinstance(measured, dict) and _alike(measured, own)
+
+
+def _decision_of(config: MultiLabelConfig | type[MultiLabelConfig]) -> str:
+    """How label sets are found: `"thresholds"`, of an architecture that knows nothing else too."""
+    return getattr(config, "decision", "thresholds")
+
+
+def _alike(left: Any, right: Any) -> bool:
+    """Whether thresholds, one or one a label, are the same where scores are compared with them: in float32."""
+    if left is None or right is None:
+        return False
+    return np.array_equal(np.asarray(left, np.float32), np.asarray(right, np.float32))
+
+
+def is_tuned(results: dict[str, Any], config: MultiLabelConfig) -> bool:
+    """Whether the thresholds and the smallest set are those that training chose on validation rows.
+
+    Args:
+        results (`dict`): what `train` wrote.
+        config (`MultiLabelConfig`): the model's.
+    """
+    chosen = results.get("thresholds") or {}
+    same = chosen.get("min_labels", config.min_labels) == config.min_labels
+    return same and _alike(chosen.get("thresholds"), config.thresholds)
 
 
 def _baseline(file: Path | None) -> dict[str, Any]:
@@ -285,8 +332,9 @@ _WRITTEN_BY = {
 }
 
 
-def _of_training(results: dict[str, Any]) -> dict[str, Any]:
-    """What the training itself measured, in the form of metrics.json: test rows with `--do_predict`, else validation."""
+def _of_training(results: dict[str, Any], config: MultiLabelConfig) -> dict[str, Any]:
+    """What the training itself measured, in the form of metrics.json: test rows with `--do_predict`, else validation; nothing
+    where the model decides otherwise than it did then."""
     data = results.get("data", {})
     # after a refit, the validation metrics are those of the model before it
     for split in ("test",) if results.get("refit") else ("test", "validation"):
@@ -295,6 +343,12 @@ def _of_training(results: dict[str, Any]) -> dict[str, Any]:
             for name, value in (results.get(split) or {}).items()
             if name not in _NO_METRICS and not name.startswith("tuned_")
         }
+        if metrics and not _decided_alike_in_training(results, config):
+            logger.warning(
+                f"{RESULTS_FILE}: its metrics were measured with another decision rule than config.json's, the card leaves "
+                "them out"
+            )
+            return {}
         if metrics:
             return {
                 "split": split,
@@ -303,6 +357,23 @@ def _of_training(results: dict[str, Any]) -> dict[str, Any]:
                 "fingerprint": data.get("fingerprints", {}).get(split),
             }
     return {}
+
+
+def _decided_alike_in_training(results: dict[str, Any], config: MultiLabelConfig) -> bool:
+    """As `_decided_alike`, of the metrics in results.json."""
+    recipe, sets = results.get("recipe"), results.get("decision")  # an ensemble's says so itself
+    if sets is None and recipe is not None:
+        # a recipe says what is not the default; of a training that went on from a model that is the model's, unknown here
+        default = None if recipe.get("model_name_or_path") else _decision_of(type(config))
+        sets = recipe.get("decision") or default
+    if sets not in (None, _decision_of(config)):
+        return False
+    chosen = results.get("thresholds") or {}
+    if "thresholds" not in chosen:
+        return True
+    if _decision_of(config) != "thresholds":
+        return chosen.get("min_labels") in (None, config.min_labels)
+    return is_tuned(results, config)
 
 
 # what transformers' Trainer reports beside the metrics

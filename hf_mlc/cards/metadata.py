@@ -8,10 +8,11 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_mlc.cards.cycles import wrong_pipeline
-from hf_mlc.cards.facts import CardFacts
+from hf_mlc.cards.facts import CardFacts, is_tuned
 from hf_mlc.cards.metric_names import HUB_METRICS, metric_name
 from hf_mlc.cards.tables import BUCKET_METRICS
 from hf_mlc.inputs import input_kind_of
+from hf_mlc.metrics.buckets import is_measured
 
 
 # the Hub refuses a data set's type that doesn't look like an id
@@ -65,7 +66,9 @@ def eval_results(facts: CardFacts, *, task: str) -> list[EvalResult]:
     results = []
     for name, value in facts.metrics.items():
         parts = metric_name(name)
-        if parts.bucket is not None and name.removesuffix(f"@{parts.bucket}") not in BUCKET_METRICS:
+        if parts.bucket is not None and (
+            name.removesuffix(f"@{parts.bucket}") not in BUCKET_METRICS or not is_measured(parts.bucket, facts.metrics)
+        ):
             continue
         arguments: dict[str, Any] = {}
         if parts.average is not None:
@@ -107,7 +110,7 @@ def threshold_rule(facts: CardFacts) -> dict[str, Any]:
     rule: dict[str, Any] = {"threshold": "one a label" if isinstance(thresholds, (list, dict)) else thresholds}
     rule["min_labels"] = used["min_labels"] if used else facts.config.min_labels
     chosen = facts.results.get("thresholds")
-    if chosen and (used is None or used["tuned"]):
+    if is_tuned(facts.results, facts.config) and (used is None or used["tuned"]):
         rule["threshold_tuned_on"] = "validation"
         rule["threshold_tuned_for"] = chosen["metric"]
     return rule

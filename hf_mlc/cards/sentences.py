@@ -10,7 +10,7 @@ from hf_mlc.cards.metadata import threshold_rule
 from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.cards.tables import BUCKET_METRICS, ahead, bucket_systems
 from hf_mlc.inputs import input_kind_of
-from hf_mlc.metrics.buckets import BUCKETS
+from hf_mlc.metrics.buckets import BUCKETS, is_measured
 
 
 def measured_on(facts: CardFacts) -> str:
@@ -260,7 +260,7 @@ def limits(facts: CardFacts, max_length: int | None, *, part: str = "first") -> 
         if never:
             lines.append(f"{counted(never, 'label')} without a training document.")
         if rare:
-            share = facts.metrics.get("recall_micro@1-5")
+            share = facts.metrics.get("recall_micro@1-5") if is_measured("1-5", facts.metrics) else None
             found = "" if share is None else f"; it finds {share:.0%} of their {facts.evaluation['split']} documents"
             lines.append(f"{counted(rare, 'label')} with 1 to 5 training documents{found}.")
     behind = ahead(facts)["baseline"]

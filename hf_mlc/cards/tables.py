@@ -14,7 +14,7 @@ from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.commands.train_steps import ARGUMENTS
 from hf_mlc.labels import LabelSpace
-from hf_mlc.metrics.buckets import BUCKETS
+from hf_mlc.metrics.buckets import BUCKETS, is_measured
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 
 
@@ -83,7 +83,7 @@ def results_table(facts: CardFacts, *, headline: bool) -> str | None:
 
 
 def bucket_table(facts: CardFacts) -> str | None:
-    """The same by how many training documents a label has."""
+    """The same by how many training documents a label has; of labels without a measured document there are dashes."""
     counts = facts.label_space.counts
     if counts is None:
         return None
@@ -97,10 +97,12 @@ def bucket_table(facts: CardFacts) -> str | None:
         inside = int(((counts >= least) & (counts <= most)).sum())
         if not inside or not any(found == bucket for _, found in shown):
             continue
-        cells = [
-            " / ".join(_number(facts, f"{base}@{bucket}", system) for system in shown_systems)
-            for base in BUCKET_METRICS
-        ]
+        cells = ["–"] * len(BUCKET_METRICS)
+        if is_measured(bucket, facts.metrics):
+            cells = [
+                " / ".join(_number(facts, f"{base}@{bucket}", system) for system in shown_systems)
+                for base in BUCKET_METRICS
+            ]
         rows.append([escaped(bucket), f"{inside:,}", *cells])
     return table(head, rows, numbers=range(1, len(head)))
 

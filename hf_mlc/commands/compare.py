@@ -52,7 +52,8 @@ class CompareArguments:
     recipe: str | None = field(
         default=None,
         metadata={
-            "help": "Arguments of train for all arms of this package, instead of the claim's; what it says of thresholds and refit goes for all arms."
+            "help": "Arguments of train for all arms of this package, instead of the claim's; what it says of thresholds and refit goes for"
+            " all arms, and so do the columns of texts, labels and ids that it names, of a folder of yours."
         },
     )
     environments: str | None = field(
@@ -109,6 +110,10 @@ class CompareArguments:
             found = [claim.data(self.dataset)]
         else:
             found = [claim.data(name) for name in dict.fromkeys(word.strip() for word in self.dataset.split(","))]
+        if self.recipe is not None:
+            recipe = read_recipe(self.recipe)
+            # how a claim's own data sets are read, the claim says
+            found = [data if data in claim.datasets else data.with_columns_of(recipe) for data in found]
         if self.trials is not None:
             found = [replace(data, num_trials=self.trials) for data in found]
         return [self.measured_elsewhere(data) for data in found]

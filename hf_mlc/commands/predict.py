@@ -37,6 +37,7 @@ from hf_mlc.run_facts import Stopwatch
 
 STDIN = RowForm(file="standard input", is_json=True, folder=Path())
 EVIDENCE_WORDS = 5
+OTHER_ENDINGS = (".csv", ".tsv", ".parquet", ".xlsx", ".xls", ".gz")  # of formats that an output never has
 
 
 @dataclass
@@ -75,9 +76,16 @@ class PredictArguments:
     def __post_init__(self):
         check_probability(threshold=self.threshold)
         check_at_least(1, top_k=self.top_k, steps=self.steps, batch_size=self.batch_size, pool_size=self.pool_size)
-        if self.input != "-" and items_in(self.input) is None:
+        # what a folder is searched for, the model says
+        if self.input != "-" and not Path(self.input).is_dir() and items_in(self.input) is None:
             check_file(self.input)
         if self.output != "-":
+            if Path(self.output).suffix.lower() in OTHER_ENDINGS:
+                raise UserError(
+                    f"found '{self.output}', and JSON Lines are written",
+                    field="output",
+                    accepted="- or a file ending in .jsonl",
+                )
             check_output_file(self.output)
 
 
@@ -91,7 +99,8 @@ def main(arguments: list[str]) -> None:
     loaded = load_model(args.model, revision=args.revision, allow_onnx=not args.explain)
     if args.explain:
         check_reads_texts(loaded, "the evidence of words")
-    kind, found = loaded.kind, None if args.input == "-" else items_in(args.input)
+    kind = loaded.kind
+    found = None if args.input == "-" else _items(args.input, kind)
     if found is not None and found[0] is not kind:
         problem = f"is of {found[0].noun}, and the model reads {kind.noun}"
         raise UserError(problem, file=args.input, field="input", accepted=kind.noun)
@@ -136,6 +145,16 @@ def main(arguments: list[str]) -> None:
     for remark in kind.remarks(loaded.processor):
         say(remark)
     say(f"{documents} documents in {seconds:.1f} s ({documents / max(seconds, 0.01):.0f} a second)")
+
+
+def _items(place: str, kind: InputKind) -> tuple[InputKind, list[Path]] | None:
+    """As [`~hf_mlc.inputs.items_in`], the error about a folder without items in words of what the model reads."""
+    try:
+        return items_in(place)
+    except UserError:
+        kind.files_in(place)  # of a model that reads such items, the error is that there are none
+        problem, accepted = f"is a folder, and the model reads {kind.noun} in a file", f"a file of {kind.noun}, or -"
+        raise UserError(problem, file=place, field="input", accepted=accepted) from None
 
 
 def _pools_of_file(args: PredictArguments, columns: Columns) -> Iterator[list[dict[str, Any]]]:

@@ -12,12 +12,31 @@ from hf_mlc.errors import UserError
 
 
 class YamlLoader(yaml.SafeLoader):
-    """YAML as its version 1.2 reads it: `1e-2` is a number, which PyYAML takes for a string."""
+    """YAML as its version 1.2 reads it: `1e-2` is a number, which PyYAML takes for a string; `NO` and `on` are words, `010` is ten
+    and `1:30` no number at all, which PyYAML, being of version 1.1, takes for truth values, eight and ninety."""
 
 
-YamlLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)
+_TAG = "tag:yaml.org,2002:"
+_OF_1_1 = {f"{_TAG}{name}" for name in ("bool", "int", "float", "timestamp")}
+YamlLoader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if tag not in _OF_1_1]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _name, _form, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?\d+|0o[0-7]+|0x[\da-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+):
+    YamlLoader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_form})$"), list(_first))
+
+
+def _integer(loader: YamlLoader, node: yaml.ScalarNode) -> int:
+    word = loader.construct_scalar(node)
+    return int(word, {"0o": 8, "0x": 16}.get(word[:2], 10))
+
+
+YamlLoader.add_constructor(f"{_TAG}int", _integer)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -33,5 +52,6 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"no YAML ({error})", file=path, accepted="a YAML recipe") from None
     if not isinstance(content, dict):
-        raise UserError(f"found {type(content).__name__}", file=path, accepted="a mapping of argument names to values")
+        found = "an empty file" if content is None else f"found {type(content).__name__}"
+        raise UserError(found, file=path, accepted="a mapping of argument names to values")
     return {str(name).replace("-", "_"): value for name, value in content.items()}

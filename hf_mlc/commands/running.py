@@ -22,10 +22,11 @@ logger = logging.get_logger(__name__)
 
 
 def run(command: Callable[[list[str]], None], arguments: list[str] | None = None) -> int:
-    """Runs a command; returns its exit status.
+    """Runs a command; returns its exit status: 0 when the work is done, 2 after a user's mistake, 130 after Ctrl-C.
 
-    A `UserError`, a configuration value that transformers refuses, or a full disk is printed as one line; anything else is
-    a defect of ours and keeps its traceback.
+    A `UserError`, a configuration value that transformers refuses, or a full disk is printed as one line, and so is what a
+    command says of itself where it is stopped, as the message of the `KeyboardInterrupt`; anything else is a defect of ours
+    and keeps its traceback.
     """
     try:
         command(sys.argv[1:] if arguments is None else arguments)
@@ -46,6 +47,12 @@ def run(command: Callable[[list[str]], None], arguments: list[str] | None = None
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"hf-mlc: error: {where}no space left on the disk; accepted: a disk with room\n")
         return 2
+    except KeyboardInterrupt as stopped:
+        begun = (
+            "\n" if sys.stderr.isatty() else ""
+        )  # a terminal has written ^C, and perhaps a progress bar, in the line
+        sys.stderr.write(begun + "; ".join(["hf-mlc: stopped", *map(str, stopped.args)]) + "\n")
+        return 130  # as shells say that a command was ended by it
     return 0
 
 

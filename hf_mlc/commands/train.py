@@ -7,6 +7,7 @@ This file is the order of events. What its kind of input asks for is the step's 
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from hf_mlc.commands.train_folder import (
     empty_output,
     facts_of_data,
     facts_of_splits,
+    told_when_stopped,
 )
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.commands.train_label_features import LabelFeatureStep
@@ -51,15 +53,21 @@ from hf_mlc.training.results import run_results
 from hf_mlc.word_vectors.step import WORD_VECTORS_FILE
 
 
-def main(arguments: list[str]) -> None:
-    """Trains by `arguments` (`--config recipe.yaml`, then anything on top)."""
-    _train(arguments)
+def main(arguments: list[str], *, is_kept: bool = True) -> None:
+    """Trains by `arguments` (`--config recipe.yaml`, then anything on top).
+
+    Args:
+        arguments (`list[str]`): the command line.
+        is_kept (`bool`, *optional*, defaults to `True`): whether the output folder outlasts the caller, so that a user is told of it.
+    """
+    with ExitStack() as stack:
+        _train(arguments, stack, is_kept=is_kept)
     # a process that ends with the group's threads at work may be aborted, after all is saved
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
-def _train(arguments: list[str]) -> None:
+def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
     stopwatch = Stopwatch()
     parts, settings, given = parse_arguments(
         ARGUMENTS, arguments, config_classes=[row.config for row in ARCHITECTURES.values() if row.trained]
@@ -124,6 +132,8 @@ def _train(arguments: list[str]) -> None:
     data_facts = {**facts_of_data(splits, label_space, data_args), **label_features.facts}
     identity = {"arguments": comparable(given), "data": data_facts}
     checkpoint = checkpoint_to_resume(output, args, identity, label_space)
+    if is_kept:
+        stack.enter_context(told_when_stopped(output, args))
 
     processor = step.processor(splits["train"], checkpoint)
     with args.main_process_first(desc="encoding"):
@@ -242,7 +252,8 @@ def _train(arguments: list[str]) -> None:
     validation = "validation, before the second training" if data_args.refit else "validation"
     measured = {validation: results["validation"], "test": results["test"]}
     tell(metrics_table({split: metrics for split, metrics in measured.items() if metrics}))
-    tell(f"saved in {output}")
+    if is_kept:
+        tell(f"saved in {output}")
     if args.push_to_hub:
         trainer.has_results = True
         trainer.push_to_hub()

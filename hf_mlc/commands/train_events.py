@@ -283,11 +283,12 @@ class EventStep(InputStep):
 
     @property
     def _has_test_split(self) -> bool:
-        if self.data_args.dataset_name is None:
+        name = self.data_args.dataset_name
+        if name is None or Path(name).is_file():  # of a single file all rows are training rows
             return False
         version = {name: self.given.get(f"dataset_{name}") for name in ("config_name", "revision")}
         try:
-            return bool(column_names(self.data_args.dataset_name, "test", **version))
+            return bool(column_names(name, "test", **version))
         except UserError:
             return False
 

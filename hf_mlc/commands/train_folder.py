@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,39 @@ def checkpoint_to_resume(
             accepted="another folder, --resume_from_checkpoint to go on all the same, or --overwrite_output",
         )
     return checkpoint
+
+
+@contextmanager
+def told_when_stopped(output: Path, args: MultiLabelTrainingArguments) -> Iterator[None]:
+    """Where the training inside is stopped by Ctrl-C, the `KeyboardInterrupt` says how it goes on.
+
+    Args:
+        output (`Path`): the run's folder.
+        args: the command's.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_how_it_goes_on(output, args)) from None
+
+
+def _how_it_goes_on(output: Path, args: MultiLabelTrainingArguments) -> str:
+    if (output / RESULTS_FILE).exists() and args.resume_from_checkpoint is None:  # while it is being published
+        return f"the run is finished, and saved in {output}"
+    folders = (output / REFIT_FOLDER, output)  # a second training's come after the first one's
+    found = (last_complete_checkpoint(folder, num_processes=args.world_size) for folder in folders)
+    checkpoint = next((folder for folder in found if folder is not None), None)
+    command = "the same command"
+    if args.overwrite_output:
+        command += " without --overwrite_output"
+    if checkpoint is not None:
+        if args.resume_from_checkpoint not in (None, "last"):
+            command += " with --resume_from_checkpoint last"
+        return f"{command} goes on from {checkpoint}"
+    missing = f"there is no whole checkpoint in {output} yet"
+    if any((output / LANGUAGE_MODEL_FOLDER).glob("*.safetensors")):
+        return f"{missing}: {command} starts over, but for the language model in it"
+    return f"{missing}: the same command starts over"
 
 
 def _has_labels(

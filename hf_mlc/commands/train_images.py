@@ -57,6 +57,10 @@ class PictureStep(InputStep):
         field = "image_processor_name" if args.image_processor_name else "image_encoder"
         return self.kind.load_processor(name, revision=revision, field=field)
 
+    def training_arguments(self) -> dict[str, Any]:
+        is_named = any(self.given.get(name) is not None for name in self.naming)
+        return {} if is_named else {"learning_rate": self.new_model_learning_rate}
+
     def settings(self, given: dict[str, Any], processor: BaseImageProcessor) -> dict[str, Any]:
         """Also the backbone that `--image_encoder` names."""
         name = self.args.image_encoder

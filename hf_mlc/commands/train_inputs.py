@@ -154,6 +154,9 @@ class InputStep(ABC):
 
     # -- the model
 
+    # transformers' own rate, 5e-5, is one of fine-tuning: a small new model would take some hundred epochs with it
+    new_model_learning_rate: ClassVar[float] = 1e-3
+
     def training_arguments(self) -> dict[str, Any]:
         """Arguments of a new model's training that this kind has other defaults for; those that are given win."""
         return {}

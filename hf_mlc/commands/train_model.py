@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
-
 from hf_mlc.auto import ARCHITECTURES, architecture_of
+from hf_mlc.building import build_model
 from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.commands.train_arguments import TRAINED, ModelArguments
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.errors import UserError
 from hf_mlc.inference import LoadedModel
-from hf_mlc.label_orders import fill_label_ranks
 from hf_mlc.label_storage import store_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
@@ -88,12 +86,6 @@ def new_model(
     if unknown:
         raise UserError(f"{model_type} has no argument '{min(unknown)}'", field=min(unknown))
     config = architecture.config(num_labels=len(label_space), **step.settings(settings, processor))
-    store_label_space(config, label_space)
-    fill_label_ranks(config, label_space, order_is_given=order_is_given, label_ids=label_ids)
-    try:
-        model = architecture.model(config)
-    except ValueError as error:  # sizes that only the built encoder can tell
-        raise UserError(str(error), field="configuration") from None
-    model.set_training_statistics(torch.from_numpy(label_space.counts), label_space.num_documents)
+    model = build_model(config, label_space, order_is_given=order_is_given, label_ids=label_ids)
     step.load_weights(model)
     return model

@@ -77,9 +77,7 @@ def step_of_run(
                 raise UserError(
                     f"is of {other.kind.noun}, and the model reads {step.kind.noun}",
                     field=name,
-                    accepted=f"none beside --encoder {step.encoder()}"
-                    if other.encoder() is None
-                    else f"--encoder {other.encoder()} beside it",
+                    accepted=_to_read(other, step, model_type, is_chosen="encoder" in given or base is not None),
                 )
     if base is not None and "label_file" in given:
         raise UserError(
@@ -90,6 +88,17 @@ def step_of_run(
         problem = f"the trained model has its own {step.kind.processor_noun}"
         raise UserError(problem, field=without_use, accepted="none beside --model_name_or_path")
     return step
+
+
+def _to_read(other: type[InputStep], step: InputStep, model_type: str, *, is_chosen: bool) -> str:
+    """What to give beside an argument of another kind of input; `is_chosen` says whether somebody asked for the encoder that is."""
+    if other.encoder() is not None:
+        return f"--encoder {other.encoder()} beside it"
+    if step.encoder() is None:
+        return f"none beside --model_type {model_type}"
+    if is_chosen or not _reads(architecture_of(model_type), other.kind.name):
+        return f"none beside --encoder {step.encoder()}"
+    return f"an encoder of {other.kind.noun} beside it, as --encoder convolution"
 
 
 def _reads(architecture: Architecture, kind: str) -> bool:

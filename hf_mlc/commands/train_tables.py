@@ -25,10 +25,6 @@ from hf_mlc.tabular.feature_files import DeclaredFeatures, file_beside, read_fea
 from hf_mlc.tabular.fitting import declares_categories, fit_table, remarks, summary
 
 
-# transformers' own, 5e-5, is one of fine-tuning: a new model of a small table would take some hundred epochs with it
-LEARNING_RATE = 1e-3
-
-
 @dataclass
 class TableArguments:
     """Where the rows are of a table (`--model_type msdn`): what its features are."""
@@ -104,7 +100,7 @@ class TableStep(InputStep):
         return self.data_args.label_file or found
 
     def training_arguments(self) -> dict[str, Any]:
-        return {"learning_rate": LEARNING_RATE}
+        return {"learning_rate": self.new_model_learning_rate}
 
     def new_processor(self, train: Dataset) -> TableFeatureExtractor:
         """One fitted on the training rows."""

@@ -97,9 +97,13 @@ class TextStep(InputStep):
         """Whether the model reads the tf-idf weights of a text's tokens, and nothing of their order."""
         if self.base is not None:
             return getattr(self.base.model.config, "encoder", None) == "tfidf"
-        named = [name for name in self.naming if self.given.get(name) is not None]
         usual = getattr(architecture_of(self.given.get("model_type", "plant")).config, "encoder", None)
-        return not named and self.given.get("encoder", usual) == "tfidf"
+        return not self._is_named and self.given.get("encoder", usual) == "tfidf"
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether an argument names the encoder, a text encoder of transformers."""
+        return any(self.given.get(name) is not None for name in self.naming)
 
     def encoded(
         self, splits: DatasetDict, processor: PreTrainedTokenizerBase, label_space: LabelSpace, report: DataReport
@@ -156,7 +160,12 @@ class TextStep(InputStep):
         return self.kind.load_processor(name, revision=revision, field=field)
 
     def training_arguments(self) -> dict[str, Any]:
-        return bag_training(self.given) if self.reads_bags else {}
+        if self.reads_bags:
+            return bag_training(self.given)
+        usual = getattr(architecture_of(self.given.get("model_type", "plant")).config, "encoder", None)
+        # a transformer diverges at such a rate, and a pretrained one forgets
+        is_small = self.given.get("encoder", usual) != "transformer" and not self._is_named
+        return {"learning_rate": self.new_model_learning_rate} if is_small else {}
 
     def settings(self, given: dict[str, Any], processor: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Also the sizes that tokenizer and longest text decide, and the encoder that `--text_encoder` names."""

@@ -21,6 +21,13 @@ from hf_mlc.errors import UserError
 
 
 ROOT = Path(__file__).parents[2]  # of the repository: recipes are its files
+# arguments of `train` and other commands that say where labels and ids stand, and what `Columns` calls them
+_COLUMNS = {
+    "labels_column": "labels",
+    "labels_separator": "labels_separator",
+    "label_columns": "label_columns",
+    "id_column": "id",
+}
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,8 @@ class ClaimData:
         end_points (`tuple[str]`): metrics whose differences decide, fixed before running.
         shown (`tuple[str]`): further metrics of the table.
         text_column (`tuple[str]`, *optional*): columns of the text.
+        columns (`dict`, *optional*): where labels and ids stand, as arguments of [`~hf_mlc.data.rows.Columns`]; in columns of these
+            names if not given.
         features_column (`str`, *optional*): of a table, the column of its features, instead of a text.
         generated ([`Generated`], *optional*): sparse rows that are made where they are missing; `folder` is then their name in the cache.
         sequences ([`Sequences`], *optional*): of events, how rows are made of them, instead of a text.
@@ -168,6 +177,7 @@ class ClaimData:
     end_points: tuple[str, ...]
     shown: tuple[str, ...] = ()
     text_column: tuple[str, ...] = ("text",)
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
     features_column: str | None = None
     generated: Generated | None = None
     sequences: Sequences | None = None
@@ -194,6 +204,23 @@ class ClaimData:
         if self.recipe is None:
             return dict(self.settings)
         return {**read_recipe(ROOT / self.recipe), **self.settings}
+
+    def with_columns_of(self, recipe: Mapping[str, Any]) -> ClaimData:
+        """The same rows read from the columns that a recipe of `train` names: of texts theirs, and those of labels and ids. Event
+        sequences are read as they are, since rows are made of them first.
+
+        Args:
+            recipe (`dict`): arguments of `train`; those that it doesn't name are as they are.
+        """
+        if self.sequences is not None:
+            return self
+        changes: dict[str, Any] = {}
+        if recipe.get("text_column") is not None:
+            changes["text_column"] = tuple(_several(recipe["text_column"]))
+        columns = {name: recipe[argument] for argument, name in _COLUMNS.items() if recipe.get(argument) is not None}
+        if "label_columns" in columns:
+            columns["label_columns"] = tuple(_several(columns["label_columns"]))
+        return replace(self, **changes, columns={**self.columns, **columns})
 
 
 @dataclass(frozen=True)
@@ -281,3 +308,8 @@ def _named(name: str, among: tuple, field: str, *others: str):
         if one.name == name:
             return one
     raise UserError(f"found '{name}'", field=field, accepted=", ".join([*(one.name for one in among), *others]))
+
+
+def _several(value: Any) -> list[Any]:
+    """A list of a recipe, which may hold a single value without brackets."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]

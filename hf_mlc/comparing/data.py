@@ -46,6 +46,7 @@ class Rows:
         measured (`str`): the folder or file whose `split` is measured; opened when everything is chosen.
         split (`str`): what is measured.
         text_column (`list[str]`): columns of its text.
+        columns (`dict`, *optional*): where its labels and ids stand, as arguments of [`~hf_mlc.data.rows.Columns`].
         fingerprints (`dict[str, str]`): of the training and the validation rows.
         num_train (`int`): training rows.
         across (`bool`, *optional*, defaults to `False`): the measured rows come from elsewhere, and the labels that both sides
@@ -78,6 +79,7 @@ class Rows:
     category_columns: Sequence[str] = ()
     absent_features: str = "error"
     train_sequences: str | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -105,10 +107,10 @@ class Rows:
             columns = self._columns_of_table(self.features_column)
         else:
             columns = Columns(events="events") if self.is_events else Columns(text=list(self.text_column))
-        rows = self._load_measured(columns)
+        rows = self._load_measured(replace(columns, **self.columns))
         if self.measured_from is None:
             return rows
-        dates = self._load_measured(Columns(text=[self.date_column]))
+        dates = self._load_measured(Columns(text=[self.date_column], **self.columns))
         days = _days(dates, file=self.measured, field=self.date_column)
         return rows.select([place for place, day in enumerate(days) if day >= self.measured_from])
 
@@ -174,9 +176,9 @@ def prepare_rows(
         columns = (
             columns_of_table(data.features_column, **of_table) if of_table else Columns(text=list(data.text_column))
         )
-        splits = load_splits(source, columns=columns, skip=skip)
+        splits = load_splits(source, columns=replace(columns, **data.columns), skip=skip)
         if data.dates is not None:
-            splits = _written_until(splits, data.dates, source, skip)
+            splits = _written_until(splits, data.dates, source, skip, data.columns)
         space = _label_space(data, source, splits["train"]["labels"])
     unused = None
     if train_size is not None:
@@ -224,6 +226,7 @@ def prepare_rows(
         measured=str(measured),
         split=split,
         text_column=list(data.text_column) if split == "test" else ["text"],
+        columns=dict(data.columns) if split == "test" else {},
         fingerprints=fingerprints,
         num_train=len(splits["train"]),
         across=data.is_across,
@@ -323,9 +326,11 @@ def read_label_map(path: Path, space: LabelSpace) -> dict[str, str | None]:
     return content
 
 
-def _written_until(splits: datasets.DatasetDict, dates: Dates, source: Path, skip: list[str]) -> datasets.DatasetDict:
+def _written_until(
+    splits: datasets.DatasetDict, dates: Dates, source: Path, skip: list[str], columns: Mapping[str, Any]
+) -> datasets.DatasetDict:
     """Training and validation rows of the first days."""
-    written = load_splits(source, columns=Columns(text=[dates.column]), skip=skip)
+    written = load_splits(source, columns=Columns(text=[dates.column], **columns), skip=skip)
     chosen = {}
     for name, rows in splits.items():
         days = _days(written[name], file=source, field=dates.column)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_mlc.errors import UserError
+from hf_mlc.metrics.buckets import BUCKETS, is_measured
 
 
 # what the tables are made of
@@ -26,6 +27,25 @@ def newest(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of several lines of one run, which differ in settings or rows, the last; each in the place of the first."""
     found = {tuple(line[name] for name in _KEY if name != "settings"): line for line in lines}
     return list(found.values())
+
+
+def unmeasured_buckets(metrics: Iterable[str], lines: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The metrics by training documents of a label that no line has anything of, since no measured document has such a label; by
+    bucket.
+
+    Args:
+        metrics (iterable of `str`): names of metrics: `"f1_micro"`, `"f1_macro@1-5"`.
+        lines (iterable of `dict`): of the runs.
+    """
+    found, measured = {}, [line["metrics"] for line in lines]
+    for name in metrics:
+        _, at, bucket = name.rpartition("@")
+        if not at or bucket not in BUCKETS:
+            continue
+        # a number other than 0 is one of some document, whatever else a line has
+        if not any(values.get(name) or is_measured(bucket, values) for values in measured):
+            found.setdefault(bucket, []).append(name)
+    return found
 
 
 def settings_hash(*settings: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 from hf_mlc.comparing.bootstrap import Bootstrap, Interval
 from hf_mlc.comparing.claim import Claim, ClaimData
 from hf_mlc.comparing.costs_table import costs_table
+from hf_mlc.comparing.lines import unmeasured_buckets
 from hf_mlc.comparing.resampling import ResampledMetrics
 from hf_mlc.comparing.runs import scores_name
 from hf_mlc.comparing.scores import RunScores
 from hf_mlc.errors import UserError
-from hf_mlc.metrics import LOWER_IS_BETTER
+from hf_mlc.metrics import BUCKETS, LOWER_IS_BETTER
 
 
 # of a model that relates labels: what makes a document's vector, what reads single labels off it, what tells a label of others.
@@ -38,14 +40,15 @@ def report(
     parts, gains = [], {}
     for size, of_size in by_train_size(lines).items():
         parts += means_tables(claim, data, of_size)
-        rows = list(differences(claim, data, of_size, scores, num_resamples))
+        measured = _measured(data, of_size)
+        rows = list(differences(claim, measured, of_size, scores, num_resamples))
         gains[size] = rows
-        if rows:
-            parts.append(differences_table(rows, data.end_points))
+        if rows and measured.end_points:
+            parts.append(differences_table(rows, measured.end_points))
             parts.append(
                 "every seed measured other rows: no intervals"
                 if _rows_by_seed(of_size)
-                else verdict(claim, data, rows)
+                else verdict(claim, measured, rows)
             )
         parts.append(statements(claim, rows))
         parts.append(bars(claim, data, of_size))
@@ -67,12 +70,42 @@ def means_tables(claim: Claim, data: ClaimData, lines: Sequence[dict[str, Any]])
     there is nothing to say, an empty one."""
     size, order = lines[0]["train_size"], [arm.name for arm in claim.arms]
     title = f"{data.name}: {lines[0]['documents']:,} {lines[0]['split']} documents"
+    measured = _measured(data, lines)
     return [
-        title + (f", {size} training documents" if size is not None else "") + _surviving(lines),
-        means_table(claim, lines, [*data.end_points, *data.shown]),
+        title
+        + (f", {size} training documents" if size is not None else "")
+        + _surviving(lines)
+        + _missing(data, lines),
+        means_table(claim, lines, [*measured.end_points, *measured.shown]),
         costs_table(order, lines),
         parameters_table(order, lines),
     ]
+
+
+def _measured(data: ClaimData, lines: Sequence[dict[str, Any]]) -> ClaimData:
+    """The data set without the metrics of labels that no measured document has: their 0 is no measurement."""
+    left_out = {
+        name for names in unmeasured_buckets((*data.end_points, *data.shown), lines).values() for name in names
+    }
+    kept = {
+        what: tuple(name for name in getattr(data, what) if name not in left_out) for what in ("end_points", "shown")
+    }
+    return replace(data, **kept)
+
+
+def _missing(data: ClaimData, lines: Sequence[dict[str, Any]]) -> str:
+    """A line for each number of training documents that no measured label has, with the metrics that are left out for it."""
+    return "".join(
+        f"\nno {lines[0]['split']} label has {_reach(bucket)} training documents: left out are {', '.join(names)}"
+        for bucket, names in unmeasured_buckets((*data.end_points, *data.shown), lines).items()
+    )
+
+
+def _reach(bucket: str) -> str:
+    least, most = BUCKETS[bucket]
+    if least == most:
+        return str(least)
+    return f"{least} to {most}" if most < float("inf") else f"{least} or more"
 
 
 def _surviving(lines: Sequence[dict[str, Any]]) -> str:

@@ -23,7 +23,7 @@ from hf_mlc.comparing.arms import (
 from hf_mlc.comparing.claim import Arm, Claim, ClaimData
 from hf_mlc.comparing.data import TABLE_SETTINGS, Rows, folder_of, prepare_rows, rows_as_json
 from hf_mlc.comparing.environments import ENVIRONMENTS, python_of
-from hf_mlc.comparing.lines import append_line, key_of, newest, read_lines, settings_hash
+from hf_mlc.comparing.lines import append_line, key_of, newest, read_lines, settings_hash, unmeasured_buckets
 from hf_mlc.comparing.processes import Alone, Shared
 from hf_mlc.comparing.trials import SEED as TRIALS_SEED
 from hf_mlc.comparing.trials import Choice, choose, trials_file
@@ -255,8 +255,11 @@ def _shown(arm: Arm, seed: int | None, train_size: int | None) -> str:
 
 
 def _values(plan: Plan, line: dict[str, Any]) -> str:
-    named = plan.data.end_points[:3]
-    values = "  ".join(f"{name} {line['metrics'].get(name, float('nan')):.4f}" for name in named)
+    left_out = {name for names in unmeasured_buckets(plan.data.end_points, [line]).values() for name in names}
+    named = [name for name in plan.data.end_points if name not in left_out][:3]
+    values = "  ".join(
+        f"{name} {line['metrics'][name]:.4f}" if name in line["metrics"] else f"{name} -" for name in named
+    )
     return f"{values}  ({line['train_seconds']:.0f} s)"
 
 

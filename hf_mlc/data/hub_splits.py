@@ -32,6 +32,24 @@ def load_hub_splits(
 ) -> datasets.DatasetDict:
     """The rows of a data set of the Hub, checked and stored; arguments as [`~hf_mlc.data.loading.load_splits`] takes them."""
     raw = load_from_hub(name, config_name, revision=revision, cache_dir=cache_dir)
+    return checked_splits(raw, name, columns, splits, skip, max_samples)
+
+
+def checked_splits(
+    raw: Mapping[str, datasets.Dataset],
+    name: str,
+    columns: Columns,
+    splits: Sequence[str] | Mapping[str, str] | None,
+    skip: Sequence[str],
+    max_samples: Mapping[str, int],
+) -> datasets.DatasetDict:
+    """The wanted ones of the splits of a data set, their rows checked and stored.
+
+    Args:
+        raw (`dict[str, datasets.Dataset]`): all of them, by whatever names they have there.
+        name (`str`): what messages call the data set.
+        columns, splits, skip, max_samples: as [`~hf_mlc.data.loading.load_splits`] takes them.
+    """
     names = {split: hub_split(raw, split, splits) for split in SPLITS}
     wanted = ("train",) if splits is None else splits
     for split in wanted:

@@ -1,4 +1,4 @@
-"""A data set from the Hub or from local files, as a `DatasetDict` of `train` / `validation` / `test`.
+"""A data set from the Hub, from local files or in memory, as a `DatasetDict` of `train` / `validation` / `test`.
 
 Every split has the columns `id` (string), `text` (string) and `labels` (a list of strings, or of int64 where the data
 holds ids); where the rows are no texts ([`hf_mlc.data.contents`]), their own column takes the place of `text`: of pictures
@@ -8,7 +8,7 @@ Arrow file in the cache of `datasets`, so memory does not grow with them (a long
 every row is checked on the way; a file that has not changed is not read again.
 
 Where the rows are is found by [`hf_mlc.data.finding`]; they are read and stored by [`hf_mlc.data.file_splits`] and
-[`hf_mlc.data.hub_splits`].
+[`hf_mlc.data.hub_splits`]; those that are in memory are taken up by [`hf_mlc.data.memory_splits`].
 
 What is decided about rows that are not as one would wish (counts: [`~hf_mlc.data.checking.DataReport`]):
 
@@ -40,24 +40,35 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import datasets
 
 from hf_mlc.data.file_splits import formed_of_file, load_file_splits
 from hf_mlc.data.finding import check_split_names, files_of_splits, is_local, training_file
 from hf_mlc.data.hub_splits import column_names_of_hub, formed_of_hub, load_hub_splits
+from hf_mlc.data.memory_splits import ACCEPTED, is_in_memory, load_memory_splits
 from hf_mlc.data.reading import check_file, column_names_of
 from hf_mlc.data.rows import Columns
 from hf_mlc.errors import MissingSplitError, UserError
 
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _ONE_SOURCE = "either dataset_name or train_file / validation_file / test_file"
 
 
 def load_splits(
-    dataset_name: str | Path | None = None,
+    dataset_name: str
+    | Path
+    | pd.DataFrame
+    | datasets.Dataset
+    | Mapping[str, pd.DataFrame | datasets.Dataset]
+    | None = None,
     *,
     config_name: str | None = None,
     revision: str | None = None,
@@ -73,9 +84,11 @@ def load_splits(
     """Loads the splits of a data set.
 
     Args:
-        dataset_name (`str` or `Path`, *optional*): a local file (which is then the training split), a local folder
-            with a file a split, or a Hub id. In a folder, and on the Hub, splits are found by name: `train*`,
-            `valid*` / `val*` / `dev*`, `test*`; a file may be cut into shards (`train-00000-of-00002.parquet`).
+        dataset_name (`str`, `Path`, `pandas.DataFrame`, `datasets.Dataset` or a `dict` of the last two, *optional*):
+            a local file (which is then the training split), a local folder with a file a split, or a Hub id; or rows in memory,
+            which are the training split too, or by the names of their splits (a `DatasetDict`). In a folder, on the Hub and in a dict,
+            splits are found by name: `train*`, `valid*` / `val*` / `dev*`, `test*`; a file may be cut into shards
+            (`train-00000-of-00002.parquet`). Pictures in memory are in the rows, or their files relative to `Columns.image_folder`.
         config_name (`str`, *optional*): the configuration of a Hub data set.
         revision (`str`, *optional*): its commit, branch or tag.
         train_file, validation_file, test_file (`str` or `Path`, *optional*): local files, instead of `dataset_name`.
@@ -110,18 +123,24 @@ def load_splits(
             accepted=_ONE_SOURCE,
         )
     if dataset_name is not None:
-        if not is_local(dataset_name):
+        in_memory = is_in_memory(dataset_name)
+        if not in_memory and not isinstance(dataset_name, (str, os.PathLike)):
+            raise UserError(f"found {type(dataset_name).__name__}", field="dataset_name", accepted=ACCEPTED)
+        if not in_memory and not is_local(dataset_name):
             return load_hub_splits(
                 str(dataset_name), config_name, revision, columns, splits, skip, max_samples, cache_dir
             )
         for name, value in (("config_name", config_name), ("revision", revision)):
             if value is not None:
+                where = "rows in memory" if in_memory else "files on this machine"
                 raise UserError(
-                    f"found '{value}', which files on this machine don't have",
-                    file=dataset_name,
+                    f"found '{value}', which {where} don't have",
+                    file=None if in_memory else dataset_name,
                     field=name,
-                    accepted="a Hub id, or files without it",
+                    accepted=f"a Hub id, or {where.split()[0]} without it",
                 )
+        if in_memory:
+            return load_memory_splits(dataset_name, columns, splits, skip, max_samples)
         files = files_of_splits(Path(dataset_name), splits)
     elif splits is not None:
         if missing := [split for split in splits if split not in files]:

@@ -178,7 +178,7 @@ def _checked_id(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row:
     if columns.id is None and not isinstance(raw.get(columns.id_column), (list, dict)):
         name = name_in(raw.get(columns.id_column))  # nobody said that it names rows: it may hold any single value
         return str(row) if name is None else storable(name, form, row=row, field=columns.id_column)
-    value = value_of(raw, columns.id_column, form, row=row)
+    value = value_of(raw, columns.id_column, form, row=row, said_by="id_column")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise UserError(
             f"the id is {what(value)}",
@@ -191,7 +191,7 @@ def _checked_id(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row:
 
 
 def _checked_labels(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> list[str] | list[int]:
-    value = value_of(raw, columns.labels, form, row=row)
+    value = value_of(raw, columns.labels, form, row=row, said_by="labels_column or label_columns")
 
     def error(problem: str, accepted: str) -> UserError:
         return UserError(problem, file=form.file, row=row, field=columns.labels, accepted=accepted)

@@ -23,6 +23,8 @@ from hf_mlc.labels import LabelSpace
 
 logger = logging.get_logger(__name__)
 
+UNLIKE = 0.1  # a part's labels a document may differ by so much from those of all; beyond, scarce labels are dealt out by lot
+
 
 @dataclass(frozen=True)
 class SplitReport:
@@ -55,6 +57,11 @@ def iterative_stratified_split(
     without labels are dealt out as if "none" were a label of its own. Unlike the paper's, the parts have exact sizes:
     one that is full gets no more.
 
+    A label with so few documents that a part's share of them is less than one goes to the largest part as a whole. Where most labels
+    are like that, this leaves the others the documents without labels, or with the fewest (a validation part of .4 labels a row, of
+    rows with 1.7): where the parts are so unlike, the documents of such labels are dealt out by lot, by the parts' shares, but for one of
+    each, which the largest part is to keep (it loses the last one of a label where that has a rarer label too).
+
     Args:
         label_ids (`list[np.ndarray]`): the label ids of each document, each id once; possibly empty.
         fractions (`list[float]`): the share of each part, positive, with the sum 1.
@@ -71,10 +78,38 @@ def iterative_stratified_split(
         raise UserError(
             f"fractions {fractions.tolist()}", field="fractions", accepted="positive numbers with the sum 1"
         )
-    num_documents = len(label_ids)
     num_parts = len(fractions)
     rng = np.random.default_rng(seed)
     doc_labels = _with_none_label(label_ids)
+    part_of_N = _dealt(doc_labels, fractions, rng)
+    unlikeness = _unlikeness(label_ids, part_of_N, num_parts)
+    if unlikeness > UNLIKE:
+        by_lot_N = _dealt(doc_labels, fractions, np.random.default_rng([seed, 1]), scarce_by_lot=True)
+        if _unlikeness(label_ids, by_lot_N, num_parts) < unlikeness:
+            part_of_N = by_lot_N
+    return [np.flatnonzero(part_of_N == k) for k in range(num_parts)]
+
+
+def _unlikeness(label_ids: Sequence[np.ndarray], part_of_N: np.ndarray, num_parts: int) -> float:
+    """By how much the parts differ from all documents: in labels a document, as a share of them, or in documents without one, the
+    largest difference of a part."""
+    counts_N = np.array([len(ids) for ids in label_ids], dtype=np.float64)
+    if not counts_N.any():
+        return 0.0
+    largest = 0.0
+    for part in range(num_parts):
+        counts = counts_N[part_of_N == part]
+        if len(counts):
+            of_labels = abs(counts.mean() / counts_N.mean() - 1)
+            largest = max(largest, of_labels, abs((counts == 0).mean() - (counts_N == 0).mean()))
+    return largest
+
+
+def _dealt(
+    doc_labels: list[np.ndarray], fractions: np.ndarray, rng: np.random.Generator, *, scarce_by_lot: bool = False
+) -> np.ndarray:
+    """The part of each document, int64 `(N,)`: the algorithm itself."""
+    num_documents, num_parts = len(doc_labels), len(fractions)
     num_labels = 1 + max((int(labels[-1]) for labels in doc_labels), default=0)
 
     # the documents of each label, in an order drawn by the seed: documents_of[starts[l]:starts[l + 1]]
@@ -87,6 +122,12 @@ def iterative_stratified_split(
 
     room_K = _exact_sizes(fractions, num_documents)  # documents that each part still gets
     wanted_KL = [(fraction * counts_L).tolist() for fraction in fractions]  # and of each label
+    if scarce_by_lot:
+        for label in np.flatnonzero((counts_L > 0) & (counts_L * fractions.min() < 1)).tolist():
+            lots_K = rng.multinomial(counts_L[label] - 1, fractions)
+            lots_K[fractions.argmax()] += 1
+            for wanted_L, lot in zip(wanted_KL, lots_K.tolist(), strict=True):
+                wanted_L[label] = lot
     # the paper breaks ties between labels and between parts at random; drawn once here
     rank_L = rng.permutation(num_labels).tolist()
     draws_N = rng.permutation(num_documents).tolist()
@@ -115,8 +156,7 @@ def iterative_stratified_split(
         for other in touched:
             if remaining_L[other]:
                 heapq.heappush(rarest_first, (remaining_L[other], rank_L[other], other))
-    part_of = np.array(part_of, dtype=np.int64)
-    return [np.flatnonzero(part_of == k) for k in range(num_parts)]
+    return np.array(part_of, dtype=np.int64)
 
 
 def split_report(label_ids: Sequence[np.ndarray], parts: Sequence[np.ndarray]) -> SplitReport:
@@ -163,9 +203,9 @@ def add_validation_split(
     kept, moved = iterative_stratified_split(ids, [1 - fraction, fraction], seed=seed)
     if not len(kept) or not len(moved):
         raise UserError(
-            f"{len(train)} training rows cannot give a fraction of {fraction}",
-            field="fraction",
-            accepted="one that leaves a row or more on both sides",
+            f"{len(train)} training rows cannot give a fraction of {fraction} to choose by",
+            field="validation_fraction",
+            accepted="one that leaves a row or more on both sides, or more rows",
         )
     report = split_report(ids, [kept, moved])
     logger.info(f"validation split off the training rows (train, validation):\n{report}")

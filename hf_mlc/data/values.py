@@ -32,9 +32,20 @@ class RowForm:
     folder: Path | None = None
 
 
-def value_of(raw: Mapping[str, Any], column: str, form: RowForm, *, row: int, accepted: str = "a column name") -> Any:
-    """What stands in a column; `UserError` with what is `accepted` where the row has no such column."""
+def value_of(
+    raw: Mapping[str, Any],
+    column: str,
+    form: RowForm,
+    *,
+    row: int,
+    accepted: str = "a column name",
+    said_by: str | None = None,
+) -> Any:
+    """What stands in a column; `UserError` with what is `accepted` where the row has no such column, and with the arguments that say
+    which column it is."""
     if column not in raw:
+        if said_by is not None:
+            accepted += f", said by {said_by}"
         found = ", ".join(repr(name) for name in list(raw)[:10]) or "none"
         raise UserError(f"no such column; found: {found}", file=form.file, row=row, field=column, accepted=accepted)
     return raw[column]

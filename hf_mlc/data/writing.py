@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hf_mlc.errors import UserError
 from hf_mlc.files import folder_written_whole
+from hf_mlc.label_checks import check_characters
 
 
 SPLIT_FILES = {split: f"{split}.jsonl.gz" for split in ("train", "validation", "test")}
@@ -35,6 +35,10 @@ def write_data_set(
         splits (`dict`): rows `{"id", "text", "labels", ...}` of `train`, `validation`, `test`; read once, one at a time.
         label_names (`list[str]`, *optional*): without it the labels that occur, sorted.
 
+    Raises:
+        `UserError`: a label's name that can't be written as UTF-8, which must be the same in rows and labels; in a text what can't
+            becomes a question mark.
+
     Returns:
         Counts: rows of each split, labels, labels in training, rows without labels, labels a row.
     """
@@ -57,6 +61,8 @@ def write_mixed_rows(
         splits (`list[str]`, *optional*): those that may come; all three.
         label_names (`list[str]`, *optional*): without it the labels that occur, sorted.
     """
+    for name in label_names or ():
+        check_characters(name, "a label", field="labels")
     folder.mkdir(parents=True)
     counts = dict.fromkeys(splits, 0)
     names_in: dict[str, set[str]] = {split: set() for split in splits}
@@ -64,8 +70,10 @@ def write_mixed_rows(
     with contextlib.ExitStack() as stack:
         streams = {split: stack.enter_context(_gzipped(folder / SPLIT_FILES[split])) for split in splits}
         for split, row in rows:
-            streams[split].write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
             present = set(row["labels"])
+            for name in present - names_in[split]:
+                check_characters(name, "a label", row=row.get("id"), field="labels")
+            streams[split].write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
             names_in[split] |= present
             num_pairs += len(present)
             without_labels += not present
@@ -126,21 +134,8 @@ def check_output(path: str | Path, names: Iterable[str], *, overwrite: bool, fie
 @contextlib.contextmanager
 def output_written_whole(path: str | Path) -> Iterator[Path]:
     """A folder that takes the place of `path`, which [`check_output`] has passed, once everything was written."""
-    path = Path(path).resolve()
-    if not path.exists() or not any(path.iterdir()):
-        with folder_written_whole(path) as inside:
-            yield inside
-        return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
-        inside, before = Path(beside, path.name), Path(beside, "before")
-        inside.mkdir()
+    with folder_written_whole(path, replaces=True) as inside:
         yield inside
-        path.replace(before)
-        try:
-            inside.replace(path)
-        except OSError:
-            before.replace(path)
-            raise
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ def load_image_processor(
     name_or_path: str | Path,
     *,
     revision: str | None = None,
+    token: str | bool | None = None,
     field: str = "image_processor_name",
     shown_as: str | None = None,
 ) -> BaseImageProcessor:
@@ -53,6 +54,7 @@ def load_image_processor(
     Args:
         name_or_path (`str` or `Path`): a folder or a Hub id.
         revision (`str`, *optional*): branch, tag or commit on the Hub.
+        token (`str` or `bool`, *optional*): one that may read it; that of HF_TOKEN or `hf auth login` if not given.
         field (`str`, *optional*): the argument that named it, for the error message.
         shown_as (`str`, *optional*): what the error message calls it, where that is not its name or path.
 
@@ -62,7 +64,7 @@ def load_image_processor(
     check_installed()
     try:
         return AutoImageProcessor.from_pretrained(
-            name_or_path, revision=revision, backend="pil", trust_remote_code=False
+            name_or_path, revision=revision, token=token, backend="pil", trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         problem = hub_problem(error) if not Path(name_or_path).is_dir() else None

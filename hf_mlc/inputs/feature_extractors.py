@@ -20,11 +20,9 @@ class FeatureExtractorInput(InputKind):
     """A kind whose processor is a feature extractor of ours.
 
     Attributes:
-        processor_class (`type`): what the processor must be.
         processor_reads (`str`): what messages say that it reads: "a table".
     """
 
-    processor_class: ClassVar[type]
     processor_reads: ClassVar[str]
 
     def load_processor(
@@ -32,12 +30,15 @@ class FeatureExtractorInput(InputKind):
         name_or_path: str | Path,
         *,
         revision: str | None = None,
+        token: str | bool | None = None,
         field: str | None = None,
         shown_as: str | None = None,
     ) -> Any:
         accepted = f"a Hub id or a folder, with a whole {_FILE} of {self.processor_reads}"
         try:
-            processor = AutoFeatureExtractor.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
+            processor = AutoFeatureExtractor.from_pretrained(
+                name_or_path, revision=revision, token=token, trust_remote_code=False
+            )
             is_ours = isinstance(processor, self.processor_class)
             problem = None if is_ours else f"a {type(processor).__name__}"
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

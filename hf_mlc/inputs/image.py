@@ -39,6 +39,7 @@ class ImageInput(InputKind):
     """Files, or what else [`~hf_mlc.images.opening.open_image`] opens. No settings."""
 
     name, content, processor_noun = "image", IMAGE, "image processor"
+    processor_class = BaseImageProcessor
     pipeline_task, hub_task = IMAGE_TASK, "image-classification"
 
     def load_processor(
@@ -46,11 +47,12 @@ class ImageInput(InputKind):
         name_or_path: str | Path,
         *,
         revision: str | None = None,
+        token: str | bool | None = None,
         field: str | None = None,
         shown_as: str | None = None,
     ) -> BaseImageProcessor:
         field = field or "image_processor_name"
-        return load_image_processor(name_or_path, revision=revision, field=field, shown_as=shown_as)
+        return load_image_processor(name_or_path, revision=revision, token=token, field=field, shown_as=shown_as)
 
     def processor_state(self, processor: BaseImageProcessor) -> str:
         return json.dumps(processor.to_dict(), sort_keys=True, default=str)

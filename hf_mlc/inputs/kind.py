@@ -30,6 +30,7 @@ class InputKind(ABC):
         name (`str`): what `MultiLabelConfig.input_kind` says of a model that reads it.
         content ([`~hf_mlc.data.contents.content.Content`]): how a row of it is checked and stored.
         processor_noun (`str`): what messages call the processor: "tokenizer".
+        processor_class (`type`): what the processor must be.
         pipeline_task (`str`): the pipeline that answers for a saved model.
         hub_task (`str`): the Hub's own name of the task nearest to it, by which models are filtered there.
         answers (`str`): what cards say that a model gives them.
@@ -38,6 +39,7 @@ class InputKind(ABC):
     name: ClassVar[str]
     content: ClassVar[Content]
     processor_noun: ClassVar[str]
+    processor_class: ClassVar[type]
     pipeline_task: ClassVar[str]
     hub_task: ClassVar[str]
     answers: ClassVar[str] = "every label that applies"
@@ -55,6 +57,7 @@ class InputKind(ABC):
         name_or_path: str | Path,
         *,
         revision: str | None = None,
+        token: str | bool | None = None,
         field: str | None = None,
         shown_as: str | None = None,
     ) -> Any:
@@ -63,6 +66,7 @@ class InputKind(ABC):
         Args:
             name_or_path (`str` or `Path`): a folder or a Hub id.
             revision (`str`, *optional*): branch, tag or commit on the Hub.
+            token (`str` or `bool`, *optional*): one that may read it; that of HF_TOKEN or `hf auth login` if not given.
             field (`str`, *optional*): the argument that named it, for the error message; `train`'s own if not given.
             shown_as (`str`, *optional*): what the error message calls it, where that is not its name or path.
 

@@ -46,6 +46,7 @@ class TextInput(InputKind):
     """
 
     name, content, processor_noun = "text", TEXT, "tokenizer"
+    processor_class = PreTrainedTokenizerBase
     pipeline_task, hub_task = TASK, "text-classification"
 
     def load_processor(
@@ -53,11 +54,15 @@ class TextInput(InputKind):
         name_or_path: str | Path,
         *,
         revision: str | None = None,
+        token: str | bool | None = None,
         field: str | None = None,
         shown_as: str | None = None,
     ) -> PreTrainedTokenizerBase:
+        accepted = "a Hub id or a folder, with a whole tokenizer.json"
         try:
-            return AutoTokenizer.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(
+                name_or_path, revision=revision, token=token, trust_remote_code=False
+            )
         except (
             Exception
         ) as error:  # the tokenizers library raises bare `Exception`s for a tokenizer.json that is cut short
@@ -65,7 +70,6 @@ class TextInput(InputKind):
             known = isinstance(error, (OSError, ValueError, KeyError)) or type(error) is Exception
             if problem is None and not known:
                 raise
-            accepted = "a Hub id or a folder, with a whole tokenizer.json"
             if problem is None:
                 without = Path(name_or_path).is_dir() and not Path(name_or_path, "tokenizer.json").exists()
                 reason = "there is no tokenizer.json" if without else first_line(error)
@@ -77,6 +81,15 @@ class TextInput(InputKind):
                 field=field or "tokenizer_name",
                 accepted=accepted,
             ) from None
+        # without its file of words transformers makes an empty tokenizer of the named class, to which every word is unknown
+        if Path(name_or_path).is_dir() and not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
+            raise UserError(
+                "no tokenizer (there is no tokenizer.json)",
+                file=shown_as or name_or_path,
+                field=field or "tokenizer_name",
+                accepted=accepted,
+            )
+        return tokenizer
 
     def processor_state(self, processor: PreTrainedTokenizerBase) -> str:
         sides = {"read": processor.truncation_side, "length": processor.model_max_length}

@@ -149,12 +149,20 @@ class LanguageModelStage:
         number = min(len(documents) - 1, max(1, round(self.args.language_model_holdout * len(documents))))
         separator = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
         shape = (self.args.language_model_batch_size, self.args.language_model_sequence_length)
-        return (
+        streams = (
             TokenStream(
                 [documents[place] for place in np.sort(order[number:])], *shape, separator=separator, seed=seed
             ),
             TokenStream([documents[place] for place in np.sort(order[:number])], *shape, separator=separator),
         )
+        for stream, purpose in zip(streams, ("learn from", "set aside"), strict=True):
+            if not len(stream):  # no token has one after it
+                raise UserError(
+                    f"{stream.num_tokens} token to {purpose}, for a language model",
+                    field="train",
+                    accepted="texts of two tokens or more",
+                )
+        return streams
 
     def _is_finished(self, identity: dict[str, Any]) -> bool:
         if not (self.folder / FACTS_FILE).exists():

@@ -12,7 +12,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from hf_mlc.data.file_splits import iterate_rows
-from hf_mlc.data.reading import decoded_line
+from hf_mlc.data.reading import decoded_line, ending_of
 from hf_mlc.data.rows import Columns
 from hf_mlc.errors import UserError
 
@@ -25,7 +25,7 @@ def texts_of_file(
     `field` is the argument that named it, for the error message.
     """
     path = Path(file)
-    if ".txt" not in [suffix.lower() for suffix in path.suffixes[-2:]]:
+    if ending_of(path) != ".txt":
         for row in iterate_rows(path, columns=Columns(text=list(text_column), labels=None)):
             yield row["text"]
         return

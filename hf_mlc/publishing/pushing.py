@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub import CommitInfo, HfApi, snapshot_download
+from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled
 from huggingface_hub.repocard import metadata_load, metadata_save
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from hf_mlc.errors import UserError
+from hf_mlc.errors import UserError, first_line
+from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
+from hf_mlc.hub_reading import hub_problem
 from hf_mlc.inputs import input_kind_of
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.publishing.contents import CARD
 from hf_mlc.publishing.hub_errors import TOKEN_HINT
@@ -20,6 +24,9 @@ from hf_mlc.publishing.uploading import upload_staged
 
 
 logger = logging.get_logger(__name__)
+
+# of a Hub repository, what is known of the model in it
+_FACTS = (RESULTS_FILE, METRICS_FILE, CARD)
 
 
 def push_model(
@@ -47,7 +54,8 @@ def push_model(
         commit_description (`str`, *optional*): what stands below its title.
         private (`bool`, *optional*): whether a new repository is private.
         token (`str` or `bool`, *optional*):
-            a token that may write; by default, and with `True`, that of HF_TOKEN or `hf auth login`. `False` is refused.
+            a token that may write, and read what the model was loaded from; by default, and with `True`, that of HF_TOKEN or
+            `hf auth login`. `False` is refused.
         revision (`str`, *optional*): a branch, made if need be.
         create_pr (`bool`, *optional*): must be `False`.
         max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`): the largest file of weights; `None` is the default.
@@ -68,11 +76,13 @@ def push_model(
     if tokenizer is None and source:
         loaded_from = model.config.loaded_from  # at a revision, perhaps
         try:
-            tokenizer = kind.load_processor(loaded_from["path_or_repo_id"], revision=loaded_from.get("revision"))
+            tokenizer = kind.load_processor(
+                loaded_from["path_or_repo_id"], revision=loaded_from.get("revision"), token=token
+            )
         except UserError as error:
             logger.warning(f"The model goes without its {kind.processor_noun}: {error}")
     with staging_folder() as staged:
-        folder = Path(source) if source and Path(source).is_dir() else None
+        folder = _source_folder(model.config, token) if source else None
         stage_loaded(model, tokenizer, staged, repo_id=repo_id, folder=folder, max_shard_size=max_shard_size or "50GB")
         add_metadata(
             staged / CARD, tags=[*(model.model_tags or []), *([tags] if isinstance(tags, str) else tags or [])]
@@ -86,6 +96,31 @@ def push_model(
             commit_message=commit_message,
             commit_description=commit_description,
         ).commit
+
+
+def _source_folder(config: MultiLabelConfig, token: str | bool | None) -> Path | None:
+    """The folder that a model was loaded from; of a Hub repository the commit's in the cache, with what is known of the model
+    fetched into it."""
+    source, where = config.name_or_path, config.loaded_from
+    if Path(source).is_dir():
+        return Path(source)
+    loaded = Path(where["path_or_repo_id"])  # `load_model` opens the cache's folder, which the commit gives its name
+    subfolder = where.get("subfolder", "")
+    try:
+        # the weights are there since they were loaded, unless the branch has moved on
+        folder = snapshot_download(
+            source,
+            revision=where.get("revision") or (loaded.name if loaded.is_dir() else None),
+            cache_dir=where.get("cache_dir"),
+            token=token,
+            allow_patterns=[Path(subfolder, name).as_posix() for name in _FACTS],
+        )
+    except (HTTPError, OSError, OfflineModeIsEnabled, HFValidationError) as error:
+        found = hub_problem(error)
+        problem = found.problem if found else first_line(error)
+        logger.warning(f"The model goes without results and README.md of {source}: {problem}")
+        return None
+    return Path(folder, subfolder)
 
 
 def add_metadata(card: Path, *, tags: list[str], **values: str | list[str] | None) -> None:

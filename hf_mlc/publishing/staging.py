@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
@@ -80,7 +81,7 @@ def stage_model(
     for name in weight_files(staged):
         (staged / name).unlink()
     _copy(weight_files(folder), folder, staged)
-    _add_facts(loaded.model, staged, folder, card_folder)
+    _add_facts(loaded.model, loaded.processor, staged, folder, card_folder)
     if card:
         _write_card(staged, folder, card_folder, repo_id=repo_id, run_snippet=run_snippet)
     else:
@@ -106,15 +107,17 @@ def stage_loaded(
         staged (`Path`): an empty folder.
         repo_id (`str`, *optional*): where it is going, for the card's snippet.
         folder (`Path`, *optional*): where it was loaded from. Results, metrics and README.md are taken from there as
-            long as the weights are the same: after more training they would be those of another model.
+            long as the weights are the same: after more training they would be those of another model. Metrics that were
+            measured with another decision rule than the model's are left out.
         max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`): the largest file of weights.
         run_snippet (`bool`, *optional*, defaults to `True`): let the card show what its snippet prints.
     """
     _save(model, tokenizer, staged, max_shard_size=max_shard_size)
     if folder is not None and weights_fingerprint(str(folder)) != weights_fingerprint(str(staged)):
-        logger.warning(f"The weights are no longer those in {folder}: its results and its README.md are left out.")
+        source = model.config.name_or_path or folder  # of a Hub repository `folder` is a part of the cache
+        logger.warning(f"The weights are no longer those in {source}: its results and its README.md are left out.")
         folder = None
-    _add_facts(model, staged, folder, None)
+    _add_facts(model, tokenizer, staged, folder, None)
     _write_card(staged, folder, None, repo_id=repo_id, run_snippet=run_snippet and tokenizer is not None)
     _check(staged)
 
@@ -146,18 +149,27 @@ def _copy(names: Iterable[str], folder: Path, staged: Path) -> None:
             shutil.copyfile(folder / name, staged / name)
 
 
-def _add_facts(model: MultiLabelPreTrainedModel, staged: Path, folder: Path | None, card_folder: Path | None) -> None:
+def _add_facts(
+    model: MultiLabelPreTrainedModel, processor: Any, staged: Path, folder: Path | None, card_folder: Path | None
+) -> None:
     """Results, metrics and the user's README.md; then no JSON file in `staged` has anything of this machine in it."""
     if folder is not None:
         _copy((RESULTS_FILE, METRICS_FILE, CARD), folder, staged)
     if card_folder is not None:
         _copy((METRICS_FILE, CARD), card_folder, staged)
-    if not read_evaluation(staged, card_folder, model.config.num_labels):
-        (staged / METRICS_FILE).unlink(missing_ok=True)  # of other weights: an earlier training's
+    if not read_evaluation(staged, card_folder, model.config):
+        # of other weights, as an earlier training's are, or measured with another decision rule
+        (staged / METRICS_FILE).unlink(missing_ok=True)
     label_names = set(model.config.id2label.values())
     for name in (CONFIG, RESULTS_FILE, METRICS_FILE, *PROCESSORS):
         if (staged / name).is_file() and name.endswith(".json") and name not in VOCABULARIES:
-            _scrub(staged / name, label_names | _feature_words(staged) if name == EXTRACTOR else label_names)
+            kept = _feature_words(staged) if name == EXTRACTOR else _tokens(processor) if name in PROCESSORS else set()
+            _scrub(staged / name, label_names | kept)
+
+
+def _tokens(processor: Any) -> set[str]:
+    """What a tokenizer finds in texts, whatever it looks like; special tokens are named outside its vocabulary's file as well."""
+    return set(processor.get_vocab()) if isinstance(processor, PreTrainedTokenizerBase) else set()
 
 
 def _feature_words(staged: Path) -> set[str]:

@@ -178,8 +178,9 @@ def shortened(stretch: str, *, at_start: bool = False, at_end: bool = False) -> 
     if len(stretch) <= 3 * CONTEXT:
         return html.escape(stretch)
     # a word that was cut in two is left out
-    left = "" if at_start else stretch[:CONTEXT].rsplit(maxsplit=1)[0]
-    right = "" if at_end else stretch[-CONTEXT:].split(maxsplit=1)[-1]
+    # where all is blank there is none
+    left = "" if at_start else "".join(stretch[:CONTEXT].rsplit(maxsplit=1)[:1])
+    right = "" if at_end else "".join(stretch[-CONTEXT:].split(maxsplit=1)[-1:])
     return f'{html.escape(left)}<span class="muted"> […] </span>{html.escape(right)}'
 
 
@@ -212,11 +213,20 @@ def answer(settings: dict, text: str, threshold: float, own: bool, count: int) -
         return None, "", message(NOT_LOADED, "problem")
     try:
         found = score(pipe, text)
+        chosen = found["labels"][0]["label"] if found["labels"] else ""
+        return found, chosen, label_list(found, threshold, own, count, chosen)
     except Exception:
         logging.exception("a text of %d characters could not be labelled", len(text))
         return None, "", message(FAILED, "problem")
-    chosen = found["labels"][0]["label"] if found["labels"] else ""
-    return found, chosen, label_list(found, threshold, own, count, chosen)
+
+
+def drawn_anew(found: dict | None, threshold: float, own: bool, count: int, chosen: str | None) -> str:
+    """The list after a slider was moved, with the same promise as `answer`: it may show labels that weren't drawn before."""
+    try:
+        return label_list(found, threshold, own, count, chosen)
+    except Exception:
+        logging.exception("the labels of a text could not be shown")
+        return message(FAILED, "problem")
 
 
 def build(settings: dict) -> gr.Blocks:
@@ -228,11 +238,11 @@ def build(settings: dict) -> gr.Blocks:
         return event.label
 
     def move_threshold(found, threshold, count, chosen):
-        return False, label_list(found, threshold, False, count, chosen)
+        return False, drawn_anew(found, threshold, False, count, chosen)
 
     def use_own(found, threshold, own, count, chosen):
         threshold = start if own else threshold
-        return threshold, label_list(found, threshold, own, count, chosen)
+        return threshold, drawn_anew(found, threshold, own, count, chosen)
 
     with gr.Blocks(title=settings["title"], analytics_enabled=False) as page:
         found, chosen = gr.State(None), gr.State("")
@@ -301,7 +311,7 @@ def build(settings: dict) -> gr.Blocks:
         moved = {"trigger_mode": "always_last", **quiet}
         threshold.input(move_threshold, [found, threshold, count, chosen], [own, labels], **moved)
         own.input(use_own, [found, threshold, own, count, chosen], [threshold, labels], **moved)
-        count.input(label_list, [found, threshold, own, count, chosen], [labels], **moved)
+        count.input(drawn_anew, [found, threshold, own, count, chosen], [labels], **moved)
         clear.click(lambda: ("", None, "", message(EMPTY)), None, [text, found, chosen, labels], **quiet)
     return page
 

@@ -24,7 +24,9 @@ NO_MEDICAL_DEVICE = f"This is no {MEDICAL_DEVICE}: its answers need the judgemen
 CLINICAL_TAGS = {"medical", "clinical", "healthcare", "icd-10"}
 MAX_LIMITS = 700  # characters of the card's sections that the page shows
 MAX_EXAMPLES = 6
-_SECTION = re.compile(r"^#{1,6}\s[^\n]*\b(?:limits?|limitations?|risks?)\b[^\n]*\n(.*?)(?=^#|\Z)", re.I | re.M | re.S)
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*")
+_FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,}).*")
+_ON_LIMITS = re.compile(r"\b(?:limits?|limitations?|risks?)\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,45 @@ def card_examples(metadata: dict[str, Any]) -> list[dict[str, str]]:
     return found[:MAX_EXAMPLES]
 
 
+def _sections_on_limits(text: str) -> str:
+    """The sections whose headings, of the second level or deeper, are on limits or risks, each with the sections inside it.
+
+    A section ends at the next heading of its level or a higher one. A heading inside it becomes words in bold before what follows
+    it. The first level is a card's title.
+    """
+    kept: list[str] = []
+    inside: int | None = None  # the level of the section that is read
+    inner, fence = "", None  # the title of a section inside it that has said nothing yet; what a code block began with
+    for line in text.split("\n"):
+        if fence is not None:
+            # closed by at least as many of the same sign and nothing behind them
+            closing = line.strip()
+            if closing.startswith(fence) and not closing.strip(fence[0]):
+                fence = None
+        elif opening := _FENCE.fullmatch(line):
+            fence = opening[1]
+        elif heading := _HEADING.fullmatch(line):
+            level, title = len(heading[1]), heading[2]
+            kept.append("")
+            if inside is not None and level > inside:
+                inner = title
+                continue
+            inside = level if level > 1 and _ON_LIMITS.search(title) else None
+            inner = ""
+        elif inside is not None:
+            if inner and line.strip():
+                kept.append(f"**{inner}**")
+                inner = ""
+            kept.append(line)
+    return "\n".join(kept)
+
+
 def card_limits(text: str, metadata: dict[str, Any]) -> str:
-    """What a card's sections on limits and on risks say (the first paragraphs), in Markdown.
+    """What a card's sections on limits and on risks say (the first paragraphs), in Markdown, without code blocks.
 
     A model with a clinical tag is said to be no medical device, whether or not its card says so.
     """
-    sections = re.sub(r"<!--.*?-->", "", "\n\n".join(_SECTION.findall(text)), flags=re.S)
+    sections = _sections_on_limits(re.sub(r"<!--.*?-->", "", text, flags=re.S))
     kept = ""
     for paragraph in re.split(r"\n\s*\n", sections.strip()):
         if kept and len(kept) + len(paragraph) > MAX_LIMITS:

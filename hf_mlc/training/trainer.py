@@ -15,8 +15,10 @@ from transformers.utils import logging
 from hf_mlc.errors import UserError
 from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
+from hf_mlc.training.collating import usual_collator
 from hf_mlc.training.end_bias import SearchChoice, can_be_tuned, tune_search
 from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scores_of
 from hf_mlc.training.precision import kept_precision
@@ -46,15 +48,26 @@ class MultiLabelTrainer(PushingTrainer):
         model (`MultiLabelPreTrainedModel`): the model; its configuration must hold the label space.
         args (`MultiLabelTrainingArguments`): the arguments.
         label_space (`LabelSpace`, *optional*): names and training counts; read from the configuration if not given.
-        kwargs: as `transformers.Trainer`. `data_collator` is our `MultiLabelCollator`, `processing_class` the
-            tokenizer or processor saved with the model.
+        kwargs: as `transformers.Trainer`. `processing_class` is the tokenizer or processor saved with the model; the
+            `data_collator`, where none is given, is the one for what the model reads through it, with targets in the form that
+            `args.label_names` says, or else the architecture's own (`label_ids` of LightDXML, `labels` of the others).
+
+    Raises:
+        `UserError`: a `processing_class` that is none of what the model reads, where there is no `data_collator`; no validation
+            rows to choose the best checkpoint by.
     """
 
     def __init__(self, model, args: MultiLabelTrainingArguments, *, label_space: LabelSpace | None = None, **kwargs):
         self.label_space = label_space if label_space is not None else read_label_space(model.config)
+        if kwargs.get("data_collator") is None:
+            kwargs["data_collator"] = usual_collator(
+                model.config,
+                kwargs.get("processing_class"),
+                targets=args.label_names[0] if args.label_names else _targets_of(model.config),
+            )
         if args.label_names is None:
             # both target forms are in the signature; an evaluation loss needs every named one in the batch
-            args.label_names = [getattr(kwargs.get("data_collator"), "targets", "labels")]
+            args.label_names = [getattr(kwargs["data_collator"], "targets", "labels")]
         if args.load_best_model_at_end and kwargs.get("eval_dataset") is None:
             raise UserError(
                 "no validation rows to choose the best checkpoint by",
@@ -299,6 +312,13 @@ class MultiLabelTrainer(PushingTrainer):
         finally:
             if stopping is not None:
                 self.add_callback(stopping)
+
+
+def _targets_of(config: MultiLabelConfig) -> str:
+    """The form of an architecture's targets."""
+    from hf_mlc.auto import ARCHITECTURES  # the table names the trainers
+
+    return ARCHITECTURES[config.model_type].targets if config.model_type in ARCHITECTURES else "labels"
 
 
 def last_complete_checkpoint(output_dir: str | Path, *, num_processes: int = 1) -> Path | None:

@@ -63,7 +63,9 @@ class WordVectorStep:
         if self.width is None:
             return given
         config_class = architecture_of(self.model_type).config
-        encoder = given.get("encoder") or config_class().encoder
+        encoder = given.get("encoder") or getattr(config_class, "encoder", None)
+        if encoder is None:  # a model without words, which is told so where its input is known
+            return given
         name = "embedding_size" if encoder in WITH_OWN_WIDTH else "hidden_size"
         name = config_class.attribute_map.get(name, name)
         if given.get(name) not in (None, self.width):

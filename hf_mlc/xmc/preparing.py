@@ -17,6 +17,7 @@ from hf_mlc.data.writing import (
     write_label_texts,
 )
 from hf_mlc.errors import UserError
+from hf_mlc.label_checks import check_characters
 from hf_mlc.labels import LabelSpace
 from hf_mlc.xmc.published import published
 from hf_mlc.xmc.reading import (
@@ -59,6 +60,7 @@ def prepare_xmc(
         kind, facts = layout.kind, {}
         if kind == "json":
             names, facts = read_label_names(layout.label_names)
+            _check_names(names, layout.label_names)
             rows = {split: read_json_documents(file, names) for split, file in layout.documents.items()}
         else:
             names = None
@@ -71,6 +73,8 @@ def prepare_xmc(
             texts = read_label_texts(layout.label_names, names)
             written["labels_with_features"] = write_label_texts(folder, texts)
         files = [*layout.documents.values(), *layout.label_sets.values(), *filter(None, [layout.label_names])]
+    if not written["rows"].get("train"):
+        raise UserError("no training row", file=files[0], field="xmc_dir", accepted="a training split with documents")
     counted = flat(written) | ({"features": written["features"]} if layout is None else {})
     return {
         "layout": kind,
@@ -97,6 +101,12 @@ def _found(folder: Path, *, features: bool) -> tuple[Layout | None, dict[str, Sp
     return None, splits
 
 
+def _check_names(names: Sequence[str], file: Path | None) -> None:
+    """`UserError` on a name that can't be written, which titles in JSON can be, before any row is read."""
+    for row, name in enumerate(names, start=1):
+        check_characters(name, "a label's name", file=file, row=row, field="title")
+
+
 def write_sparse_data_set(folder: Path, splits: Mapping[str, SparseSplit]) -> tuple[dict[str, Any], list[Path]]:
     """Writes `train.txt.gz`, `test.txt.gz` and `labels.json`, the names of all labels, or their numbers where no file beside
     the rows has names; and `label_features.txt.gz`, where there are label features. Features that are out of order are put in order.
@@ -111,6 +121,7 @@ def write_sparse_data_set(folder: Path, splits: Mapping[str, SparseSplit]) -> tu
     folder.mkdir(parents=True)
     shape = splits["train"].shape
     names, source = label_names_for(splits["train"].files[-1], shape.labels)
+    _check_names(names, source)
     of_labels = find_label_features(splits)
     counts = {split: np.zeros(shape.labels, dtype=np.int64) for split in splits}
     num_empty = num_sorted = 0

@@ -12,6 +12,8 @@ and beside it `train_labels.txt` or `train_raw_labels.txt` with the document's l
 from __future__ import annotations
 
 import gzip
+import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ TEXT_FILES = ("{split}_raw_texts.txt", "{split}_texts.txt")
 TEXT_LABEL_FILES = ("{split}_labels.txt", "{split}_raw_labels.txt")
 # between title and body in some of these files
 SEPARATOR = "/SEP/"
+BLANKS = re.compile(r"[ \t\r\n]+")  # no others: a name may hold a space that does not break
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,16 @@ def read_label_names(file: Path) -> tuple[list[str], dict[str, Any]]:
         raise UserError("no label names", file=file, accepted="a name a line")
     counts = Counter(names)
     repeated = {name for name, count in counts.items() if count > 1}
-    unique = [f"{name} [{n}]".strip() if name in repeated or not name else name for n, name in enumerate(names)]
+    unique = [name if name and name not in repeated else _numbered(name, n, counts) for n, name in enumerate(names)]
     return unique, {"label_names_encoding": encoding, "repeated_label_names": len(repeated)}
+
+
+def _numbered(name: str, number: int, taken: Counter[str]) -> str:
+    """The name with its number behind it, in as many brackets as it takes for no other label to be called so."""
+    numbered = f"[{number}]"
+    while (whole := f"{name} {numbered}".strip()) in taken:
+        numbered = f"[{numbered}]"
+    return whole
 
 
 def read_label_texts(file: Path, names: list[str]) -> Iterator[tuple[str, str]]:
@@ -137,7 +148,7 @@ def read_json_documents(file: Path, names: list[str]) -> Iterator[dict[str, Any]
                 f"found {targets!r:.40}", file=file, row=number, field="target_ind", accepted="a list of label numbers"
             )
         relevances = line.get("target_rel", [1.0] * len(targets))
-        numbers = isinstance(relevances, list) and all(isinstance(value, (int, float)) for value in relevances)
+        numbers = isinstance(relevances, list) and all(map(_is_number, relevances))
         if not numbers or len(relevances) != len(targets):
             accepted = "a number for each of target_ind"
             raise UserError(f"found {relevances!r:.40}", file=file, row=number, field="target_rel", accepted=accepted)
@@ -151,7 +162,8 @@ def read_json_documents(file: Path, names: list[str]) -> Iterator[dict[str, Any]
                     accepted=f"0 to {len(names) - 1}, the lines of the label names",
                 )
         labels = [names[target] for target, relevance in zip(targets, relevances, strict=True) if relevance > 0]
-        yield {"id": str(line.get("uid", number)), "text": text, "labels": list(dict.fromkeys(labels))}
+        uid = line.get("uid")
+        yield {"id": str(number if uid is None else uid), "text": text, "labels": list(dict.fromkeys(labels))}
 
 
 def read_text_documents(texts: Path, labels: Path) -> Iterator[dict[str, Any]]:
@@ -170,8 +182,12 @@ def read_text_documents(texts: Path, labels: Path) -> Iterator[dict[str, Any]]:
         yield {
             "id": str(number),
             "text": text,
-            "labels": list(dict.fromkeys(decoded_line(names, number, file=labels).split())),
+            "labels": list(dict.fromkeys(filter(None, BLANKS.split(decoded_line(names, number, file=labels))))),
         }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _first(folder: Path, *names: str) -> Path | None:
@@ -191,11 +207,19 @@ def _raw_lines(file: Path) -> Iterator[bytes]:
             for line in stream:
                 number += 1
                 yield line
+    except gzip.BadGzipFile as failure:
+        raise _unsound(file, number + 1, failure) from None
+    except OSError as failure:
+        reason = failure.strerror or failure
+        raise UserError(f"cannot be opened ({reason})", file=file, accepted="a readable file") from None
     except EOFError:
         raise UserError("the archive is cut short", file=file, row=number + 1, accepted="a whole .gz file") from None
-    except (gzip.BadGzipFile, zlib.error) as failure:
-        problem = f"not a sound gzip archive ({failure})"
-        raise UserError(problem, file=file, row=number + 1, accepted="a whole .gz file") from None
+    except zlib.error as failure:
+        raise _unsound(file, number + 1, failure) from None
+
+
+def _unsound(file: Path, row: int, failure: Exception) -> UserError:
+    return UserError(f"not a sound gzip archive ({failure})", file=file, row=row, accepted="a whole .gz file")
 
 
 def _text(line: dict[str, Any], key: str, file: Path, row: int) -> str:

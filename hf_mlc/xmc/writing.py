@@ -58,8 +58,8 @@ def _write_lines(stream, lines: Iterable[str], shape: Sequence[int]) -> None:
 
 
 def _pairs(indices, values) -> str:
-    # seven digits are a float32's
-    return " ".join(f"{index}:{value:.7g}" for index, value in zip(_plain(indices), _plain(values), strict=True))
+    # with nine digits a float32 is the same when it is read again
+    return " ".join(f"{index}:{value:.9g}" for index, value in zip(_plain(indices), _plain(values), strict=True))
 
 
 def _plain(values):

@@ -10,7 +10,7 @@
 | a review of a business that isn't listed | left out, counted |
 | a review without text | kept; the loader counts it |
 | a business twice | the same categories: counted; others: error |
-| a line that is no JSON, an id or text that is no string | error: file, row, field |
+| a line that is no JSON, an id or text that is no string, half a character in a category | error: file, row, field |
 
 All reviews of a business have the same labels, so that a split by review would ask for what was seen in training: the split is
 by business, drawn from its id and the seed, whatever the order of the files. Which categories count is learned from training

@@ -15,6 +15,7 @@ from typing import Any
 
 from hf_mlc.data.reading import decoded_line, json_row
 from hf_mlc.errors import UserError
+from hf_mlc.label_checks import check_characters
 
 
 PREFIX = "yelp_academic_dataset_"
@@ -46,7 +47,11 @@ def read_objects(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields `(line, object)`; blank lines are skipped, and counted."""
     number = 0
     try:
-        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+        opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115
+    except OSError as failure:
+        raise UserError(f"cannot be opened ({failure.strerror})", file=file, accepted="a readable file") from None
+    try:
+        with opened as stream:
             for line in stream:
                 number += 1
                 if line.strip():
@@ -69,7 +74,8 @@ def string_of(row: dict[str, Any], key: str, *, file: Path, number: int) -> str:
 def categories_of(row: dict[str, Any], *, file: Path, number: int) -> list[str]:
     """The categories of a business, each once, in their order; none where the field is null, missing or empty.
 
-    A string is cut at its commas, and names that hold one themselves are put together again ([`WITH_COMMA`]).
+    A string is cut at its commas, and names that hold one themselves are put together again ([`WITH_COMMA`]). A name that can't be
+    written as UTF-8 is an error here, before the pass over the reviews.
     """
     value = row.get("categories")
     if value is None:
@@ -81,7 +87,10 @@ def categories_of(row: dict[str, Any], *, file: Path, number: int) -> list[str]:
     else:
         accepted = "a string with commas, a list of strings, or null"
         raise UserError(f"found {value!r:.40}", file=file, row=number, field="categories", accepted=accepted)
-    return list(dict.fromkeys(name for name in names if name))
+    names = list(dict.fromkeys(name for name in names if name))
+    for name in names:
+        check_characters(name, "a category", file=file, row=number, field="categories")
+    return names
 
 
 def _whole_names(parts: list[str]) -> list[str]:

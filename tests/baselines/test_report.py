@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from hf_mlc.baselines.report import tfidf_report
 from hf_mlc.data import fingerprint, load_splits
 from hf_mlc.data.demo_notes import write_demo_corpus
+from hf_mlc.errors import MissingSplitError
+
+
+def test_without_test_rows_there_is_nothing_to_report(tmp_path):
+    write_demo_corpus(tmp_path, num_train=20, num_validation=10, num_test=10)
+    (tmp_path / "test.jsonl").unlink()
+    with pytest.raises(MissingSplitError, match="no test split"):
+        tfidf_report(tmp_path)
 
 
 def test_the_report_names_its_rows_and_does_not_look_at_test_labels(tmp_path):

@@ -5,12 +5,15 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 from transformers import AutoTokenizer
 
 from hf_mlc.cards import check_installed, write_card
+from hf_mlc.cards.facts import _of_training, read_evaluation
 from hf_mlc.cards.merge import BEGIN, END
 from hf_mlc.cards.metric_names import metric_name
 from hf_mlc.cards.planting import CONTROLS
@@ -18,11 +21,13 @@ from hf_mlc.cards.plots import CURVE_FILE, FREQUENCY_FILE
 from hf_mlc.cards.tables import BUCKET_METRICS
 from hf_mlc.commands.card import CardArguments
 from hf_mlc.commands.column_arguments import HubDataArguments, LabelColumnArguments, TextColumnArguments
+from hf_mlc.commands.evaluate import _thresholds as written_thresholds
 from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.errors import UserError
 from hf_mlc.inference import load_model, predict_texts
 from hf_mlc.metrics import BUCKETS
 from hf_mlc.modeling.configuration_plant import PlantConfig
+from hf_mlc.modeling.configuration_sgm import SgmConfig
 from tests.cards.conftest import RESULTS, WORDS, read, write
 from tests.cards.hub_metadata import check_metadata
 
@@ -81,9 +86,10 @@ def test_the_test_metrics_that_training_took_are_used_where_evaluate_was_not_run
 
 
 def in_model_index(measured: dict) -> dict:
-    """Of metrics by training documents of a label those that cards show."""
+    """Of metrics by training documents of a label those that cards show: where some test document has such a label."""
     shown = {name for name in measured if metric_name(name).bucket is None}
-    shown |= {f"{base}@{bucket}" for base in BUCKET_METRICS for bucket in BUCKETS}
+    present = [bucket for bucket in BUCKETS if f"f1_macro_present@{bucket}" in measured]
+    shown |= {f"{base}@{bucket}" for base in BUCKET_METRICS for bucket in present}
     return {name: value for name, value in measured.items() if name in shown}
 
 
@@ -104,6 +110,27 @@ def test_every_test_metric_is_in_the_model_index_with_its_split_and_threshold_ru
     assert by_name["p@3"] == {"type": "precision_at_k", "value": measured["p@3"], "name": "p@3", "args": {"k": 3}}
     assert by_name["auc_micro"]["args"] == {"average": "micro"}
     assert by_name["f1_macro_present@1-5"]["args"]["training_documents_of_a_label"] == "1-5"
+
+
+def test_of_labels_without_a_test_document_no_number_is_given(model_folder, card_folder):
+    evaluation = read(card_folder / "metrics.json")
+    # as measured where no test document has one of the two labels with 1 to 5 training documents
+    of_none = dict.fromkeys(["f1_micro@1-5", "f1_macro@1-5", "precision_micro@1-5", "recall_micro@1-5"], 0.0)
+    others = {name: value for name, value in evaluation["metrics"].items() if not name.endswith("@1-5")}
+    write(card_folder, **{"metrics.json": evaluation | {"metrics": others | of_none}})
+    card = write_card(model_folder, card_folder=card_folder, run_snippet=False)
+    text = card.read_text(encoding="utf-8")
+    assert cells(text, "1-5") == ["1-5", "2", *["–"] * len(BUCKET_METRICS)]
+    assert cells(text, "6-20")[1] == "1" and "–" not in cells(text, "6-20")
+    assert "- 2 labels with 1 to 5 training documents.\n" in section(text, "Limits")
+    metrics = check_metadata(card)["model-index"][0]["results"][0]["metrics"]
+    assert not {metric["name"] for metric in metrics} & of_none.keys()
+
+
+def test_of_rare_labels_the_share_found_is_among_the_limits(card, card_folder):
+    share = read(card_folder / "metrics.json")["metrics"]["recall_micro@1-5"]
+    said = f"- 2 labels with 1 to 5 training documents; it finds {share:.0%} of their test documents.\n"
+    assert said in section(card.read_text(encoding="utf-8"), "Limits")
 
 
 def test_the_rest_of_the_metadata_is_what_the_hub_filters_by(card):
@@ -274,6 +301,70 @@ def test_metrics_of_other_weights_are_refused_in_a_card_folder_and_passed_over_i
     write(model_folder, **{"metrics.json": evaluation})
     text = write_card(model_folder, run_snippet=False).read_text(encoding="utf-8")
     assert "Measured on the validation split" in text  # what training knows
+
+
+SIX = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("settings", "used", "alike"),
+    [
+        ({"thresholds": 0.4}, {"thresholds": 0.4000000059604645}, True),  # as float32 has it
+        ({"thresholds": 0.4}, {"thresholds": 0.41}, False),
+        ({"min_labels": 1}, {"min_labels": 0}, False),
+        ({"thresholds": SIX}, {"thresholds": written_thresholds(np.float32(SIX))}, True),
+        ({"thresholds": SIX}, {"thresholds": {"lowest": 0.1, "median": 0.3, "highest": 0.6}}, False),
+        ({"thresholds": SIX}, {"thresholds": 0.4}, False),
+        ({"thresholds": 0.4}, {"thresholds": {"lowest": 0.4, "median": 0.4, "highest": 0.4}}, False),
+        ({}, {"sets": "sequence"}, False),
+        ({"decision": "sequence"}, {}, False),
+        ({"decision": "sequence", "thresholds": 0.7}, {"sets": "sequence"}, True),  # they decide nothing
+        ({"decision": "sequence", "min_labels": 0}, {"sets": "sequence"}, False),
+        ({"thresholds": 0.7}, {"tuned": False}, True),  # by hand, as the card says
+    ],
+    ids=str,
+)
+def test_metrics_are_the_models_where_it_decides_as_it_was_measured(tmp_path, settings, used, alike):
+    config = SimpleNamespace(**{"num_labels": 6, "thresholds": 0.4, "min_labels": 1, **settings})
+    decision = {"thresholds": 0.4, "min_labels": 1, "tuned": True} | used
+    evaluation = {"split": "test", "metrics": {"f1_micro": 0.5}, "decision": decision}
+    write(tmp_path, **{"metrics.json": evaluation})
+    assert read_evaluation(tmp_path, None, config) == (evaluation if alike else {})
+    if not alike:
+        with pytest.raises(UserError, match=r"metrics\.json: was measured with another decision rule"):
+            read_evaluation(tmp_path / "model", tmp_path, config)
+
+
+@pytest.mark.parametrize(
+    ("results", "config", "alike"),
+    [
+        ({}, {}, True),
+        ({"thresholds": 0.2}, {}, False),
+        ({"min_labels": 0}, {}, False),
+        ({"thresholds": [0.2] * 5 + [0.4]}, {"thresholds": [0.2] * 5 + [0.4]}, True),
+        ({"thresholds": [0.2] * 5 + [0.4]}, {"thresholds": [0.2] * 4 + [0.3, 0.4]}, False),
+    ],
+    ids=str,
+)
+def test_what_training_measured_and_tuned_is_said_while_the_model_decides_so(model_folder, results, config, alike):
+    write(model_folder, **{"results.json": RESULTS | {"thresholds": RESULTS["thresholds"] | results}})
+    write(model_folder, **{"config.json": read(model_folder / "config.json") | config})
+    text = write_card(model_folder, run_snippet=False).read_text(encoding="utf-8")
+    assert ("Measured on the validation split" in text) == alike
+    assert ("tuned for `f1_micro`" in text) == alike
+
+
+def test_metrics_of_a_training_that_decided_on_sets_are_not_those_of_thresholds():
+    results = {"validation": {"f1_micro": 0.5}, "recipe": {"model_type": "sgm"}}
+    assert _of_training(results, SgmConfig(num_labels=2))["metrics"] == {"f1_micro": 0.5}
+    by_thresholds = SgmConfig(num_labels=2, decision="thresholds")
+    assert _of_training(results, by_thresholds) == {}
+    for said in (
+        {"recipe": {"decision": "thresholds"}},
+        {"decision": "thresholds"},
+        {"recipe": {"model_name_or_path": "x"}},
+    ):
+        assert _of_training(results | said, by_thresholds)["metrics"] == {"f1_micro": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,21 @@ CASES = {
         lambda folder, trained, copy_of: ("predict", ["--model", "/nowhere", "--output", "/nowhere/out.jsonl"]),
         ["/nowhere", "output", "no such folder"],
     ),
+    "predictions into a table": (
+        lambda folder, trained, copy_of: ("predict", ["--model", "/nowhere", "--output", str(folder / "out.CSV")]),
+        ["out.CSV", "'output'", "JSON Lines", ".jsonl"],
+    ),
+    "predictions into an archive": (
+        lambda folder, trained, copy_of: (
+            "predict",
+            ["--model", "/nowhere", "--output", str(folder / "out.jsonl.gz")],
+        ),
+        ["out.jsonl.gz", "'output'", ".jsonl"],
+    ),
+    "predictions from an empty folder": (
+        lambda folder, trained, copy_of: ("predict", ["--model", str(trained), "--input", str(folder)]),
+        ["'input'", "is a folder, and the model reads texts in a file", "a file of texts"],
+    ),
     "predictions from no file": (
         lambda folder, trained, copy_of: ("predict", ["--model", "/nowhere", "--input", "/nowhere/in.jsonl"]),
         ["/nowhere/in.jsonl", "no such file"],

@@ -18,7 +18,9 @@ from hf_mlc.commands.evaluate import label_scores
 from hf_mlc.commands.evaluate import main as evaluate
 from hf_mlc.commands.predict import main as predict
 from hf_mlc.commands.running import run
+from hf_mlc.errors import UserError
 from hf_mlc.inference import LoadedModel, load_model, predict_texts, score_texts
+from hf_mlc.inputs import INPUT_KINDS
 from hf_mlc.labels import LabelSpace
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
@@ -245,6 +247,21 @@ def test_an_output_file_appears_whole_or_not_at_all(trained, tmp_path):
     assert run(predict, arguments) == 2
     assert output.read_text(encoding="utf-8") == "what was here before\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_an_ending_that_means_nothing_is_no_other_format(trained, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "fine"}\n', encoding="utf-8")
+    for name in ("out", "out.v2", "out.json"):
+        words = ["--model", str(trained), "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / name)]
+        assert run(predict, words) == 0 and len(read_jsonl(tmp_path / name)) == 1
+
+
+@pytest.mark.parametrize("name", INPUT_KINDS)
+def test_a_folder_without_items_is_refused_in_words_of_what_the_model_reads(name, tmp_path):
+    kind = INPUT_KINDS[name]
+    said = "holds no picture" if name == "image" else f"is a folder, and the model reads {kind.noun} in a file"
+    with pytest.raises(UserError, match=said):
+        predict_command._items(str(tmp_path), kind)
 
 
 def test_the_console_command_knows_its_verbs(trained, tmp_path, capsys):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hf_mlc.commands.parsing import parse_arguments
+from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.commands.running import check_output_file, check_output_folder
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
@@ -99,6 +100,25 @@ def test_a_recipe_is_read_as_the_command_line_is(tmp_path):
     assert extra == settings
     known = {"learning_rate": 1e-4, "ranking_ks": [1, 2], "labels_separator": "-", "dataset_name": None}
     assert given == {**known, **settings}
+
+
+def test_words_of_a_recipe_are_words(tmp_path):
+    """Norway is no truth value, as it is in YAML 1.1; what YAML 1.2 has for numbers and truth are."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "label_columns: [NO, on, y, 1:30, 2020-01-01]\nids: [010, 0x1F, -5, .5, 1e-2, 2., true, FALSE, null]\n",
+        encoding="utf-8",
+    )
+    assert read_recipe(recipe) == {
+        "label_columns": ["NO", "on", "y", "1:30", "2020-01-01"],
+        "ids": [10, 31, -5, 0.5, 0.01, 2.0, True, False, None],
+    }
+    recipe.write_text("# nothing yet\n", encoding="utf-8")
+    with pytest.raises(UserError, match="an empty file; accepted: a mapping of argument names to values"):
+        read_recipe(recipe)
+    recipe.write_text("load_best_model_at_end: no\nuse_pos_weight: yes\n", encoding="utf-8")
+    filled, extra, _ = parsed("--config", str(recipe))
+    assert (filled.load_best_model_at_end, extra) == (False, {"use_pos_weight": True})
 
 
 def test_help_lists_the_recipe_and_the_fields_of_the_configuration(capsys):

@@ -230,6 +230,60 @@ def test_the_checkpoint_is_picked_by_the_metric_that_thresholds_are_tuned_for(co
     assert found["training"]["best_tuned_f1_macro"] == found["history"][-1]["eval_tuned_f1_macro"]
 
 
+def test_a_new_model_of_texts_learns_at_a_rate_of_its_own(corpus, trained, tmp_path, capsys):
+    """transformers' own rate is one of fine-tuning; a small new encoder learns nothing by it in a few epochs."""
+    few = [
+        "--dataset_name",
+        str(corpus),
+        "--output_dir",
+        str(tmp_path / "out"),
+        "--max_steps",
+        "1",
+        "--overwrite_output",
+    ]
+    few += ["--use_cpu", "true", "--report_to", "none", "--disable_tqdm", "true"]
+    said = "learning_rate: 0.001, since none is given and the model is new"
+    small = {"plant": ["--hidden_size", "8"], "sgm": ["--model_type", "sgm", "--hidden_size", "8", "--num_beams", "1"]}
+    for words in small.values():
+        assert run(train, [*few, *words]) == 0
+        assert said in capsys.readouterr().err
+        assert json.loads((tmp_path / "out" / "results.json").read_text())["recipe"]["learning_rate"] == 0.001
+    transformer = [
+        "--encoder",
+        "transformer",
+        "--hidden_size",
+        "8",
+        "--num_hidden_layers",
+        "1",
+        "--intermediate_size",
+        "8",
+    ]
+    for words in (
+        transformer,
+        ["--hidden_size", "8", "--learning_rate", "5e-5"],
+        ["--model_name_or_path", str(trained)],
+    ):
+        assert run(train, [*few, *words]) == 0
+        assert "since none is given" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num_train_epochs", "-1"], "field 'num_train_epochs': found -1.0; accepted: above 0"),
+        (["--per_device_train_batch_size", "0"], "field 'per_device_train_batch_size': found 0; accepted: 1 or more"),
+        (["--gradient_accumulation_steps", "0"], "field 'gradient_accumulation_steps': found 0; accepted: 1 or more"),
+        (["--text_column", "bdoy"], "field 'bdoy': no such column; found: 'id', 'text', 'labels', 'evidence'; accepted: a column name, said by text_column"),
+        (["--model_type", "msdn", "--text_column", "text"], "the model reads table rows; accepted: an encoder of texts beside it, as --encoder convolution"),
+        (["--model_type", "msdn", "--encoder", "mlp", "--text_column", "text"], "accepted: none beside --encoder mlp"),
+    ],
+)  # fmt: skip
+def test_an_argument_that_can_not_be_is_one_line_before_anything_is_trained(corpus, tmp_path, capsys, words, message):
+    assert run(train, ["--dataset_name", str(corpus), "--output_dir", str(tmp_path / "out"), *words]) == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 def test_neither_tokens_nor_paths_are_recorded(corpus, trained, tmp_path):
     out = tmp_path / "out"
     base = ["--dataset_name", str(corpus), "--output_dir", str(out), *SMALL_MODEL, *QUIET, "--max_steps", "1"]

@@ -20,7 +20,7 @@ from hf_mlc.events.settings import EventSettings
 from hf_mlc.events.targets import target_rows
 from hf_mlc.inference import load_model, score_texts
 from tests.commands.conftest import QUIET, read_jsonl
-from tests.commands.event_runs import LONG, TABLE, results_of, train_on
+from tests.commands.event_runs import LONG, SMALL, TABLE, results_of, train_on
 
 
 def measured(model: Path, source: Path, output: Path, *more: str) -> dict:
@@ -139,6 +139,19 @@ def test_validation_users_are_drawn_where_there_are_none(histories, tmp_path):
     found = measured(tmp_path / "on", histories, tmp_path / "on.json", "--split", "validation")
     assert found["documents"] == len(read_jsonl(histories / "validation.jsonl"))
     assert found["fingerprint"] == results_of(tmp_path / "on")["data"]["fingerprints"]["validation"]
+
+
+def test_a_test_split_that_is_left_unread_is_remarked_on_and_one_file_has_none(purchases, tmp_path, capsys):
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for name in ("train.csv", "test.csv"):
+        (folder / name).write_bytes(purchases.read_bytes())
+    for source, is_told in ((purchases, False), (folder, True)):
+        words = ["--dataset_name", str(source), "--output_dir", str(tmp_path / "out"), "--overwrite_output", *LONG]
+        assert run(train, [*SMALL, *words, "--split_by", "time", "--max_steps", "1", *QUIET]) == 0
+        remark = f"the test split of {source} is not read: train alone is split by time"
+        assert (remark in capsys.readouterr().err) is is_told
+    assert results_of(tmp_path / "out")["test"] is not None  # the last part of the training rows
 
 
 def test_rows_may_bring_their_next_set(tmp_path):

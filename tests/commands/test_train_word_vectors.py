@@ -160,6 +160,7 @@ def test_what_does_not_go_together_is_one_line(corpus, vectors, trained, tmp_pat
         (["--word_vectors", file, "--tokenizer_kind", "bpe"], "this tokenizer (BPE) cuts words into pieces"),
         (["--word_vectors", file, "--model_name_or_path", str(trained)], "'model_name_or_path': brings its own word vectors"),
         (["--word_vectors", file, "--language_model_epochs", "1", "--encoder", "awd_lstm"], "brings its own word vectors"),
+        (["--word_vectors", file, "--model_type", "lanet"], "'word_vectors': is of texts, and the model reads histories; accepted: none beside --model_type lanet"),
         (["--word_vectors", str(tmp_path / "none.txt")], "none.txt, field 'word_vectors': no such file"),
         (["--word_vectors", file, "--word_vectors_files", file], "'word_vectors_files': texts, and vectors from a file"),
         (["--word_vectors_frozen", "true"], "'word_vectors_frozen': no word vectors to go with it"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
+import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +14,7 @@ from hf_mlc.commands.compare import CompareArguments
 from hf_mlc.commands.compare import main as compare
 from hf_mlc.commands.parsing import parse_arguments
 from hf_mlc.commands.running import run
+from hf_mlc.comparing.claim import find_claim
 from hf_mlc.comparing.scores import RunScores
 from tests.commands.conftest import read_jsonl
 
@@ -78,6 +82,52 @@ def test_without_the_scores_the_differences_stand_without_intervals(compared, ca
     assert run(compare, [*compared.arguments, "--report_only"]) == 0
     difference = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("plant-plain - tfidf"))
     assert "[" not in difference
+
+
+def test_own_data_are_read_by_the_columns_of_the_recipe(notes, finished, tmp_path, capsys):
+    """The same notes under other names, as CSV: the same metrics to the digit."""
+    folder, other = tmp_path / "named", tmp_path / "elsewhere"
+    for place in (folder, other):
+        place.mkdir()
+    for split in ("train", "test"):
+        rows = read_jsonl(notes / f"{split}.jsonl")
+        with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["nr", "subject", "body", "tags"])
+            # joined by the line end that the text is cut at
+            texts = [row["text"].split("\n", 1) if "\n" in row["text"] else [row["text"], ""] for row in rows]
+            writer.writerows(
+                [f"n{place}", *text, " | ".join(row["labels"])]
+                for place, (text, row) in enumerate(zip(texts, rows, strict=True))
+            )
+    shutil.copy(folder / "test.csv", other)
+    recipe = (finished.output.parent / "recipe.yaml").read_text(encoding="utf-8")
+    recipe += "text_column: [subject, body]\nlabels_column: tags\nlabels_separator: '|'\nid_column: nr\n"
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    output = tmp_path / "own.jsonl"
+    arguments = ["plant", "--dataset", str(folder), "--recipe", str(tmp_path / "recipe.yaml"), "--seeds", "1"]
+    arguments += ["--resamples", "20", "--output", str(output)]
+    assert run(compare, [*arguments, "--arms", "plant-plain,tfidf-svm"]) == 0
+    assert run(compare, [*arguments, "--arms", "tfidf-svm", "--measured_dataset", str(other)]) == 0
+    ours, svm, across = read_jsonl(output)
+    usual = {line["arm"]: line for line in read_jsonl(finished.output) if line["seed"] == 0}
+    assert ours["documents"] == svm["documents"] == across["documents"] == 40
+    assert ours["settings"] != usual["plant-plain"]["settings"]
+    assert svm["metrics"] == usual["tfidf-svm"]["metrics"]
+
+
+def test_columns_of_a_recipe_are_those_of_ones_own_data_alone(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(
+        "text_column: body\nlabel_columns: [a, b]\nmax_length: 8\n", encoding="utf-8"
+    )
+    (args,), _, _ = parse_arguments(CompareArguments, ["--recipe", str(tmp_path / "recipe.yaml")])
+    claim = find_claim("plant")
+    assert args.chosen_datasets(claim) == [claim.datasets[0]]
+    [own] = replace(args, dataset=str(tmp_path)).chosen_datasets(claim)
+    assert (own.text_column, own.columns) == (("body",), {"label_columns": ("a", "b")})
+    # of sequences rows are made first, and their columns have names of their own
+    [own] = replace(args, dataset=str(tmp_path)).chosen_datasets(find_claim("lanet"))
+    assert own == replace(find_claim("lanet").own_data, name=own.name, folder=own.folder)
 
 
 def test_a_failed_run_does_not_stop_the_others(compared, tmp_path, capsys):

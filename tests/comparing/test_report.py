@@ -60,6 +60,41 @@ def test_seeds_that_measured_rows_of_their_own_give_differences_without_interval
         report(CLAIM, DATA, [*lines[:3], measured("toy-plain", 1, 0.5, "c")], tmp_path)
 
 
+def test_metrics_of_labels_that_no_measured_document_has_are_left_out(tmp_path):
+    data = ClaimData(
+        name="toy", folder="toy", end_points=("f1_macro@1-5", "p@1"), shown=("ap_macro@1-5", "f1_macro@>50")
+    )
+    claim = Claim("toy", (data,), CLAIM.arms, CLAIM.differences, data, must_be_ahead={"toy": ("toy-plain",)})
+    lines = [measured("toy", 0, 0.5, "a"), measured("toy-plain", 0, 0.25, "a")]
+    for one in lines:  # as they are measured without a document of these labels
+        one["metrics"] |= {
+            "f1_micro@1-5": 0.0,
+            "f1_macro@1-5": 0.0,
+            "precision_micro@1-5": 0.0,
+            "recall_micro@1-5": 0.0,
+        }
+        one["metrics"] |= {"f1_macro@>50": 0.5, "f1_macro_present@>50": 0.5}
+    shown = report(claim, data, lines, tmp_path)
+    left_out = "no unused label has 1 to 5 training documents: left out are f1_macro@1-5, ap_macro@1-5"
+    assert [row for row in shown.splitlines() if "1-5" in row or "1 to 5" in row] == [left_out]
+    assert (
+        "f1_macro@>50" in shown
+        and "+0.2500" in shown
+        and "intervals clear of 0: open, without an interval, in p@1" in shown
+    )
+    # one run that has such a document brings them back: its 0 is a measurement
+    lines[0]["metrics"]["f1_macro_present@1-5"] = 0.0
+    shown = report(claim, data, lines, tmp_path)
+    assert "left out" not in shown and shown.count("f1_macro@1-5") == 3  # both tables and the claim's answer
+
+
+def test_end_points_that_are_all_of_such_labels_leave_no_table_of_differences(tmp_path):
+    data = ClaimData(name="toy", folder="toy", end_points=("f1_macro@0",), shown=("p@1",))
+    claim = Claim("toy", (data,), CLAIM.arms, CLAIM.differences, data, must_be_ahead={"toy": ("toy-plain",)})
+    shown = report(claim, data, [measured("toy", 0, 0.5, "a"), measured("toy-plain", 0, 0.25, "a")], tmp_path)
+    assert "no unused label has 0 training documents" in shown and "difference" not in shown and "ahead" not in shown
+
+
 def test_the_claim_is_answered_for_each_end_point():
     claim = Claim("toy", (), (), (), DATA, must_be_ahead={"toy": ("toy-plain", "toy-shuffled")})
     data = ClaimData(name="toy", folder="toy", end_points=("p@1", "f1_micro"))

@@ -82,6 +82,32 @@ def test_fractions_that_are_no_shares_are_an_error(fractions):
         iterative_stratified_split(arrays([0]), fractions, seed=0)
 
 
+def rows_of_rare_labels():
+    """450 rows of 0 to 3 of 300 labels, most of which have a handful of rows."""
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, 301) ** 0.8
+    return [np.unique(rng.choice(300, rng.integers(0, 4), p=shares / shares.sum())) for _ in range(450)]
+
+
+def test_a_small_part_of_rows_with_rare_labels_is_like_the_others():
+    """Were every label of less than ten rows to stay in the large part, the small one would get the rows without labels."""
+    ids = rows_of_rare_labels()
+    means, empty = [], []
+    for seed in range(5):
+        large, small = iterative_stratified_split(ids, [0.9, 0.1], seed=seed)
+        assert (len(large), len(small)) == (405, 45)
+        assert sorted([*large, *small]) == list(range(450))
+        means.append(np.mean([len(ids[n]) for n in small]))
+        empty.append(np.mean([not len(ids[n]) for n in small]))
+        # the large part keeps a row of nearly every label; of one that is always beside a rarer one it may lose the last
+        assert len(set(np.concatenate([ids[n] for n in large]))) > 0.98 * len(set(np.concatenate(ids)))
+        again = iterative_stratified_split(ids, [0.9, 0.1], seed=seed)
+        assert all(np.array_equal(one, other) for one, other in zip((large, small), again, strict=True))
+    every = np.mean([len(row) for row in ids])
+    assert abs(np.mean(means) / every - 1) < 0.2
+    assert abs(np.mean(empty) - np.mean([not len(row) for row in ids])) < 0.05
+
+
 def test_the_report_counts_labels_that_are_missing_from_a_part():
     ids = arrays([0, 7], [0], [], [3])
     report = split_report(ids, [np.array([0, 2]), np.array([1, 3])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -77,3 +78,20 @@ def test_each_published_count_is_a_line(tmp_path):
         "d: labels: 3, published 1,234 (of 1900)",
         "d: all 3, train 2, validation 0, test 1 rows; 3 labels, 2 of them in training",
     ]
+
+
+HALF = "Caf\ud83d"  # JSON can spell it, UTF-8 can't
+
+
+@pytest.mark.parametrize("given", [["a", HALF], None])
+def test_a_label_that_cannot_be_written_is_refused_and_a_text_is_mended(tmp_path, given):
+    def rows():
+        yield {"id": "1", "text": HALF, "labels": ["a"]}
+        assert given is None, "refused before any row is read"
+        yield {"id": "2", "text": "x", "labels": ["a", HALF]}
+
+    place = "field 'labels'" if given else "row 2, field 'labels'"
+    with pytest.raises(UserError, match=f"^{place}: a label, 'Caf.ud83d', has half a surrogate pair at character 3"):
+        write_data_set(tmp_path / "d", {"train": rows()}, label_names=given)
+    write_data_set(tmp_path / "e", {"train": [{"id": "1", "text": HALF, "labels": ["a"]}]})
+    assert b'"Caf?"' in gzip.decompress((tmp_path / "e" / "train.jsonl.gz").read_bytes())

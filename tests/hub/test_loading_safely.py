@@ -134,6 +134,14 @@ SPOILT = {
         lambda model, _: [file.unlink() for file in model.glob("tokenizer*")],
         ["no tokenizer", "there is no tokenizer.json"],
     ),
+    # transformers builds an empty one from what is left, to which every word is unknown
+    "a tokenizer without its words": (
+        lambda model, _: [
+            (model / "tokenizer.json").unlink(),
+            (model / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}', encoding="utf-8"),
+        ],
+        ["no tokenizer", "there is no tokenizer.json"],
+    ),
     "a tokenizer cut short": (lambda model, _: cut(model / "tokenizer.json", 1000), ["no tokenizer"]),
     "a tokenizer of code": (bring_a_tokenizer_of_code, ["no tokenizer"]),
 }

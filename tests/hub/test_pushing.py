@@ -8,7 +8,9 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import torch
 from huggingface_hub import HfApi
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from hf_mlc import MultiLabelCollator, MultiLabelTrainer, MultiLabelTrainingArguments, load_model
@@ -17,6 +19,8 @@ from hf_mlc.errors import UserError
 from hf_mlc.publishing import pushing, stage_model, uploading
 from hf_mlc.publishing.contents import publication_files
 from hf_mlc.publishing.repository import Repository
+from hf_mlc.run_facts import weights_fingerprint
+from tests.hub.conftest import run_python
 from tests.hub.publisher import train_words
 from tests.spaces.small_model import write_small_model
 
@@ -349,6 +353,100 @@ def test_all_that_transformers_lets_one_say_of_a_push_is_taken(tmp_path, commits
     assert [asked["token"] for asked in commits] == [True, None]
     with pytest.raises(UserError, match="field 'token': found False"):
         model.push_to_hub("org/x", token=False)
+
+
+def test_the_places_of_save_pretrained_are_those_of_transformers(tmp_path, commits, quick_cards):
+    """`save_pretrained(folder, True)` is said by whoever means `is_main_process`, and must publish nothing."""
+    model = load_model(str(write_small_model(tmp_path / "model", card=None)), device="cpu").model
+    ours, theirs = (inspect.signature(one.save_pretrained).parameters for one in (type(model), PreTrainedModel))
+    assert list(ours)[:5] == list(theirs)[:5]
+    other = {name: values + 1 for name, values in model.state_dict().items()}
+    model.save_pretrained(tmp_path / "main", True, other)
+    assert torch.equal(load_file(tmp_path / "main/model.safetensors")["decoder.bias"], other["decoder.bias"])
+    model.save_pretrained(tmp_path / "helper", False)
+    assert not (tmp_path / "helper/model.safetensors").exists()
+    model.save_pretrained(tmp_path / "helper", False, push_to_hub=True, repo_id="org/x")
+    assert commits == []
+    model.save_pretrained(tmp_path / "pushed", True, None, True, repo_id="org/x")
+    assert len(commits) == 1
+
+
+def test_what_was_loaded_from_the_hub_and_not_changed_is_pushed_with_its_results(publisher, demo_model, tmp_path):
+    repo_id, folder = publisher.repo_id(), shutil.copytree(demo_model, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    decision = {"thresholds": config["thresholds"], "min_labels": config["min_labels"], "tuned": True}
+    measured = {"split": "test", "metrics": {"f1_micro": 0.98765}, "decision": decision}
+    (folder / "metrics.json").write_text(json.dumps(measured | {"weights": weights_fingerprint(str(folder))}))
+    (folder / "README.md").write_text("# Mine\n\nMy words.\n")
+    assert push(publisher, folder, repo_id).status == 0
+    before = publisher.hub.files(repo_id)
+    assert {"results.json", "metrics.json"} <= set(before) and "0.988" in before["README.md"].decode()
+    snippet = """
+import sys
+import hf_mlc
+from transformers import AutoModel
+repo_id = sys.argv[1]
+AutoModel.from_pretrained(repo_id).push_to_hub(repo_id)
+AutoModel.from_pretrained(repo_id).push_to_hub(repo_id + "-copy")
+hf_mlc.load_model(repo_id, device="cpu").model.push_to_hub(repo_id + "-other")
+trained = AutoModel.from_pretrained(repo_id)
+trained.decoder.bias.data += 1
+trained.push_to_hub(repo_id, revision="trained")
+"""
+    outcome = publisher.snippet(snippet, repo_id)
+    assert outcome.status == 0, outcome.stderr
+    for name in (repo_id, f"{repo_id}-copy", f"{repo_id}-other"):
+        files = publisher.hub.files(name)
+        assert set(files) == set(before), name
+        assert all(files[one] == before[one] for one in ("results.json", "metrics.json", "model.safetensors")), name
+        card = files["README.md"].decode()
+        assert "My words." in card and "0.988" in card, name
+    assert not {"results.json", "metrics.json"} & set(publisher.hub.files(repo_id, "trained"))
+    assert f"no longer those in {repo_id}: its results" in outcome.stderr
+
+
+def test_a_private_model_is_loaded_and_pushed_whole_by_a_token_that_is_given(publisher, demo_model):
+    """No token in the environment: tokenizer, results and README.md are asked for with the one that pushes."""
+    repo_id = publisher.repo_id()
+    assert push(publisher, demo_model, repo_id, private=True).status == 0
+    snippet = """
+import sys
+import hf_mlc
+from transformers import AutoModel
+repo_id, token = sys.argv[1:]
+AutoModel.from_pretrained(repo_id, token=token).push_to_hub(repo_id + "-copy", token=token, private=True)
+"""
+    outcome = publisher.snippet(snippet, repo_id, publisher.hub.token, HF_TOKEN="", HF_HOME=f"{publisher.home}/none")
+    assert outcome.status == 0, outcome.stderr
+    assert "goes without" not in outcome.stderr
+    assert set(publisher.hub.files(f"{repo_id}-copy")) == set(publisher.hub.files(repo_id))
+
+
+WITH_TOKEN = """
+import sys
+from transformers import AutoModel
+repo_id, token, *package = sys.argv[1:]
+if package:
+    import hf_mlc
+model = AutoModel.from_pretrained(repo_id, token=token, trust_remote_code=not package)
+assert token not in str(vars(model.config)), "the token is kept"
+print(*model.config.id2label.values())
+"""
+
+
+@pytest.mark.parametrize("package", [True, False])
+def test_the_file_of_names_of_a_private_model_is_read_by_the_token_that_is_given(
+    publisher, demo_model, tmp_path, package
+):
+    repo_id, folder = publisher.repo_id(), shutil.copytree(demo_model, tmp_path / "model")
+    loaded = load_model(str(folder), device="cpu")
+    loaded.model.config.label_space_file = "labels.json"  # as of more than 20,000 labels
+    loaded.model.save_pretrained(folder)
+    assert push(publisher, folder, repo_id, private=True).status == 0
+    assert "labels.json" in publisher.hub.files(repo_id)
+    said = (WITH_TOKEN, repo_id, publisher.hub.token, *(["package"] if package else []))
+    ended = run_python(publisher.hub, tmp_path / "home", *said, token=None, without_package=not package)
+    assert ended.stdout.split() == " ".join(loaded.label_space.names).split()
 
 
 def test_a_pull_request_is_refused(publisher, demo_model):

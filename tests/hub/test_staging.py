@@ -21,6 +21,7 @@ from hf_mlc.folder_files import METRICS_FILE, RESULTS_FILE
 from hf_mlc.inference import load_model
 from hf_mlc.publishing import stage_loaded, stage_model, staging_folder
 from hf_mlc.publishing.contents import CARD_SOURCES, published_words
+from hf_mlc.run_facts import weights_fingerprint
 from tests.common.small_msdn import save_table_model
 from tests.hub.publisher import train_words
 from tests.spaces.small_model import write_small_model
@@ -229,6 +230,59 @@ def test_metrics_of_an_earlier_training_are_not_published(model, tmp_path):
     (model / "metrics.json").write_text(json.dumps(metrics))
     files = stage(model, tmp_path)
     assert "metrics.json" not in files and "0.988" not in files["README.md"].decode()
+
+
+def decided(model: Path, **changes) -> dict:
+    """metrics.json of the model's own weights and decision rule."""
+    config = json.loads((model / "config.json").read_text())
+    decision = {"thresholds": config["thresholds"], "min_labels": config["min_labels"], "tuned": True} | changes
+    measured = {"split": "test", "metrics": {"f1_micro": 0.98765}, "documents": 40, "decision": decision}
+    return measured | {"weights": weights_fingerprint(str(model))}
+
+
+def test_metrics_of_another_decision_rule_are_not_published(model, tmp_path):
+    (model / "metrics.json").write_text(json.dumps(decided(model)))
+    files = stage(model, tmp_path, "as measured")
+    assert "metrics.json" in files and "0.988" in files["README.md"].decode()
+    assert "; tuned for `f1_micro` on 40 validation documents" in files["README.md"].decode()
+
+    loaded = load_model(str(model), device="cpu")
+    loaded.model.config.thresholds = 0.999
+    (tmp_path / "in memory").mkdir()
+    stage_loaded(loaded.model, loaded.tokenizer, tmp_path / "in memory", folder=model, run_snippet=False)
+    staged = [{path.name: path.read_bytes() for path in (tmp_path / "in memory").iterdir()}]
+    for number, edited in enumerate(({"thresholds": 0.999}, {"min_labels": 3})):
+        copy = shutil.copytree(model, tmp_path / f"copy{number}")
+        edit_json(copy / "config.json", **edited)
+        staged.append(stage(copy, tmp_path, f"edited{number}"))
+    for files in staged:
+        card = files["README.md"].decode()
+        assert "metrics.json" not in files and "results.json" in files
+        assert "model-index" not in card and "Measured on" not in card  # nor what training measured
+        assert "tuned for" not in card and "threshold_tuned_on" not in card
+
+
+def test_a_threshold_that_evaluate_was_given_by_hand_is_none_of_the_models(model, tmp_path):
+    (model / "metrics.json").write_text(json.dumps(decided(model, thresholds=0.25, tuned=False)))
+    files = stage(model, tmp_path)
+    assert "metrics.json" in files and "a threshold given by hand, not the tuned one" in files["README.md"].decode()
+
+
+def test_special_tokens_that_look_like_paths_are_left_as_they_are(model, tmp_path):
+    loaded = load_model(str(model), device="cpu")
+    loaded.tokenizer.add_special_tokens({"extra_special_tokens": ["/patient", "//"]})
+    loaded.model.resize_token_embeddings(len(loaded.tokenizer))
+    loaded.tokenizer.init_kwargs["note"] = "/home/alice/words"
+    for folder in (model, tmp_path / "in memory"):
+        folder.mkdir(exist_ok=True)
+    loaded.model.save_pretrained(model)
+    loaded.tokenizer.save_pretrained(model)
+    stage_loaded(loaded.model, loaded.tokenizer, tmp_path / "in memory", run_snippet=False)
+    files = stage(model, tmp_path)
+    for content in (files["tokenizer_config.json"], (tmp_path / "in memory/tokenizer_config.json").read_bytes()):
+        staged = json.loads(content)
+        assert staged["extra_special_tokens"] == ["/patient", "//"]
+        assert staged["note"] == "words"
 
 
 def test_words_written_beside_the_recipe_are_published(model, tmp_path):

@@ -6,12 +6,14 @@ import ast
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import datasets
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
+from transformers import AutoConfig, AutoProcessor
 
 from hf_mlc.commands.column_arguments import ColumnArguments
 from hf_mlc.commands.train_arguments import DataArguments
@@ -31,6 +33,7 @@ from hf_mlc.modeling.configuration_multi_label import ENCODER_INPUTS, MultiLabel
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
+from hf_mlc.training.collating import usual_collator
 from tests.common.small_sgm import TEXTS, small_sgm
 
 
@@ -161,6 +164,15 @@ def test_a_batch_of_training_is_what_inference_makes_of_the_items(given):
     assert ids.tolist() == [[0, 1], [-100, -100], [2, -100], [0, -100]]
 
 
+def test_a_trainer_takes_the_kinds_own_collator_where_none_is_given(given):
+    config = SimpleNamespace(input_kind=given.kind.name, num_labels=3)
+    for targets in ("labels", "label_ids"):
+        found = usual_collator(config, given.processor, targets=targets)
+        assert found == given.kind.collator(given.processor, 3, targets=targets)
+    with pytest.raises(UserError, match=f"found a object, .*accepted: its {given.kind.processor_noun}"):
+        usual_collator(config, object(), targets="labels")
+
+
 def test_items_share_batches_in_an_order_of_all_of_them(given):
     order = given.kind.order(given.items)
     assert sorted(order) == [0, 1, 2, 3]
@@ -182,6 +194,27 @@ def test_a_saved_processor_is_the_same_and_another_is_not(given, tmp_path):
         given.splits["train"]
     )
     assert kind.processor_state(other) != kind.processor_state(loaded)
+
+
+CONFIGS = {
+    "text": {"model_type": "msdn", "encoder": "gru"},
+    "image": {"model_type": "sgm", "backbone_config": BACKBONE},
+    "table": {"model_type": "msdn", "encoder": "mlp"},
+    "event": {"model_type": "lanet"},
+    "features": {"model_type": "lightdxml", "encoder": "features"},
+}
+
+
+def test_auto_processor_opens_it_and_asks_for_no_code(given, tmp_path, monkeypatch):
+    asked = []  # "Do you wish to run the custom code?"; an error would only make it try the next Auto class
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "n")
+    given.processor.save_pretrained(tmp_path)
+    config = CONFIGS[given.kind.name]
+    AutoConfig.for_model(**config).save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path).input_kind == given.kind.name
+    opened = AutoProcessor.from_pretrained(tmp_path)
+    assert isinstance(opened, type(given.kind.load_processor(tmp_path)))
+    assert asked == []
 
 
 def test_a_folder_without_a_processor_is_one_line(name, tmp_path):

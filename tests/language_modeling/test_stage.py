@@ -14,8 +14,10 @@ from safetensors.torch import load_file
 
 from hf_mlc.commands.running import run
 from hf_mlc.commands.train import main as train
+from hf_mlc.data.tokenizing import train_tokenizer
 from hf_mlc.inference import load_model
 from hf_mlc.language_modeling import LanguageModel, TokenStream, read_head, training
+from hf_mlc.language_modeling.texts import texts_of_file
 from hf_mlc.language_modeling.training import perplexity
 from tests.common.plant_tester import PlantModelTester
 from tests.modeling.model_tester import build
@@ -85,7 +87,7 @@ def test_the_saved_head_expects_the_token_that_the_language_model_does(staged):
     torch.testing.assert_close(found, costs)
 
 
-def test_a_killed_stage_goes_on_after_its_last_epoch_and_ends_the_same(corpus, tmp_path, monkeypatch):
+def test_a_stopped_stage_goes_on_after_its_last_epoch_and_ends_the_same(corpus, tmp_path, monkeypatch, capsys):
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     arguments = ["--dataset_name", str(corpus), *TINY, *STAGE[:1], "4", *STAGE[2:]]
     measured = []
@@ -97,8 +99,11 @@ def test_a_killed_stage_goes_on_after_its_last_epoch_and_ends_the_same(corpus, t
         return measured[-1]
 
     monkeypatch.setattr(training, "perplexity", killed_in_the_third_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        run(train, [*arguments, "--output_dir", str(broken)])
+    assert run(train, [*arguments, "--output_dir", str(broken)]) == 130
+    said = (
+        f"there is no whole checkpoint in {broken} yet: the same command starts over, but for the language model in it"
+    )
+    assert capsys.readouterr().err.splitlines()[-1] == f"hf-mlc: stopped; {said}"
     monkeypatch.undo()
     assert not (broken / "language_model/language_model.json").exists()
     assert run(train, [*arguments, "--output_dir", str(unbroken)]) == 0
@@ -164,6 +169,26 @@ def test_what_can_not_be_is_said_in_one_line(corpus, tmp_path, capsys, arguments
     assert run(train, [*base, *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("hf-mlc: error:") and message in error
+
+
+def test_texts_too_short_to_predict_anything_are_refused(tmp_path, capsys):
+    """With one token a stream has no next one, and its perplexity would be that of a perfect model."""
+    rows = "".join(f'{{"text": "{word}", "labels": ["a"]}}\n' for word in ("one", "one", "two", "two"))
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}.jsonl").write_text(rows, encoding="utf-8")
+    tokenizer = train_tokenizer(["one two", "one two"])
+    tokenizer.sep_token = None  # nothing stands between two texts
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    words = ["--dataset_name", str(tmp_path), "--output_dir", str(tmp_path / "out"), *TINY, *STAGE]
+    words += ["--tokenizer_name", str(tmp_path / "tokenizer")]
+    assert run(train, [*words, "--language_model_holdout", "0.25"]) == 2
+    assert "1 token to set aside, for a language model; accepted: texts of two tokens" in capsys.readouterr().err
+
+
+def test_the_last_ending_says_what_a_file_holds(tmp_path):
+    for name, content in (("x.txt.jsonl", '{"text": "hello"}\n'), ("x.jsonl.txt", "hello\n"), ("X.TXT", "hello\n")):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        assert list(texts_of_file(tmp_path / name)) == ["hello"]
 
 
 def test_reading_on_from_a_state_equals_reading_at_once():

@@ -128,10 +128,13 @@ class MultiLabelModelTesterMixin(FreshProcessTesterMixin, PipelineTesterMixin, T
         with torch.no_grad():
             assert model(**tester.collate(tester.documents())).logits.isfinite().all()
 
-    def test_relabelling_keeps_the_encoder_and_forgets_the_old_labels(self, tester, tmp_path):
+    @pytest.mark.parametrize("by", ["number", "names"])
+    def test_relabelling_keeps_the_encoder_and_forgets_the_old_labels(self, tester, tmp_path, by):
         model = build(tester, thresholds=[0.1, 0.2, 0.3, 0.4, 0.5], label_space={"counts": [1, 2, 3, 4, 5]})
         model.save_pretrained(tmp_path)
-        relabelled = tester.model_class.from_pretrained(tmp_path, num_labels=7, ignore_mismatched_sizes=True)
+        names = {"id2label": dict(enumerate("abcdefg")), "label2id": {name: i for i, name in enumerate("abcdefg")}}
+        given = {"num_labels": 7} if by == "number" else names
+        relabelled = tester.model_class.from_pretrained(tmp_path, **given, ignore_mismatched_sizes=True)
         old, new = model.state_dict(), relabelled.state_dict()
         assert old.keys() == new.keys()
         kept = [name for name in old if old[name].shape == new[name].shape]

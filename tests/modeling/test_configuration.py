@@ -111,6 +111,43 @@ def test_another_number_of_labels_forgets_thresholds_and_counts_of_the_old_ones(
     config.save_pretrained(tmp_path)
 
 
+def named(names) -> dict:
+    return {"id2label": dict(enumerate(names)), "label2id": {name: number for number, name in enumerate(names)}}
+
+
+def test_another_number_of_names_forgets_them_too(tmp_path):
+    config = PlantConfig(num_labels=2, thresholds=[0.2, 0.3])
+    store_label_space(config, LabelSpace(["earn", "grain"], counts=[7, 3], num_documents=9))
+    config.save_pretrained(tmp_path)
+    config.id2label = named("abc")["id2label"]
+    assert (config.thresholds, config.label_space, config.num_labels) == (0.5, None, 3)
+    config.save_pretrained(tmp_path / "assigned")
+
+    loaded = PlantConfig.from_pretrained(tmp_path, **named("abc"))
+    assert (loaded.thresholds, loaded.label_space, loaded.id2label) == (0.5, None, {0: "a", 1: "b", 2: "c"})
+    # new thresholds beside the new names, in either order
+    for given in ({"thresholds": [0.1, 0.6, 0.7], **named("abc")}, {**named("abc"), "thresholds": [0.1, 0.6, 0.7]}):
+        loaded = PlantConfig.from_pretrained(tmp_path, **given)
+        assert (loaded.thresholds, loaded.label_space) == ([0.1, 0.6, 0.7], None)
+        loaded.save_pretrained(tmp_path / "given")
+    loaded = PlantConfig.from_pretrained(tmp_path / "given")
+    assert (loaded.thresholds, loaded.num_labels) == ([0.1, 0.6, 0.7], 3)
+
+
+def test_new_names_of_the_same_labels_keep_their_thresholds_and_counts(tmp_path):
+    config = PlantConfig(num_labels=2, thresholds=[0.2, 0.3])
+    store_label_space(config, LabelSpace(["earn", "grain"], counts=[7, 3], num_documents=9))
+    config.save_pretrained(tmp_path)
+    loaded = PlantConfig.from_pretrained(tmp_path, **named(["profit", "cereals"]))
+    space = read_label_space(loaded)
+    assert (loaded.thresholds, space.names, space.counts.tolist()) == ([0.2, 0.3], ["profit", "cereals"], [7, 3])
+
+
+def test_the_second_place_of_save_pretrained_is_push_to_hub_as_in_transformers(tmp_path):
+    PlantConfig(num_labels=2).save_pretrained(tmp_path, False)
+    assert data_files(tmp_path) == ["config.json"]
+
+
 @pytest.fixture(scope="module")
 def many():
     """More labels than config.json holds."""
@@ -198,6 +235,17 @@ def test_relabelling_leaves_the_file_of_names_behind(saved, tmp_path):
         "LABEL_1",
         "LABEL_2",
     ]
+
+
+@pytest.mark.parametrize("number", [3, 30_000])
+def test_names_that_are_given_take_the_place_of_those_in_the_file(saved, tmp_path, number):
+    given = named([f"n{place}" for place in range(number)])
+    loaded = PlantConfig.from_pretrained(saved, **given)
+    loaded.read_label_file()
+    assert loaded.id2label == given["id2label"]
+    assert loaded.label_space_file == (None if number == 3 else "labels.json")
+    loaded.save_pretrained(tmp_path / "given")
+    assert read_label_space(PlantConfig.from_pretrained(tmp_path / "given")).names == list(given["label2id"])
 
 
 def test_a_file_of_names_of_another_length_is_refused(saved):

@@ -79,6 +79,9 @@ def test_it_is_kept_beside_the_weights_if_asked(tmp_path, monkeypatch):
     model = small_model(hnsw_cache=True)
     model.save_pretrained(tmp_path / "asked")
     small_model().save_pretrained(tmp_path / "plain")
+    (tmp_path / "helper").mkdir()
+    model.save_pretrained(tmp_path / "helper", False)  # not the main process
+    assert not (tmp_path / "helper" / GRAPH_FILE).exists()
     assert (tmp_path / "asked" / GRAPH_FILE).is_file() and not (tmp_path / "plain" / GRAPH_FILE).exists()
     queries = torch.randn(20, 8)
     expected = model.shortlist(queries)

@@ -147,6 +147,17 @@ def test_word_vectors_start_with_the_configured_deviation(encoder):
     assert vectors.std().item() == pytest.approx(0.5, rel=0.1)
 
 
+def test_transformers_own_default_of_use_safetensors_is_taken(tmp_path):
+    tester = PlantModelTester(encoder="bag_of_words")
+    build(tester).save_pretrained(tmp_path)
+    assert tester.model_class.from_pretrained(tmp_path, use_safetensors=None).config.num_labels == tester.num_labels
+    with pytest.raises(ValueError, match="use_safetensors=False: pickled weights are never opened"):
+        tester.model_class.from_pretrained(tmp_path, use_safetensors=False)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(OSError, match=r"pickled weights as in pytorch_model\.bin"):
+        tester.model_class.from_pretrained(tmp_path, use_safetensors=None)
+
+
 def test_the_padding_vector_starts_at_zero():
     model = build(PlantModelTester(encoder="bag_of_words"))
     assert (model.get_input_embeddings().weight[0] == 0).all()

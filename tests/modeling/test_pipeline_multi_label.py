@@ -329,6 +329,7 @@ def test_a_generator_without_an_end_is_read_as_it_goes(pipe):
     [
         (3, "a text must be a string, found int: '3'"),
         (None, "a text must be a string, found NoneType"),
+        ("w3 \ud800", "a text must be valid Unicode, found half a surrogate pair at character 3"),
         (b"w3", "a text must be a string, found bytes"),
         (["w3", None], "a text must be a string, found NoneType"),
         ([["w3", "w4"]], "a text must be a string, found list"),

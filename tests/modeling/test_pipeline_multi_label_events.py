@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel, pipeline
@@ -92,6 +93,11 @@ def test_a_list_of_events_is_one_history_and_a_list_of_lists_several(pipe):
     assert nobody != pipe({"user": "ann", "events": FIRST}, **every)
     # events come in any order
     assert pipe(FIRST[::-1], **every) == nobody
+    assert pipe(np.array(FIRST, dtype=object), **every) == nobody
+    # one by one, nobody could say whose they are, and a batch would hold the events of one answer
+    for how in ({}, {"batch_size": 2}):
+        with pytest.raises(ValueError, match="found one event where histories come one by one; accepted: a history"):
+            list(pipe((event for event in FIRST), **every, **how))
 
 
 def test_a_data_frame_is_a_long_table_of_several_users(folder, pipe):

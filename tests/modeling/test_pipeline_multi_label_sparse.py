@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy import sparse
 from transformers import pipeline
 
 from hf_mlc.label_storage import store_label_space
@@ -53,6 +54,15 @@ def test_rows_of_different_lengths_are_answered_in_a_batch_as_by_themselves(pipe
         assert [entry["score"] for entry in answer] == pytest.approx([entry["score"] for entry in alone], abs=1e-6)
         scores.add(round(answer[0]["score"], 5))
     assert len(scores) > 3  # rows are told apart
+
+
+def test_a_matrix_of_scipy_is_several_rows(pipe):
+    matrix = sparse.csr_array(([1.0, 2.0, 0.5, 1.0, 3.0], ([0, 0, 0, 1, 1], [3, 7, 8, 1, 1])), shape=(2, 10))
+    expected = pipe([{"indices": [3, 7, 8], "values": [1.0, 2.0, 0.5]}, {"1": 4}], return_all_scores=True)
+    assert pipe(matrix, return_all_scores=True) == expected  # what stands in a cell twice is added up
+    assert pipe([{"features": matrix[[0]]}], return_all_scores=True) == expected[:1]
+    with pytest.raises(ValueError, match="row 1: a row is"):
+        pipe.feature_extractor([matrix[[0]], matrix[[1]]])
 
 
 def test_what_pads_a_batch_is_not_saved(pipe):

@@ -62,6 +62,10 @@ def test_arrays_and_data_frames_are_rows(folder, scores):
     frame = pandas.DataFrame(ROWS)
     assert_answers(pipe(frame), scores)
     assert_answers([pipe(frame.iloc[0])], scores[:1])
+    # columns that are no features, as `predict` passes over those of a file
+    assert_answers(pipe(frame.assign(id=range(len(ROWS)), labels="red")), scores)
+    with pytest.raises(ValueError, match="no such feature"):
+        pipe(pandas.DataFrame({"nothing": [1], "of this": [2]}))
     pipe.feature_extractor = type(pipe.feature_extractor)(["age", "height"])
     pipe.model = AutoModel.from_config(
         type(pipe.model.config)(num_labels=5, input_size=2, numeric_size=2, hidden_size=4)

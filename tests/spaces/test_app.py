@@ -80,6 +80,14 @@ def test_evidence_is_marked_by_weight_and_what_is_far_from_it_is_cut(app):
     assert set(plain.split()) == {"first", "filler", "[…]", "middle"}  # no word is cut in two
 
 
+def test_long_white_space_beside_evidence_is_cut_too(app):
+    text = "fever" + "\n" * 400 + "x" + " " * 400 + "cough"
+    spans = [{"start": 0, "end": 5, "weight": 1.0}, {"start": len(text) - 5, "end": len(text), "weight": 1.0}]
+    plain = re.sub("<.*?>", "", app.evidence_view(text, spans))
+    assert plain.split() == ["fever", "[…]", "cough"]
+    assert app.shortened("\n" * 400) == '<span class="muted"> […] </span>'
+
+
 def test_a_model_that_cannot_explain_says_so(app):
     assert "does not tell from which words" in app.evidence_view("text", None)
     assert "No words stand out" in app.evidence_view("text", [])
@@ -101,6 +109,18 @@ def test_a_text_that_the_model_fails_on_is_one_friendly_line(app, monkeypatch, c
         html = app.answer({"model": "org/model", "revision": None}, "a secret note", 0.5, True, 10)[2]
     assert html == app.message(app.FAILED, "problem")
     assert "secret" not in caplog.text  # what a visitor typed stays out of the log
+
+
+def test_an_answer_that_cannot_be_shown_is_one_friendly_line(app, monkeypatch, caplog):
+    broken = found(0.9, evidence=[{"start": 0}])  # without a weight
+    monkeypatch.setattr(app, "load", lambda model, revision: None)
+    monkeypatch.setattr(app, "score", lambda pipe, text: broken)
+    with caplog.at_level(logging.ERROR):
+        answer = app.answer({"model": "org/model", "revision": None}, "a secret note", 0.5, True, 10)
+        assert app.drawn_anew(broken, 0.5, True, 10, "") == app.message(app.FAILED, "problem")
+    assert answer == (None, "", app.message(app.FAILED, "problem"))
+    assert len(caplog.records) == 2 and "secret" not in caplog.text
+    assert app.drawn_anew(found(0.9), 0.5, True, 10, "") == app.label_list(found(0.9), 0.5, True, 10, "")
 
 
 @pytest.mark.parametrize("num_labels", [1, 5, 12, 100_000])

@@ -188,6 +188,29 @@ def test_limits_are_what_the_card_says_on_limits_and_risks():
     assert card_limits(f"## Limitations\n\n{'a' * 800}\n\nb\n", {}) == "a" * 800
 
 
+def test_a_section_on_limits_ends_at_a_heading_of_its_level_or_a_higher_one():
+    card = (
+        "## Bias, Risks, and Limitations\n\n### Out-of-scope\n\nNot for doctors.\n\n### Nothing here\n\n"
+        "### Risks ##\nBias.\n#hashtag\n## Use\nno\n### Limits\nEnglish.\n"
+    )
+    expected = "**Out-of-scope**\nNot for doctors.\n\n**Risks**\nBias.\n#hashtag\n\nEnglish."
+    assert card_limits(card, {}) == expected
+    assert card_limits("### Limits\n\nEnglish.\n\n## Use\n\nno\n", {}) == "English."
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~~"])
+def test_code_is_no_heading_and_no_limit(fence):
+    code = f"{fence}python\n# comment on risks\n``\n## Risks\n\nprint()\n{fence}"
+    assert card_limits(f"{code}\n\n## Limits\n\nEnglish.\n\n{code}\n\nShort.\n", {}) == "English.\n\nShort."
+    assert card_limits(f"## Limits\n\nEnglish.\n\n{fence}\n# never closed\n", {}) == "English."
+    assert card_limits("## Limits\n\n```code``` in a line.\n", {}) == "```code``` in a line."
+
+
+def test_a_title_on_risks_is_no_section_on_them():
+    assert card_limits("# Risk factors tagger\n\nIt tags.\n\n## Use\n\nSo.\n", {}) == ""
+    assert card_limits("# Risk tagger\n\nIt tags.\n\n## Limits\n\nEnglish.\n", {}) == "English."
+
+
 def test_a_clinical_model_is_said_to_be_no_medical_device_whatever_its_card_says():
     assert card_limits("# x\n", {"tags": ["Clinical"]}) == NO_MEDICAL_DEVICE
     assert card_limits("## Risks\n\nNo medical device.\n", {"tags": ["clinical"]}) == "No medical device."

@@ -13,6 +13,7 @@ from hf_mlc.commands.prepare_xmc import main
 from hf_mlc.commands.running import run
 from hf_mlc.cycles.label_features import read_label_features
 from hf_mlc.labels import LabelSpace
+from hf_mlc.xmc import preparing
 from hf_mlc.xmc.reading import read_label_names
 from tests.mimic.generated import read_rows
 
@@ -64,6 +65,39 @@ def test_documents_of_the_repository_get_the_names_of_their_labels(tmp_path, pac
     assert splits["train"][0]["labels"] == ["fish", "agri"]
 
 
+def test_a_document_without_an_id_goes_by_its_row(tmp_path):
+    prepared(write_json_layout(tmp_path / "in", changed(uid=None)), tmp_path / "out")
+    assert [row["id"] for row in read_rows(tmp_path / "out" / "data" / "test.jsonl.gz")] == ["b1", "2"]
+
+
+def test_names_of_labels_are_cut_at_spaces_and_no_other_blank(tmp_path):
+    source = write_text_layout(tmp_path / "in")
+    (source / "test_labels.txt").write_text("école\u00a0primaire \tfoo\u3000bar  trade\r\n", encoding="utf-8")
+    prepared(source, tmp_path / "out")
+    (row,) = read_rows(tmp_path / "out" / "data" / "test.jsonl.gz")
+    assert row["labels"] == ["école\u00a0primaire", "foo\u3000bar", "trade"]
+
+
+def test_training_documents_there_must_be(tmp_path, capsys):
+    source = write_json_layout(tmp_path / "in", {"trn": [], "tst": DOCUMENTS["tst"]}, packed=False)
+    assert run(main, ["--xmc_dir", str(source), "--output_dir", str(tmp_path / "out")]) == 2
+    assert "trn.json, field 'xmc_dir': no training row" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_can_not_be_opened_is_one_line(tmp_path, capsys, monkeypatch):
+    source, opened = write_json_layout(tmp_path / "in", packed=False), Path.open
+
+    def locked(path, *words, **settings):
+        if path.name == "tst.json":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *words, **settings)
+
+    monkeypatch.setattr(Path, "open", locked)
+    assert run(main, ["--xmc_dir", str(source), "--output_dir", str(tmp_path / "out")]) == 2
+    assert "tst.json: cannot be opened (Permission denied); accepted: a readable file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("stem", ["raw_texts", "texts"])
 def test_texts_and_label_sets_line_by_line(tmp_path, stem, capsys):
     report = prepared(write_text_layout(tmp_path / "in", stem), tmp_path / "out", "--name", "eurlex4k")
@@ -82,6 +116,9 @@ def test_names_are_unique_and_may_be_latin_1(tmp_path):
     names, facts = read_label_names(file)
     assert names == ["café", "books [1]", "[2]", "books [3]"]
     assert facts == {"label_names_encoding": "latin-1", "repeated_label_names": 1}
+    # a name with its number behind it may be another label's name already
+    file.write_text("A [2]\nB\nA\nA\n[5]\n\n", encoding="utf-8")
+    assert read_label_names(file)[0] == ["A [2]", "B", "A [[2]]", "A [3]", "[5]", "[[5]]"]
     file = tmp_path / "lbl.json.gz"
     file.write_bytes(gzip.compress(b'{"uid": "x", "title": "Wine"}\n{"uid": "y", "title": "Fish", "content": ""}\n'))
     assert read_label_names(file)[0] == ["Wine", "Fish"]
@@ -125,6 +162,8 @@ def changed(**values) -> dict:
         ({"target_ind": None}, "row 2, field 'target_ind': found None"),
         ({"target_rel": [1.0, 1.0]}, "row 2, field 'target_rel': found [1.0, 1.0]"),
         ({"target_rel": ["1"]}, "row 2, field 'target_rel': found ['1']"),
+        ({"target_rel": [float("nan")]}, "row 2, field 'target_rel': found [nan]"),
+        ({"target_rel": [True]}, "row 2, field 'target_rel': found [True]"),
         ({"content": 7}, "row 2, field 'content': found 7; accepted: a string"),
     ],
 )
@@ -153,3 +192,22 @@ def test_files_that_are_missing_or_end_early_are_one_line(tmp_path, capsys):
     assert "trn.json.gz" in (line := error(source)) and "the archive is cut short" in line
     prepared(write_text_layout(tmp_path / "twice"), tmp_path / "out")
     assert "holds an earlier output" in error(tmp_path / "twice")
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_title_that_cannot_be_written_is_refused_before_any_row_is(tmp_path, capsys, monkeypatch, sparse):
+    folder = tmp_path / "in"
+    if sparse:
+        folder.mkdir()
+        for split in ("train", "test"):
+            (folder / f"{split}.txt").write_text("1 2 2\n0 0:1\n", encoding="utf-8")
+    else:
+        write_json_layout(folder, {stem: [{"title": "t", "target_ind": [0]}] for stem in ("trn", "tst")})
+        (folder / "Y.txt").unlink()
+    (folder / "lbl.json").write_text('{"title": "wine"}\n{"title": "Caf\\ud83d"}\n', encoding="utf-8")
+    for writer in ("write_rows", "write_data_set"):
+        monkeypatch.setattr(preparing, writer, None)
+    assert run(main, ["--xmc_dir", str(folder), "--output_dir", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert "lbl.json, row 2, field 'title': a label's name, 'Caf\\ud83d', has half a surrogate pair" in message
+    assert message.count("\n") == 1 and not (tmp_path / "out").exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -162,6 +164,11 @@ def test_which_categories_count_is_learned_from_training_businesses(tmp_path):
     [
         ([business(TRAIN[0], 3)], REVIEWS, "business.json, row 1, field 'categories': found 3"),
         ([business(TRAIN[0], ["a", 1])], REVIEWS, "field 'categories'"),
+        (
+            [business(TRAIN[0], "Food"), business(TRAIN[1], "Food, Caf\ud83d")],
+            REVIEWS,
+            "business.json, row 2, field 'categories': a category, 'Caf\\ud83d', has half a surrogate pair at character 3",
+        ),
         ([{"name": "x"}], REVIEWS, "row 1, field 'business_id': found None; accepted: a string"),
         ([business("a", "A"), business("a", "B")], REVIEWS, "row 2, field 'business_id': the business a stood before"),
         (
@@ -202,3 +209,17 @@ def test_missing_and_broken_files_are_one_line(tmp_path, capsys):
     assert "row 1, field 'business_id'" in error()
     file.unlink()
     assert "no file of reviews; accepted: yelp_academic_dataset_review.json[.gz]" in error()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path, capsys, monkeypatch, packed):
+    source = write(tmp_path / "in", packed=packed)
+
+    def refused(file, *arguments, **more):  # the tests may run as root, who may read all
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+
+    monkeypatch.setattr(*((gzip, "open") if packed else (Path, "open")), refused)
+    assert run(main, ["--yelp_dir", str(source), "--output_dir", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "business.json" in message and "cannot be opened (Permission denied); accepted: a readable file" in message

@@ -133,7 +133,7 @@ class EventsContent(Content):
         name = columns.events or self.column
         if name not in raw and columns.event_user is not None:
             for missing in self.columns_of(columns):
-                value_of(raw, missing, form, row=row)
+                value_of(raw, missing, form, row=row, said_by="events_column or user_column")
         value = value_of(raw, name, form, row=row)
         if isinstance(value, str) and form.is_csv:
             try:
@@ -245,13 +245,19 @@ def _is_long(raw: Mapping[str, Any], columns: Columns) -> bool:
 
 
 def _entry(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int, kind: str | None = None) -> _Entry:
-    user = _checked_name(value_of(raw, columns.event_user, form, row=row), "user", columns.event_user, form, row=row)
-    label = value_of(raw, columns.event_label, form, row=row)
+    user = _checked_name(
+        value_of(raw, columns.event_user, form, row=row, said_by="user_column"),
+        "user",
+        columns.event_user,
+        form,
+        row=row,
+    )
+    label = value_of(raw, columns.event_label, form, row=row, said_by="label_column")
     label = _checked_name(label, "label", columns.event_label, form, row=row)
     if form.is_csv:
         user, label = user.strip(), label.strip()
     try:
-        time = value_of(raw, columns.event_time, form, row=row)
+        time = value_of(raw, columns.event_time, form, row=row, said_by="time_column")
         if columns.event_time_format is None:
             time = _number_in_csv(time, form)
         else:
@@ -259,7 +265,7 @@ def _entry(raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int,
         time, found = time_of(time, kind=kind, field=columns.event_time)
         amount = None
         if columns.event_amount is not None:
-            amount = _number_in_csv(value_of(raw, columns.event_amount, form, row=row), form)
+            amount = _number_in_csv(value_of(raw, columns.event_amount, form, row=row, said_by="amount_column"), form)
             amount = checked_amount(amount, columns.event_amount)
     except EventRowError as error:
         raise _of_user(error, form, row=row) from None

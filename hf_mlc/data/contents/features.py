@@ -124,7 +124,9 @@ class FeaturesContent(Content):
                 for name in columns.features
             }
         else:
-            item = _checked_value(value_of(raw, columns.features, form, row=row), columns.features, form, row=row)
+            said_by = "features_column or feature_columns"
+            item = value_of(raw, columns.features, form, row=row, said_by=said_by)
+            item = _checked_value(item, columns.features, form, row=row)
         if columns.table is not None:
             _check_form(item, columns, form, row=row)
         return item

@@ -33,7 +33,7 @@ class ImageContent(Content):
         return () if columns.image is None else (columns.image,)
 
     def checked(self, raw: Mapping[str, Any], columns: Columns, form: RowForm, *, row: int) -> dict[str, Any]:
-        value = value_of(raw, columns.image, form, row=row)
+        value = value_of(raw, columns.image, form, row=row, said_by="image_column")
 
         def error(
             problem: str, accepted: str = "the name of a picture's file, or a column of the feature Image"

@@ -35,7 +35,7 @@ class TextContent(Content):
 
 
 def _checked(raw: Mapping[str, Any], column: str, form: RowForm, *, row: int) -> str:
-    value = value_of(raw, column, form, row=row)
+    value = value_of(raw, column, form, row=row, said_by="text_column")
     if not isinstance(value, str):
         raise UserError(
             f"the text is {what(value)}", file=form.file, row=row, field=column, accepted="a string, possibly empty"
