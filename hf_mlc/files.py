@@ -101,20 +101,46 @@ def _exchange_contents(path: Path, inside: Path, before: Path, *, besides: Path 
     before.mkdir()
     moves = [(child, before / child.name) for child in there]
     moves += [(child, path / child.name) for child in sorted(inside.iterdir())]
-    done = []
+    begun = []
     try:
         for source, target in moves:
-            shutil.move(source, target)
-            done.append((source, target))
+            begun.append((source, target))
+            _move(source, target)
     except BaseException:
-        source, target = moves[min(len(done), len(moves) - 1)]
-        if source.exists() and target.is_dir():  # what was copied of it, where it was to come onto another mount
-            shutil.rmtree(target)
-        elif source.exists():
-            target.unlink(missing_ok=True)
-        for source, target in reversed(done):
-            shutil.move(target, source)
+        for source, target in reversed(begun):
+            if os.path.lexists(target):  # under its name it is whole, and of its source a part may be gone
+                _remove(source)
+                _move(target, source)
+            _remove(_on_its_way(target))
         raise
+
+
+def _move(source: Path, target: Path) -> None:
+    """Renames, or copies where that would be onto another mount; the target has its name once it is whole, and only then the source
+    goes."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy = _on_its_way(target)
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, copy, symlinks=True)
+        else:
+            shutil.copy2(source, copy, follow_symlinks=False)
+        copy.rename(target)
+        _remove(source)
+
+
+def _on_its_way(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_new_folder(path: str | Path, *, field: str = "output") -> None:

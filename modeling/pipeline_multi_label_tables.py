@@ -50,8 +50,8 @@ class MultiLabelTableClassificationPipeline(MultiLabelClassificationPipeline):
     def _read_columns(self, table: Any) -> Any:
         """A table's columns that the model reads, as of a file: others, an id or the labels, are none of its features. The table itself
         where it has none of them, or names have no meaning."""
-        names = getattr(self.feature_extractor, "feature_names", None) or ()
-        known = [name for name in table.columns if name in set(names)]
+        names = set(getattr(self.feature_extractor, "feature_names", None) or ())
+        known = [name for name in table.columns if name in names]
         return table[known] if known else table
 
     def preprocess(self, inputs, with_offsets: bool = False) -> dict[str, Any]:

@@ -131,6 +131,34 @@ def test_after_an_error_such_a_folder_holds_what_it_did(fixed, monkeypatch, fail
     assert contents(fixed) == {"old.txt": "old", "rows/train.txt": "old"} and len(os.listdir(fixed)) == 2
 
 
+@pytest.mark.parametrize("interrupted", ["old", "new"])
+def test_nothing_is_lost_where_a_copy_is_there_and_its_source_half_gone(fixed, monkeypatch, interrupted):
+    """Onto another mount moving is copying, then removing, and both can be cut short."""
+    filled(fixed, "old")
+    (fixed / "rows" / "test.txt").write_text("old", encoding="utf-8")
+    rename, remove, cut = os.rename, shutil.rmtree, []
+
+    def other_device(source, target, **more):
+        if Path(source).suffix != ".part" and fixed in (Path(source).parent, Path(target).parent):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(source, target, **more)
+
+    def stopped(folder, *more, **named):
+        is_old = Path(folder).parent == fixed
+        if Path(folder).name == "rows" and is_old == (interrupted == "old") and not cut:
+            cut.append(folder)
+            Path(folder, "train.txt").unlink()
+            raise KeyboardInterrupt
+        remove(folder, *more, **named)
+
+    monkeypatch.setattr(os, "rename", other_device)
+    monkeypatch.setattr(shutil, "rmtree", stopped)
+    with pytest.raises(KeyboardInterrupt), folder_written_whole(fixed, replaces=True) as inside:
+        filled(inside, "new")
+    assert cut and contents(fixed) == {"old.txt": "old", "rows/train.txt": "old", "rows/test.txt": "old"}
+    assert len(os.listdir(fixed)) == 2
+
+
 def test_a_file_that_is_a_mount_point_gets_the_content(tmp_path, monkeypatch):
     file = tmp_path / "found.txt"
     file.write_text("old, and longer", encoding="utf-8")

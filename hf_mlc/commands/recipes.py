@@ -16,6 +16,7 @@ class YamlLoader(yaml.SafeLoader):
     and `1:30` no number at all, which PyYAML, being of version 1.1, takes for truth values, eight and ninety."""
 
 
+TRUTH_VALUES = ("yes", "no", "on", "off")
 _TAG = "tag:yaml.org,2002:"
 _OF_1_1 = {f"{_TAG}{name}" for name in ("bool", "int", "float", "timestamp")}
 YamlLoader.yaml_implicit_resolvers = {
@@ -39,14 +40,29 @@ def _integer(loader: YamlLoader, node: yaml.ScalarNode) -> int:
 YamlLoader.add_constructor(f"{_TAG}int", _integer)
 
 
+def _content(text: str) -> Any:
+    loader = YamlLoader(text)
+    try:
+        node = loader.get_single_node()
+        if isinstance(node, yaml.MappingNode):
+            for _, value in node.value:
+                # style: none is plain, without quotes
+                if isinstance(value, yaml.ScalarNode) and value.style is None and value.value.lower() in TRUTH_VALUES:
+                    value.tag = f"{_TAG}bool"
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The mapping in a recipe file; a hyphen in a name is an underscore.
+    """The mapping in a recipe file; a hyphen in a name is an underscore. Of an argument the whole value `yes`, `no`, `on` or `off` is a
+    truth value, as it was before YAML 1.2; in a list, and in quotes, it is a word.
 
     Raises:
         `UserError`: where the file is missing, no YAML, or no mapping of names to values.
     """
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=YamlLoader)
+        content = _content(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"can't be read ({error.strerror})", file=path, accepted="a YAML recipe") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

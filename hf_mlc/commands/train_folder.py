@@ -148,6 +148,8 @@ def _how_it_goes_on(output: Path, args: MultiLabelTrainingArguments) -> str:
             command += " with --resume_from_checkpoint last"
         return f"{command} goes on from {checkpoint}"
     missing = f"there is no whole checkpoint in {output} yet"
+    if args.resume_from_checkpoint not in (None, "last"):
+        return f"{missing}: the same command goes on from {args.resume_from_checkpoint} again"
     if any((output / LANGUAGE_MODEL_FOLDER).glob("*.safetensors")):
         return f"{missing}: {command} starts over, but for the language model in it"
     return f"{missing}: the same command starts over"

@@ -23,7 +23,8 @@ from hf_mlc.labels import LabelSpace
 
 logger = logging.get_logger(__name__)
 
-UNLIKE = 0.1  # a part's labels a document may differ by so much from those of all; beyond, scarce labels are dealt out by lot
+# by so much a part may differ from all documents, beyond what chance allows for, before scarce labels are dealt out by lot
+UNLIKE = 0.1
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,14 @@ def iterative_stratified_split(
         raise UserError(
             f"fractions {fractions.tolist()}", field="fractions", accepted="positive numbers with the sum 1"
         )
-    num_parts = len(fractions)
+    num_parts, num_documents = len(fractions), len(label_ids)
     rng = np.random.default_rng(seed)
     doc_labels = _with_none_label(label_ids)
     part_of_N = _dealt(doc_labels, fractions, rng)
     unlikeness = _unlikeness(label_ids, part_of_N, num_parts)
-    if unlikeness > UNLIKE:
+    counts_L = np.bincount(np.concatenate(doc_labels)) if num_documents else np.zeros(0, np.int64)
+    has_scarce = ((counts_L > 0) & (counts_L * fractions.min() < 1)).any()
+    if unlikeness > UNLIKE and has_scarce:
         by_lot_N = _dealt(doc_labels, fractions, np.random.default_rng([seed, 1]), scarce_by_lot=True)
         if _unlikeness(label_ids, by_lot_N, num_parts) < unlikeness:
             part_of_N = by_lot_N
@@ -92,7 +95,7 @@ def iterative_stratified_split(
 
 def _unlikeness(label_ids: Sequence[np.ndarray], part_of_N: np.ndarray, num_parts: int) -> float:
     """By how much the parts differ from all documents: in labels a document, as a share of them, or in documents without one, the
-    largest difference of a part."""
+    largest difference of a part; less what two standard errors of so many documents allow for."""
     counts_N = np.array([len(ids) for ids in label_ids], dtype=np.float64)
     if not counts_N.any():
         return 0.0
@@ -100,8 +103,10 @@ def _unlikeness(label_ids: Sequence[np.ndarray], part_of_N: np.ndarray, num_part
     for part in range(num_parts):
         counts = counts_N[part_of_N == part]
         if len(counts):
-            of_labels = abs(counts.mean() / counts_N.mean() - 1)
-            largest = max(largest, of_labels, abs((counts == 0).mean() - (counts_N == 0).mean()))
+            empty = (counts_N == 0).mean()
+            of_labels = abs(counts.mean() - counts_N.mean()) - 2 * counts_N.std() / len(counts) ** 0.5
+            of_empty = abs((counts == 0).mean() - empty) - 2 * (empty * (1 - empty) / len(counts)) ** 0.5
+            largest = max(largest, of_labels / counts_N.mean(), of_empty)
     return largest
 
 

@@ -120,8 +120,8 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise UserError(f"found {getattr(self, name)}", field=name, accepted="1 or more")
-        if self.num_train_epochs <= 0 and self.max_steps <= 0:
-            raise UserError(f"found {self.num_train_epochs}", field="num_train_epochs", accepted="above 0")
+        if self.num_train_epochs < 0 and self.max_steps <= 0:
+            raise UserError(f"found {self.num_train_epochs}", field="num_train_epochs", accepted="0 or more")
         if not all(math.isfinite(bias) for bias in self.end_biases):
             raise UserError(f"found {self.end_biases}", field="end_biases", accepted="finite numbers")
         if not self.ranking_ks or min(self.ranking_ks) < 1:

@@ -270,7 +270,7 @@ def test_a_new_model_of_texts_learns_at_a_rate_of_its_own(corpus, trained, tmp_p
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--num_train_epochs", "-1"], "field 'num_train_epochs': found -1.0; accepted: above 0"),
+        (["--num_train_epochs", "-1"], "field 'num_train_epochs': found -1.0; accepted: 0 or more"),
         (["--per_device_train_batch_size", "0"], "field 'per_device_train_batch_size': found 0; accepted: 1 or more"),
         (["--gradient_accumulation_steps", "0"], "field 'gradient_accumulation_steps': found 0; accepted: 1 or more"),
         (["--text_column", "bdoy"], "field 'bdoy': no such column; found: 'id', 'text', 'labels', 'evidence'; accepted: a column name, said by text_column"),

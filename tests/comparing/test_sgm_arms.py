@@ -14,10 +14,12 @@ from transformers import BertConfig, BertModel
 
 from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.commands.config_arguments import config_names
+from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.comparing.arms import Job, fit, problem_transformations, same_encoder, seed_ensemble
 from hf_mlc.comparing.arms.problem_transformations import METHODS, PLANE, powerset_scores
 from hf_mlc.comparing.arms.same_encoder import SameEncoderConfig
 from hf_mlc.comparing.claim import ClaimData, find_claim
+from hf_mlc.comparing.claims.sgm import RECIPE
 from hf_mlc.comparing.data import Rows, prepare_rows
 from hf_mlc.data import train_tokenizer
 from hf_mlc.modeling.configuration_sgm import SgmConfig
@@ -94,8 +96,10 @@ def test_every_variant_is_a_model_that_learns_and_answers(arm):
     assert silent <= {"auxiliary"}
     answer = model.eval()(**BATCH)
     assert answer.logits.shape == (2, 4) and torch.isfinite(answer.logits).all()
-    changed = {name for name in settings if getattr(model.config, name) != getattr(SgmConfig(), name)}
-    assert set(arm.settings) & names <= changed or arm.name in ("sgm",)
+    # an arm is no second name of the recipe
+    recipe = read_recipe(Path(__file__).parents[2] / RECIPE)
+    for name in set(arm.settings) & names:
+        assert getattr(model.config, name) == arm.settings[name] != recipe.get(name, getattr(SgmConfig(), name))
 
 
 @pytest.mark.parametrize("settings", [{}, {"tuned": True, "Cs": (1.0,)}, {"tuned": True, "Cs": (1.0,), "folds": 0}])
