@@ -32,6 +32,12 @@ VARIANTS = (
         "the recipe: most frequent label first, global embedding, repeat mask, five beams, labels by a threshold on their marginals",
     ),
     Arm("sgm-greedy", "one beam", settings={"num_beams": 1}),
+    Arm(
+        "sgm-ocd-sequence",
+        "order-free targets; the most probable set",
+        settings={"sequence_loss": "ocd", "decision": "sequence"},
+        by_default=False,
+    ),
     Arm("sgm-alphabetical", "labels by the alphabet, as the seed has them", settings={"label_order": "alphabetical"}),
     Arm("sgm-rare-first", "the rarest label first", settings={"label_order": "rare_first"}),
     Arm("sgm-random", "another order each time", settings={"label_order": "random"}),
