@@ -58,8 +58,7 @@ class PictureStep(InputStep):
         return self.kind.load_processor(name, revision=revision, field=field)
 
     def training_arguments(self) -> dict[str, Any]:
-        is_named = any(self.given.get(name) is not None for name in self.naming)
-        return {} if is_named else {"learning_rate": self.new_model_learning_rate}
+        return {} if self.names_encoder else {"learning_rate": self.new_model_learning_rate}
 
     def settings(self, given: dict[str, Any], processor: BaseImageProcessor) -> dict[str, Any]:
         """Also the backbone that `--image_encoder` names."""

@@ -154,6 +154,11 @@ class InputStep(ABC):
 
     # -- the model
 
+    @property
+    def names_encoder(self) -> bool:
+        """Of texts and pictures: whether an argument names the encoder, one of transformers, by a name or a configuration."""
+        return any(self.given.get(name) is not None for name in self.naming)
+
     # transformers' own rate, 5e-5, is one of fine-tuning: a small new model would take some hundred epochs with it
     new_model_learning_rate: ClassVar[float] = 1e-3
 

@@ -97,13 +97,15 @@ class TextStep(InputStep):
         """Whether the model reads the tf-idf weights of a text's tokens, and nothing of their order."""
         if self.base is not None:
             return getattr(self.base.model.config, "encoder", None) == "tfidf"
-        usual = getattr(architecture_of(self.given.get("model_type", "plant")).config, "encoder", None)
-        return not self._is_named and self.given.get("encoder", usual) == "tfidf"
+        return self._new_encoder == "tfidf"
 
     @property
-    def _is_named(self) -> bool:
-        """Whether an argument names the encoder, a text encoder of transformers."""
-        return any(self.given.get(name) is not None for name in self.naming)
+    def _new_encoder(self) -> str | None:
+        """The encoder of a new model: the one that is given, or the architecture's usual one."""
+        if self.names_encoder:
+            return "transformer"
+        usual = getattr(architecture_of(self.given.get("model_type", "plant")).config, "encoder", None)
+        return self.given.get("encoder", usual)
 
     def encoded(
         self, splits: DatasetDict, processor: PreTrainedTokenizerBase, label_space: LabelSpace, report: DataReport
@@ -162,10 +164,8 @@ class TextStep(InputStep):
     def training_arguments(self) -> dict[str, Any]:
         if self.reads_bags:
             return bag_training(self.given)
-        usual = getattr(architecture_of(self.given.get("model_type", "plant")).config, "encoder", None)
         # a transformer diverges at such a rate, and a pretrained one forgets
-        is_small = self.given.get("encoder", usual) != "transformer" and not self._is_named
-        return {"learning_rate": self.new_model_learning_rate} if is_small else {}
+        return {} if self._new_encoder == "transformer" else {"learning_rate": self.new_model_learning_rate}
 
     def settings(self, given: dict[str, Any], processor: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Also the sizes that tokenizer and longest text decide, and the encoder that `--text_encoder` names."""

@@ -79,15 +79,17 @@ def iterative_stratified_split(
         raise UserError(
             f"fractions {fractions.tolist()}", field="fractions", accepted="positive numbers with the sum 1"
         )
-    num_parts, num_documents = len(fractions), len(label_ids)
+    num_parts = len(fractions)
     rng = np.random.default_rng(seed)
     doc_labels = _with_none_label(label_ids)
     part_of_N = _dealt(doc_labels, fractions, rng)
     unlikeness = _unlikeness(label_ids, part_of_N, num_parts)
-    counts_L = np.bincount(np.concatenate(doc_labels)) if num_documents else np.zeros(0, np.int64)
-    has_scarce = ((counts_L > 0) & (counts_L * fractions.min() < 1)).any()
-    if unlikeness > UNLIKE and has_scarce:
-        by_lot_N = _dealt(doc_labels, fractions, np.random.default_rng([seed, 1]), scarce_by_lot=True)
+    if unlikeness > UNLIKE:
+        counts_L = np.bincount(np.concatenate(doc_labels))
+        scarce = np.flatnonzero((counts_L > 0) & (counts_L * fractions.min() < 1)).tolist()
+        by_lot_N = (
+            _dealt(doc_labels, fractions, np.random.default_rng([seed, 1]), by_lot=scarce) if scarce else part_of_N
+        )
         if _unlikeness(label_ids, by_lot_N, num_parts) < unlikeness:
             part_of_N = by_lot_N
     return [np.flatnonzero(part_of_N == k) for k in range(num_parts)]
@@ -99,11 +101,10 @@ def _unlikeness(label_ids: Sequence[np.ndarray], part_of_N: np.ndarray, num_part
     counts_N = np.array([len(ids) for ids in label_ids], dtype=np.float64)
     if not counts_N.any():
         return 0.0
-    largest = 0.0
+    largest, empty = 0.0, (counts_N == 0).mean()
     for part in range(num_parts):
         counts = counts_N[part_of_N == part]
         if len(counts):
-            empty = (counts_N == 0).mean()
             of_labels = abs(counts.mean() - counts_N.mean()) - 2 * counts_N.std() / len(counts) ** 0.5
             of_empty = abs((counts == 0).mean() - empty) - 2 * (empty * (1 - empty) / len(counts)) ** 0.5
             largest = max(largest, of_labels / counts_N.mean(), of_empty)
@@ -111,9 +112,9 @@ def _unlikeness(label_ids: Sequence[np.ndarray], part_of_N: np.ndarray, num_part
 
 
 def _dealt(
-    doc_labels: list[np.ndarray], fractions: np.ndarray, rng: np.random.Generator, *, scarce_by_lot: bool = False
+    doc_labels: list[np.ndarray], fractions: np.ndarray, rng: np.random.Generator, *, by_lot: Sequence[int] = ()
 ) -> np.ndarray:
-    """The part of each document, int64 `(N,)`: the algorithm itself."""
+    """The part of each document, int64 `(N,)`: the algorithm itself; of the labels `by_lot` the parts want as many as the lot says."""
     num_documents, num_parts = len(doc_labels), len(fractions)
     num_labels = 1 + max((int(labels[-1]) for labels in doc_labels), default=0)
 
@@ -127,12 +128,11 @@ def _dealt(
 
     room_K = _exact_sizes(fractions, num_documents)  # documents that each part still gets
     wanted_KL = [(fraction * counts_L).tolist() for fraction in fractions]  # and of each label
-    if scarce_by_lot:
-        for label in np.flatnonzero((counts_L > 0) & (counts_L * fractions.min() < 1)).tolist():
-            lots_K = rng.multinomial(counts_L[label] - 1, fractions)
-            lots_K[fractions.argmax()] += 1
-            for wanted_L, lot in zip(wanted_KL, lots_K.tolist(), strict=True):
-                wanted_L[label] = lot
+    for label in by_lot:
+        lots_K = rng.multinomial(counts_L[label] - 1, fractions)
+        lots_K[fractions.argmax()] += 1
+        for wanted_L, lot in zip(wanted_KL, lots_K.tolist(), strict=True):
+            wanted_L[label] = lot
     # the paper breaks ties between labels and between parts at random; drawn once here
     rank_L = rng.permutation(num_labels).tolist()
     draws_N = rng.permutation(num_documents).tolist()
