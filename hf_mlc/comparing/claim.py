@@ -39,6 +39,7 @@ class Arm:
         about (`str`): what it is, in a few words, for the table.
         runner (`str`): what fits it, a key of `hf_mlc.comparing.arms.RUNNERS`.
         settings (`dict`, *optional*): of the runner. Of `"train"`: arguments of `train`, on top of the data set's recipe.
+        without (`tuple[str]`, *optional*): settings of the data set's recipe that the arm does not take over.
         held (`dict`, *optional*): settings that the arm's name promises and the runner has anyway: told only where the data set's
             recipe says otherwise.
         by_default (`bool`, *optional*, defaults to `True`): whether it runs where no arms are asked for.
@@ -55,6 +56,7 @@ class Arm:
     about: str
     runner: str = "train"
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    without: tuple[str, ...] = ()
     held: Mapping[str, Any] = field(default_factory=dict, hash=False)
     by_default: bool = True
     group: str = ""

@@ -73,7 +73,8 @@ class Plan:
             own["text_encoder"] = self.encoder
         if arm.runner in OURS:
             held = {name: value for name, value in arm.held.items() if name in self.train_settings}
-            return self._measurable(arm, {**self.train_settings, **held, **own})
+            recipe = {name: value for name, value in self.train_settings.items() if name not in arm.without}
+            return self._measurable(arm, {**recipe, **held, **own})
         rule = {
             name: self.train_settings[name]
             for name, default in VALIDATION_RULE.items()

@@ -21,6 +21,7 @@ from hf_mlc.comparing.arms.same_encoder import SameEncoderConfig
 from hf_mlc.comparing.claim import ClaimData, find_claim
 from hf_mlc.comparing.claims.sgm import RECIPE
 from hf_mlc.comparing.data import Rows, prepare_rows
+from hf_mlc.comparing.runs import Plan
 from hf_mlc.data import train_tokenizer
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.training.end_bias import can_be_tuned
@@ -242,9 +243,14 @@ def pretrained(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("name", ["sgm-pretrained", "sgm-pretrained-br"])
 def test_an_arm_starts_from_the_pretrained_encoder(name, pretrained, rows, tmp_path):
-    arm = CLAIM.arm(name)
-    settings = {**TINY, "word_vectors": "corpus", **arm.settings, "num_train_epochs": 1, "learning_rate": 1e-9}
-    fit(Job(arm.runner, {**settings, "text_encoder": pretrained}, rows, 0, ""), tmp_path / "model")
+    """With all that the recipe says, less what is about its own encoder."""
+    data, arm = CLAIM.datasets[0], CLAIM.arm(name)
+    plan = Plan(
+        CLAIM, data, CLAIM.arms, [0], [None], "test", Path(), Path(), data.train_settings(), Path(), encoder=pretrained
+    )
+    [trial, *_] = CLAIM.arm(arm.chosen_as or name).trials
+    settings = {**plan.settings_of(arm, trial), "num_train_epochs": 1, "learning_rate": 1e-9, "use_cpu": True}
+    fit(Job(arm.runner, settings, rows, 0, ""), tmp_path / "model")
     expected = load_file(Path(pretrained) / "model.safetensors")["embeddings.word_embeddings.weight"]
     found = load_file(tmp_path / "model" / "model.safetensors")
     [embeddings] = [one for key, one in found.items() if key.endswith("embeddings.word_embeddings.weight")]

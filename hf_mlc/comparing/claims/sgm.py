@@ -17,14 +17,18 @@ PRETRAINED = "from the pretrained encoder of --encoder_path"
 
 # the seed's parts beside the recipe's: self-attention of the encoder, attention to label vectors, label-wise attention
 _WHOLE = {"encoder_self_attention": True, "label_attention": "both"}
-# a pretrained encoder asks for a small rate; sizes and word vectors of the recipe are not its own. Nothing of this was tuned
+# a pretrained encoder has its own sizes, tokens and vectors, and asks for small rates, the smaller the deeper a layer
+_NOT_PRETRAINED = ("encoder", "embedding_size", "hidden_size", "tokenizer_kind", "word_vectors")
 _FINE_TUNED = {
-    "word_vectors": None,
-    "learning_rate": 2.0e-4,
+    "layer_learning_rate_decay": 0.7,
     "warmup_steps": 0.1,
-    "num_train_epochs": 10,
-    "max_length": 200,
+    "num_train_epochs": 5,
+    "max_length": 128,
+    "bf16": True,
 }
+# of the head. The baseline chooses, and all others take its choice over
+_FINE_TUNED_BY = "sgm-pretrained-br"
+_FINE_TUNING_RATES = ({"learning_rate": 5.0e-4}, {"learning_rate": 1.0e-3})
 
 VARIANTS = (
     Arm(
@@ -115,16 +119,19 @@ TUNED = (
     _tuned("chain-ensemble-tuned", "C, the rule and its fallback", folds=0),
 )  # fmt: skip
 FROM_PRETRAINED = tuple(
-    Arm(name, about, runner=runner, settings={**_FINE_TUNED, **settings}, group=PRETRAINED, with_encoder=True)
+    Arm(
+        name, about, runner=runner, settings={**_FINE_TUNED, **settings}, without=_NOT_PRETRAINED, group=PRETRAINED, with_encoder=True,
+        **({"trials": _FINE_TUNING_RATES} if name == _FINE_TUNED_BY else {"chosen_as": _FINE_TUNED_BY}),
+    )
     for name, about, runner, settings in (
         ("sgm-pretrained", "the decoder on it", "train", {}),
         ("sgm-pretrained-ocd", "order-free targets", "train", {"sequence_loss": "ocd"}),
-        ("sgm-pretrained-br", "a sigmoid a label", "same-encoder-per-label", _NO_SEARCH),
+        (_FINE_TUNED_BY, "a sigmoid a label", "same-encoder-per-label", _NO_SEARCH),
         ("sgm-pretrained-br-label-wise", "each label with its attention", "same-encoder-label-wise", _NO_SEARCH),
         ("sgm-pretrained-lp", "a softmax over label sets", "same-encoder-powerset", _NO_SEARCH),
         ("sgm-pretrained-cc", "a chain of sigmoids", "same-encoder-chain", _NO_SEARCH),
     )
-)
+)  # fmt: skip
 
 SINGLE, PRETRAINED_OURS = ("sgm", "sgm-ocd"), ("sgm-pretrained", "sgm-pretrained-ocd")
 OURS = (*SINGLE, "sgm-ensemble")
