@@ -149,8 +149,13 @@ def test_arms_from_a_pretrained_encoder_run_only_with_one_and_are_given_it():
     plan = Plan(
         claim, data, with_one, [0], [None], "test", Path(), Path(), data.train_settings(), Path(), encoder="minilm"
     )
-    assert plan.settings_of(claim.arm("sgm-pretrained-br"))["text_encoder"] == "minilm"
-    assert plan.settings_of(claim.arm("sgm-pretrained-br"))["learning_rate"] == 2e-4
+    chosen = claim.arm("sgm-pretrained-br").trials[0]
+    for name in apart:
+        settings = plan.settings_of(claim.arm(name), chosen)
+        assert settings["text_encoder"] == "minilm" and settings["learning_rate"] == 5e-4
+        # what the recipe says of its own encoder
+        assert not {"encoder", "hidden_size", "word_vectors"} & set(settings)
+    assert not {"encoder", "hidden_size", "word_vectors"} - set(plan.settings_of(claim.arm("sgm")))
     assert "text_encoder" not in plan.settings_of(claim.arm("sgm"))
 
 
