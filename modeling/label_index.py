@@ -26,6 +26,13 @@ def blocks(table_LD: torch.Tensor | StoredTable, block_size: int, num_rows: int)
         yield slice(start, min(start + size, num_labels))
 
 
+def unit_blocks(vectors_LD: torch.Tensor, block_size: int):
+    """`(labels, their vectors scaled to length 1)`, float32, `block_size` labels at a time: a whole table of them is never made."""
+    for start in range(0, vectors_LD.shape[0], block_size):
+        rows = slice(start, min(start + block_size, vectors_LD.shape[0]))
+        yield rows, F.normalize(vectors_LD[rows].float(), dim=1)
+
+
 class RunningTop:
     """The best S of scores that come block by block; ties go to the block that came first."""
 

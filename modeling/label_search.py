@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from .label_graph import GRAPH_FILE, LabelGraph, has_hnswlib
-from .label_index import cosines, nearest_labels
+from .label_index import cosines, nearest_labels, unit_blocks
 from .label_tables import StoredTable, read_rows
 
 
@@ -52,7 +52,8 @@ class LabelSearch:
     @torch.no_grad()
     def set_index(self, vectors_LD: torch.Tensor) -> None:
         """Fills the index: one vector a label, of any length; a label of the vector 0 is near to nothing."""
-        self.index_vectors.copy_(F.normalize(vectors_LD.float(), dim=1))
+        for rows, units_nD in unit_blocks(vectors_LD, self.config.block_size):
+            self.index_vectors[rows] = units_nD.to(self.index_vectors)
         self._notice_index()
 
     def label_graph(self) -> LabelGraph | None:

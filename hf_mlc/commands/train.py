@@ -47,6 +47,7 @@ from hf_mlc.planting.arguments import without_effect
 from hf_mlc.planting.step import PLANTING_FILE
 from hf_mlc.run_facts import Stopwatch, num_parameters
 from hf_mlc.tables import metrics_table
+from hf_mlc.training.best_metric import check_best_metric
 from hf_mlc.training.compressing import check_trainable, compress_tables, take_table_dtype
 from hf_mlc.training.refitting import REFIT_FOLDER, check_refit, refit
 from hf_mlc.training.results import run_results
@@ -76,6 +77,7 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
     step_args = dict(zip(STEPS, parts[-len(STEPS) :], strict=True))
     if data_args.refit:
         check_refit(args)
+    check_best_metric(args.metric_for_best_model, args.ranking_ks, score_budget_mb=args.score_budget_mb)
     main_process = args.process_index == 0
     tell = say if main_process else (lambda text: None)
     text_args = step_args[TextStep.kind.name]

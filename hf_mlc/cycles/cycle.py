@@ -5,6 +5,7 @@ Shape legend: N training rows, L labels, D width, S shortlist, F rows of label f
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy import sparse
-from torch.nn import functional as F
 
 from hf_mlc.cycles.centroids import FeatureVectors, label_centroids, label_counts
 from hf_mlc.cycles.encoding import batches_of_rows, encode_rows
@@ -22,6 +22,7 @@ from hf_mlc.cycles.rows import NumberedRows, RaggedColumn, is_ragged, label_tabl
 from hf_mlc.cycles.shortlists import Recall, fill_shortlists
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
+from hf_mlc.modeling.label_index import unit_blocks
 from hf_mlc.modeling.modeling_lightdxml import TARGETS
 from hf_mlc.run_facts import Stopwatch
 
@@ -40,6 +41,11 @@ OF_LABELS = (
 )
 # of the weights, what no document's vector hangs on
 NOT_OF_DOCUMENTS = ("classifier", "index_vectors", "trained_labels")
+
+
+def _mapped(file: Path) -> torch.Tensor:
+    """An array's file as a tensor, read where it is looked at; what is written to it stays in memory."""
+    return torch.from_numpy(np.load(file, mmap_mode="c"))
 
 
 class CycleMaker:
@@ -142,9 +148,10 @@ class CycleMaker:
         files = [folder.file(name) for name in (SHORTLISTS_FILE, INDEX_FILE)]
         if folder.facts("shortlists") is None or folder.ground != self._ground or not all(map(Path.exists, files)):
             return None
-        index_LD = F.normalize(torch.from_numpy(np.load(files[1])), dim=1)
-        if not torch.equal(index_LD, self.model.index_vectors.cpu()):
-            return None
+        index_LD = self.model.index_vectors
+        for labels, units_nD in unit_blocks(_mapped(files[1]), self.config.block_size):
+            if not torch.equal(units_nD, index_LD[labels].cpu()):
+                return None
         return np.load(files[0], mmap_mode="r")
 
     @torch.no_grad()
@@ -258,8 +265,9 @@ class CycleMaker:
 
     def _read_index(self, folder: CycleFolder) -> None:
         """What the file of label embeddings holds becomes the model's index, and the proxy what made them."""
-        vectors_LD = torch.from_numpy(np.load(folder.file(INDEX_FILE)))
-        if not torch.isfinite(vectors_LD).all():  # which every process sees
+        vectors_LD = _mapped(folder.file(INDEX_FILE))
+        self.model.set_index(vectors_LD)
+        if not math.isfinite(self.model.index_vectors.sum()):  # which every process sees
             raise UserError(
                 "the vectors of documents are no numbers any more: training diverged",
                 field="learning_rate",

@@ -89,15 +89,16 @@ def label_embeddings(
     device: torch.device | str = "cpu",
     block_labels: int = BLOCK_LABELS,
 ) -> torch.Tensor:
-    """What the index holds: label embeddings of length 1, float32 `(L, D)` on the CPU.
+    """What the index holds: label embeddings of length 1, float32 `(L, D)` on the CPU, **written over the centroids**: of very many
+    labels there is no room for a second table.
 
     Args:
         proxy ([`~hf_mlc.modeling.label_proxy.LabelProxy`]): of the centroids.
-        centroids_LD (`np.ndarray` of shape `(L, D)`): float32; a label without documents has zeros here.
+        centroids_LD (`np.ndarray` of shape `(L, D)`): float32; a label without documents has zeros here. What is returned is its memory.
         device (`torch.device`, *optional*): where `proxy` is.
         block_labels (`int`, *optional*, defaults to 65,536): labels that are mapped at a time.
     """
-    embeddings_LD = torch.empty(centroids_LD.shape)
+    embeddings_LD = torch.from_numpy(centroids_LD)
     for start in range(0, len(centroids_LD), block_labels):
         mapped = proxy(as_tensor(centroids_LD[start : start + block_labels], device)).float().cpu()
         embeddings_LD[start : start + block_labels] = F.normalize(mapped, dim=1)

@@ -58,8 +58,8 @@ def label_bytes(size: CycleSize) -> dict[str, int]:
     parts = {
         "classifier row and bias, with Adam's two moments": size.embed_dim * WITH_ADAM + WITH_ADAM,
         "vector of the index": row,
-        # of which the file of label embeddings holds one, read again and scaled to length 1
-        "centroid and label embedding, while a cycle makes them": 4 * row,
+        # the embeddings are written over the centroids, and read from their file block by block
+        "centroid and label embedding, while a cycle makes them": row,
         "name and counts": NAME_BYTES + COUNT_BYTES,
     }
     if size.hnsw_m is not None:
