@@ -41,7 +41,11 @@ OURS = (
     Arm("lightdxml-shortlists", "only a shortlist of each document is scored", settings={"scoring": "shortlist"}),
     Arm("lightdxml-document-lists", "a list for each document, not one a batch", settings={"shared_shortlist": False}),
     Arm("lightdxml-random-start", "token vectors drawn at random", settings={"token_start": "random"}),
-    Arm("lightdxml-untrained", "no step is trained: the index of token vectors as they start", settings={"num_train_epochs": 0}),
+    Arm(
+        "lightdxml-untrained",
+        "no step is trained: the index of token vectors as they start",
+        settings={"num_train_epochs": 0},
+    ),
     Arm("lightdxml-relu", "the authors' ReLU on the sum of token vectors", settings={"embedding_activation": "relu"}),
     Arm("lightdxml-int8", "tables of labels in int8", settings={"table_dtype": "int8"}),
 )
