@@ -196,6 +196,13 @@ class MultiLabelTrainer(PushingTrainer):
             self.optimizer = kind(groups, **settings)
         return super().create_optimizer(model)
 
+    def _run_epoch(self, *args, **kwargs) -> None:
+        # transformers asks after each step whether it was the last: a run that goes on behind its last one, amid an epoch, would add one
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
+
     def training_step(self, *args, **kwargs) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
         if self.unfreezing is not None:

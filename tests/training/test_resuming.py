@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 import transformers
 from transformers import TrainerControl, TrainerState
 
@@ -26,6 +27,19 @@ def test_the_sampler_learns_the_epoch_that_begins_or_goes_on(parts, tmp_path, ep
 
 def test_without_a_sampler_of_ours_nothing_is_told():
     SamplerEpochs().on_epoch_begin(None, TrainerState(epoch=1.0), None)
+
+
+def test_a_run_that_goes_on_behind_its_last_step_trains_no_further(parts, tmp_path):
+    settings = {
+        "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1, "per_device_train_batch_size": 2,
+    }  # fmt: skip
+    trainer = trainer_of(parts, tmp_path, **settings)  # one step of an epoch's four
+    trainer.train()
+    trained = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    again = trainer_of(parts, tmp_path, **settings)
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    assert again.state.global_step == 1
+    assert all(torch.equal(value, trained[name]) for name, value in again.model.state_dict().items())
 
 
 @pytest.mark.parametrize("is_last", [False, True])
