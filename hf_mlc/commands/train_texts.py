@@ -43,7 +43,10 @@ class TextArguments:
     text_encoder_revision: str | None = field(default=None, metadata={"help": "Its branch, tag or commit."})
     tokenizer_name: str | None = field(default=None, metadata={"help": "Tokenizer, Hub id or folder."})
     tokenizer_kind: str = field(
-        default="word", metadata={"help": "From scratch, on training rows: word or bpe, where none is named."}
+        default="word",
+        metadata={
+            "help": "From scratch, on training rows, where none is named: word, letters (as word, without numbers and punctuation) or bpe."
+        },
     )
     tokenizer_vocab_size: int = field(default=30000, metadata={"help": "Its largest vocabulary."})
     tokenizer_min_frequency: int = field(

@@ -20,8 +20,10 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 
-# the words of the word tokenizer, and single punctuation marks
-WORDS = r"\w+|[^\w\s]"
+# words and single punctuation marks, and runs of letters alone, with the accents that are written behind them
+WORDS, LETTERS = r"\w+|[^\w\s]", r"[\p{L}\p{M}]+"
+# what the tokens of our own tokenizers of whole words are, by their kind
+CUTTINGS = {"word": WORDS, "letters": LETTERS}
 # what stands between two blanks: no word of the word tokenizer reaches over one
 _PIECE = re.compile(r"[^ \t\n\r\f\v]+")
 # pieces that are remembered at one time, 100 bytes each and more
@@ -53,7 +55,7 @@ class Pieces(dict):
 
 
 def pieces_of(tokenizer: PreTrainedTokenizerBase) -> Pieces | None:
-    """Token ids by pieces, where a text's tokens are those of its pieces: of the word tokenizer of `train_tokenizer`.
+    """Token ids by pieces, where a text's tokens are those of its pieces: of the tokenizers of whole words of `train_tokenizer`.
 
     `None` for any other tokenizer, which may look over blanks, put tokens around a text or change it otherwise.
     """
@@ -69,7 +71,7 @@ def pieces_of(tokenizer: PreTrainedTokenizerBase) -> Pieces | None:
         and all(step["type"] in ("NFC", "Lowercase") for step in steps)
         # one that is looked for in the normalised text, or that holds a blank, isn't found in a piece
         and not any(token["normalized"] or re.search(r"\s", token["content"]) for token in backend["added_tokens"])
-        and cutting.get("pattern") == {"Regex": WORDS}
+        and cutting.get("pattern") in [{"Regex": words} for words in CUTTINGS.values()]
         and (cutting["behavior"], cutting["invert"]) == ("Removed", True)
     )
     return Pieces(_WordIds(tokenizer)) if is_ours else None

@@ -13,7 +13,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from hf_mlc.data.bags import WORDS, Pieces, counted_tokens, pieces_of, words_by_documents
+from hf_mlc.data.bags import CUTTINGS, Pieces, counted_tokens, pieces_of, words_by_documents
 from hf_mlc.data.checking import DataReport
 from hf_mlc.data.encoding import encode_labels, note_unknown_labels
 from hf_mlc.errors import UserError
@@ -30,7 +30,7 @@ _TOKENS_VERSION = 1
 def train_tokenizer(
     texts: Iterable[str],
     *,
-    kind: Literal["word", "bpe"] = "word",
+    kind: Literal["word", "letters", "bpe"] = "word",
     vocab_size: int = 30_000,
     min_frequency: int = 2,
     lowercase: bool = True,
@@ -42,12 +42,13 @@ def train_tokenizer(
     r"""Trains a tokenizer on the texts of the TRAINING split.
 
     `"word"`: Unicode NFC, lower case, then runs of `\w` and single punctuation marks are tokens; words outside the
-    vocabulary are `[UNK]`. `"bpe"`: byte-level byte-pair encoding, which has no unknown words. Both give the offsets of
+    vocabulary are `[UNK]`. `"letters"`: the same of runs of letters alone, so that numbers and punctuation are no tokens: a
+    text's length goes to its words, and nothing is learned by heart of figures that come once. `"bpe"`: byte-level byte-pair encoding, which has no unknown words. All give the offsets of
     every token in the text, which explanations need.
 
     Args:
         texts (iterable of `str`): the training texts; read once, not kept.
-        kind (`str`, *optional*, defaults to `"word"`): `"word"` or `"bpe"`.
+        kind (`str`, *optional*, defaults to `"word"`): `"word"`, `"letters"` or `"bpe"`.
         vocab_size (`int`, *optional*, defaults to 30000): at most so many tokens, the special ones among them.
         min_frequency (`int`, *optional*, defaults to 2): how often a word, or a pair to be merged, must occur.
         lowercase (`bool`, *optional*, defaults to `True`): whether case is ignored.
@@ -67,9 +68,9 @@ def train_tokenizer(
     if vocab_size <= len(special):
         raise UserError(f"a vocabulary of {vocab_size}", field="vocab_size", accepted=f"more than {len(special)}")
     common = {"vocab_size": vocab_size, "min_frequency": min_frequency, "special_tokens": special}
-    if kind == "word":
+    if kind in CUTTINGS:
         backend = Tokenizer(models.WordLevel(unk_token=SPECIAL_TOKENS["unk"]))
-        backend.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True)
+        backend.pre_tokenizer = pre_tokenizers.Split(Regex(CUTTINGS[kind]), behavior="removed", invert=True)
         trainer = trainers.WordLevelTrainer(**common, show_progress=False)
         smallest = len(special)
     elif kind == "bpe":
@@ -84,10 +85,10 @@ def train_tokenizer(
                 f"a vocabulary of {vocab_size}", field="vocab_size", accepted=f"{smallest} or more for bpe"
             )
     else:
-        raise UserError(f"a tokenizer of the kind {kind!r}", field="kind", accepted="'word' or 'bpe'")
+        raise UserError(f"a tokenizer of the kind {kind!r}", field="kind", accepted="'word', 'letters' or 'bpe'")
     steps = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
     backend.normalizer = normalizers.Sequence(steps)
-    if kind == "word" and by_documents:
+    if kind in CUTTINGS and by_documents:
         words = words_by_documents(
             texts, backend, most=vocab_size - len(special), min_documents=min_frequency, max_share=max_share
         )
@@ -96,7 +97,7 @@ def train_tokenizer(
         backend.add_special_tokens(special)
     else:
         backend.train_from_iterator(texts, trainer=trainer)
-    if kind == "word" and backend.get_vocab_size() == smallest:
+    if kind in CUTTINGS and backend.get_vocab_size() == smallest:
         raise UserError(
             f"no word occurs {min_frequency} times in the training texts",
             field="min_frequency",

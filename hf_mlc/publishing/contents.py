@@ -14,7 +14,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from hf_mlc.cards.facts import BASELINE
 from hf_mlc.cards.plots import PLOTS
 from hf_mlc.cards.words import CARD_FILE
-from hf_mlc.data.bags import WORDS
+from hf_mlc.data.bags import CUTTINGS
 from hf_mlc.data.tokenizing import SPECIAL_TOKENS
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import METRICS_FILE, OF_THE_WEIGHTS, RESULTS_FILE
@@ -86,7 +86,9 @@ def published_words(folder: Path) -> str | None:
     vocabulary, special = model.get("vocab"), list(SPECIAL_TOKENS.values())
     if not isinstance(vocabulary, dict) or [vocabulary.get(token) for token in special] != [*range(len(special))]:
         return None
-    if model.get("type") == "WordLevel" and cutting.get("pattern") == {"Regex": WORDS}:
+    if model.get("type") == "WordLevel" and cutting.get("pattern") in [
+        {"Regex": words} for words in CUTTINGS.values()
+    ]:
         number, what = len(vocabulary) - len(special), "words"
     elif model.get("type") == "BPE" and cutting.get("type") == "ByteLevel":
         number, what = len(model.get("merges") or ()), "words and parts of words"

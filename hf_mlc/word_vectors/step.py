@@ -192,7 +192,7 @@ def check_whole_words(tokenizer: PreTrainedTokenizerBase) -> None:
         raise UserError(
             f"a file has vectors of whole words, and this tokenizer ({kind}) cuts words into pieces",
             field="word_vectors",
-            accepted="--tokenizer_kind word, or --word_vectors corpus, which makes vectors of the pieces",
+            accepted="--tokenizer_kind word or letters, or --word_vectors corpus, which makes vectors of the pieces",
         )
 
 

@@ -29,7 +29,7 @@ def tokenizer_of(texts=TEXTS, **arguments):
 
 
 def test_pieces_give_the_tokens_that_the_tokenizer_gives():
-    for arguments in ({}, {"lowercase": False}, {"by_documents": False}, {"min_frequency": 2}):
+    for arguments in ({}, {"lowercase": False}, {"by_documents": False}, {"min_frequency": 2}, {"kind": "letters"}):
         tokenizer = tokenizer_of(**arguments)
         pieces = pieces_of(tokenizer)
         assert [list(pieces.of_text(text)) for text in TEXTS] == tokenizer(TEXTS)["input_ids"]

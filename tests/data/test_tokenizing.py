@@ -19,7 +19,7 @@ def word_tokenizer(**arguments):
 
 
 def test_special_tokens_have_their_fixed_ids():
-    for kind in ("word", "bpe"):
+    for kind in ("word", "letters", "bpe"):
         tokenizer = word_tokenizer(kind=kind)
         assert tokenizer.convert_tokens_to_ids(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]) == [0, 1, 2, 3, 4]
         assert (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.mask_token_id) == (0, 1, 4)
@@ -36,9 +36,23 @@ def test_words_and_single_punctuation_marks_are_tokens_of_the_lowered_text():
     assert "The" in word_tokenizer(lowercase=False).get_vocab()
 
 
+def test_of_letters_alone_numbers_and_punctuation_are_no_tokens():
+    tokenizer = train_tokenizer(
+        ["Net 2,751,000 vs. F\u00fcr's 3-year x\u00b2 \u732b_1"], kind="letters", min_frequency=1
+    )
+    text = "NET\t2,179,000 (F\u00fcr) 3rd-year vs 1987_unseen \u732b!"
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    words = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+    assert words == ["net", "f\u00fcr", "[UNK]", "year", "vs", "[UNK]", "\u732b"]
+    read = [text[start:end] for start, end in encoded["offset_mapping"]]
+    assert read == ["NET", "F\u00fcr", "rd", "year", "vs", "unseen", "\u732b"]
+    assert tokenizer("1987 ... 12%")["input_ids"] == []
+
+
 def test_composed_and_combining_accents_are_one_word():
-    tokenizer = word_tokenizer(min_frequency=2)
-    assert tokenizer("cafe\u0301")["input_ids"] == tokenizer("caf\u00e9")["input_ids"] != [tokenizer.unk_token_id]
+    for kind in ("word", "letters"):
+        tokenizer = word_tokenizer(kind=kind, min_frequency=2)
+        assert tokenizer("cafe\u0301")["input_ids"] == tokenizer("caf\u00e9")["input_ids"] != [tokenizer.unk_token_id]
 
 
 def test_rare_words_and_words_beyond_the_vocabulary_are_unknown():
@@ -71,7 +85,7 @@ def test_special_tokens_stand_around_a_text_only_when_asked_for():
 
 
 def test_a_saved_tokenizer_does_the_same(tmp_path):
-    for kind in ("word", "bpe"):
+    for kind in ("word", "letters", "bpe"):
         tokenizer = word_tokenizer(kind=kind, max_length=77)
         tokenizer.save_pretrained(tmp_path / kind)
         loaded = AutoTokenizer.from_pretrained(tmp_path / kind)
@@ -80,14 +94,15 @@ def test_a_saved_tokenizer_does_the_same(tmp_path):
 
 
 def test_training_twice_gives_the_same_vocabulary():
-    for kind in ("word", "bpe"):
+    for kind in ("word", "letters", "bpe"):
         assert word_tokenizer(kind=kind).get_vocab() == word_tokenizer(kind=kind).get_vocab()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "letters"}, "'letters'; accepted: 'word' or 'bpe'"),
+        ({"kind": "characters"}, "'characters'; accepted: 'word', 'letters' or 'bpe'"),
+        ({"kind": "letters", "min_frequency": 50}, "no word occurs 50 times in the training texts"),
         ({"vocab_size": 5}, "a vocabulary of 5; accepted: more than 5"),
         ({"kind": "bpe", "vocab_size": 100}, "accepted: 261 or more for bpe"),
         ({"min_frequency": 50}, "no word occurs 50 times in the training texts"),

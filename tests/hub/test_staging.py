@@ -127,6 +127,8 @@ def test_words_are_told_of_tokenizers_that_were_trained_and_of_no_others(tmp_pat
         published_words(tmp_path)
         == "tokenizer.json holds 3 words and parts of words of the rows that it was trained on"
     )
+    train_tokenizer(texts, kind="letters", min_frequency=2).save_pretrained(tmp_path)
+    assert published_words(tmp_path) == "tokenizer.json holds 2 words of the rows that it was trained on"
     edited = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     edited["model"]["vocab"] |= {"[PAD]": 1, "[UNK]": 0}
     edit_json(tmp_path / "tokenizer.json", **edited)  # somebody else's special tokens
