@@ -51,7 +51,9 @@ class LabelSearch:
 
     @torch.no_grad()
     def set_index(self, vectors_LD: torch.Tensor) -> None:
-        """Fills the index: one vector a label, of any length; a label of the vector 0 is near to nothing."""
+        """Fills the index: one vector a label, of any length; a label of the vector 0 is near to nothing. `ValueError` for another shape."""
+        if vectors_LD.shape != self.index_vectors.shape:
+            raise ValueError(f"vectors of shape {tuple(vectors_LD.shape)}, expected {tuple(self.index_vectors.shape)}")
         for rows, units_nD in unit_blocks(vectors_LD, self.config.block_size):
             self.index_vectors[rows] = units_nD.to(self.index_vectors)
         self._notice_index()

@@ -54,6 +54,11 @@ class Pieces(dict):
         return chain.from_iterable(map(self.__getitem__, _PIECE.findall(text)))
 
 
+def cuts_whole_words(pre_tokenizer: dict[str, Any]) -> bool:
+    """Whether this part of a `tokenizer.json` is that of a tokenizer of whole words of ours."""
+    return pre_tokenizer.get("pattern") in [{"Regex": words} for words in CUTTINGS.values()]
+
+
 def pieces_of(tokenizer: PreTrainedTokenizerBase) -> Pieces | None:
     """Token ids by pieces, where a text's tokens are those of its pieces: of the tokenizers of whole words of `train_tokenizer`.
 
@@ -71,7 +76,7 @@ def pieces_of(tokenizer: PreTrainedTokenizerBase) -> Pieces | None:
         and all(step["type"] in ("NFC", "Lowercase") for step in steps)
         # one that is looked for in the normalised text, or that holds a blank, isn't found in a piece
         and not any(token["normalized"] or re.search(r"\s", token["content"]) for token in backend["added_tokens"])
-        and cutting.get("pattern") in [{"Regex": words} for words in CUTTINGS.values()]
+        and cuts_whole_words(cutting)
         and (cutting["behavior"], cutting["invert"]) == ("Removed", True)
     )
     return Pieces(_WordIds(tokenizer)) if is_ours else None

@@ -14,7 +14,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from hf_mlc.cards.facts import BASELINE
 from hf_mlc.cards.plots import PLOTS
 from hf_mlc.cards.words import CARD_FILE
-from hf_mlc.data.bags import CUTTINGS
+from hf_mlc.data.bags import cuts_whole_words
 from hf_mlc.data.tokenizing import SPECIAL_TOKENS
 from hf_mlc.errors import UserError
 from hf_mlc.folder_files import METRICS_FILE, OF_THE_WEIGHTS, RESULTS_FILE
@@ -86,9 +86,7 @@ def published_words(folder: Path) -> str | None:
     vocabulary, special = model.get("vocab"), list(SPECIAL_TOKENS.values())
     if not isinstance(vocabulary, dict) or [vocabulary.get(token) for token in special] != [*range(len(special))]:
         return None
-    if model.get("type") == "WordLevel" and cutting.get("pattern") in [
-        {"Regex": words} for words in CUTTINGS.values()
-    ]:
+    if model.get("type") == "WordLevel" and cuts_whole_words(cutting):
         number, what = len(vocabulary) - len(special), "words"
     elif model.get("type") == "BPE" and cutting.get("type") == "ByteLevel":
         number, what = len(model.get("merges") or ()), "words and parts of words"

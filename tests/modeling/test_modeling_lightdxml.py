@@ -281,6 +281,17 @@ def test_a_compiled_model_notices_an_index_that_comes_later():
         assert compiled(input_ids=IDS).candidate_ids.shape == (4, 5)
 
 
+def test_an_index_holds_one_unit_vector_a_label_whatever_the_blocks():
+    vectors = 3 * torch.randn(12, 8, generator=torch.Generator().manual_seed(4))
+    vectors[7] = 0
+    model = small()  # blocks of 5 labels
+    model.set_index(vectors)
+    torch.testing.assert_close(model.index_vectors, vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12))
+    for other in (vectors[:11], vectors[:, :7], vectors[0]):
+        with pytest.raises(ValueError, match=r"expected \(12, 8\)"):
+            model.set_index(other)
+
+
 @pytest.mark.parametrize("scoring", ["all", "shortlist"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_model_in_half_precision_answers_nearly_the_same(dtype, scoring):
