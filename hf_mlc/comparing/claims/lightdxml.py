@@ -139,8 +139,8 @@ POWER_LAW = (
         shown=SHOWN,
         features_column="features",
         generated=Generated(num_labels=1_000_000, num_train=1_000_000),
-        # of 256, 512 and 1,024 numbers a vector the most that a training holds in 16 GiB; the index of vectors as they are drawn finds .473, .628
-        # and .742 of 1,000 validation rows' labels among its 200 nearest
+        # a training with 512 numbers a vector holds up to 19 GB; of 1,000 validation rows' labels the index of vectors as they are drawn finds
+        # .473 with 256, .628 with 512 and .742 with 1,024 among its 200 nearest
         settings={**_GENERATED, "embed_dim": 512},
         arms=("lightdxml", *TREES),
     ),
