@@ -13,6 +13,10 @@ from .label_tables import StoredTable, read_rows
 MIN_BLOCK_SCORES = 2**20
 
 
+def _slices(num_labels: int, size: int):
+    return (slice(start, min(start + size, num_labels)) for start in range(0, num_labels, size))
+
+
 def blocks(table_LD: torch.Tensor | StoredTable, block_size: int, num_rows: int):
     """Slices of the labels of a table, `block_size` at a time.
 
@@ -22,14 +26,12 @@ def blocks(table_LD: torch.Tensor | StoredTable, block_size: int, num_rows: int)
     num_labels, size = table_LD.shape[0], block_size
     if isinstance(table_LD, torch.Tensor) and table_LD.dtype == torch.float32:
         size = max(size, MIN_BLOCK_SCORES // max(1, num_rows))
-    for start in range(0, num_labels, size):
-        yield slice(start, min(start + size, num_labels))
+    yield from _slices(num_labels, size)
 
 
 def unit_blocks(vectors_LD: torch.Tensor, block_size: int):
     """`(labels, their vectors scaled to length 1)`, float32, `block_size` labels at a time: a whole table of them is never made."""
-    for start in range(0, vectors_LD.shape[0], block_size):
-        rows = slice(start, min(start + block_size, vectors_LD.shape[0]))
+    for rows in _slices(vectors_LD.shape[0], block_size):
         yield rows, F.normalize(vectors_LD[rows].float(), dim=1)
 
 
@@ -92,4 +94,4 @@ def nearest_labels(
     return best.ids_BS.masked_fill(missing_BS, -1), best.values_BS.masked_fill(missing_BS, 0.0)
 
 
-__all__ = ["MIN_BLOCK_SCORES", "RunningTop", "blocks", "cosines", "nearest_labels"]
+__all__ = ["MIN_BLOCK_SCORES", "RunningTop", "blocks", "cosines", "nearest_labels", "unit_blocks"]

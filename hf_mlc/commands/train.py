@@ -77,7 +77,7 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
     step_args = dict(zip(STEPS, parts[-len(STEPS) :], strict=True))
     if data_args.refit:
         check_refit(args)
-    check_best_metric(args.metric_for_best_model, args.ranking_ks, score_budget_mb=args.score_budget_mb)
+    check_best_metric(args)
     main_process = args.process_index == 0
     tell = say if main_process else (lambda text: None)
     text_args = step_args[TextStep.kind.name]

@@ -56,6 +56,10 @@ class CycleCallback(TrainerCallback):
             )
 
     def on_epoch_begin(self, args, state, control, **kwargs):
+        if (
+            state.global_step >= state.max_steps
+        ):  # resumed after the last step, in the middle of an epoch: none will come
+            return
         epoch = epoch_of(state)
         if args.negatives == "all":
             cycle, is_first = 0, False

@@ -266,8 +266,7 @@ class CycleMaker:
     def _read_index(self, folder: CycleFolder) -> None:
         """What the file of label embeddings holds becomes the model's index, and the proxy what made them."""
         vectors_LD = _mapped(folder.file(INDEX_FILE))
-        self.model.set_index(vectors_LD)
-        if not math.isfinite(self.model.index_vectors.sum()):  # which every process sees
+        if not math.isfinite(vectors_LD.sum()):  # of unit vectors; every process sees it
             raise UserError(
                 "the vectors of documents are no numbers any more: training diverged",
                 field="learning_rate",

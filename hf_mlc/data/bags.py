@@ -1,4 +1,4 @@
-"""Texts as bags of words: each word once, with its number, as the word tokenizer cuts them.
+"""Texts as bags of words: each word once, with its number, as our tokenizers of whole words cut them.
 
 A text of a thousand words says few things for the first time. Each piece between two blanks is therefore cut into words once,
 by the tokenizer's own rules, and remembered: several times faster than tokenising every text, with the same answer.
@@ -21,10 +21,10 @@ from transformers import PreTrainedTokenizerBase
 
 
 # words and single punctuation marks, and runs of letters alone, with the accents that are written behind them
-WORDS, LETTERS = r"\w+|[^\w\s]", r"[\p{L}\p{M}]+"
+WORDS, LETTERS = r"\w+|[^\w\s]", r"\p{L}[\p{L}\p{M}]*"
 # what the tokens of our own tokenizers of whole words are, by their kind
 CUTTINGS = {"word": WORDS, "letters": LETTERS}
-# what stands between two blanks: no word of the word tokenizer reaches over one
+# what stands between two blanks: no word of theirs reaches over one
 _PIECE = re.compile(r"[^ \t\n\r\f\v]+")
 # pieces that are remembered at one time, 100 bytes each and more
 _MOST_PIECES = 1_000_000

@@ -43,7 +43,8 @@ def train_tokenizer(
 
     `"word"`: Unicode NFC, lower case, then runs of `\w` and single punctuation marks are tokens; words outside the
     vocabulary are `[UNK]`. `"letters"`: the same of runs of letters alone, so that numbers and punctuation are no tokens: a
-    text's length goes to its words, and nothing is learned by heart of figures that come once. `"bpe"`: byte-level byte-pair encoding, which has no unknown words. All give the offsets of
+    text's length goes to its words, and no figure is learned by heart. `"bpe"`: byte-level byte-pair encoding, which has no
+    unknown words. All give the offsets of
     every token in the text, which explanations need.
 
     Args:
@@ -186,6 +187,9 @@ def tokenize_splits(
         tokenized[name] = done.remove_columns(["_cut", "_unknown"])
         if num_cut:
             logger.info(f"{name}: {num_cut:,} of {len(done):,} texts cut to {max_length} tokens")
+        num_without = done["length"][:].count(0)
+        if num_without:
+            logger.info(f"{name}: {num_without:,} of {len(done):,} texts, empty ones among them, are without a token")
         if report is not None and name in report.splits:
             report.splits[name].cut_texts = num_cut
     return tokenized

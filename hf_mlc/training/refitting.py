@@ -126,7 +126,7 @@ def _share_of_plan(trainer: MultiLabelTrainer) -> float:
     """How much of the planned steps the kept weights took: to the best checkpoint, where that was loaded at the end."""
     state = trainer.state
     best = state.best_global_step if trainer.args.load_best_model_at_end else None
-    return (best or state.global_step) / state.max_steps
+    return (best or state.global_step) / state.max_steps if state.max_steps else 1.0
 
 
 def _prepare(folder: Path, share: float) -> None:

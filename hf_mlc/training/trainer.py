@@ -197,7 +197,8 @@ class MultiLabelTrainer(PushingTrainer):
         return super().create_optimizer(model)
 
     def _run_epoch(self, *args, **kwargs) -> None:
-        # transformers asks after each step whether it was the last: a run that goes on behind its last one, amid an epoch, would add one
+        # transformers asks only after a step whether that was the last: a run resumed after its last step, in the middle of an epoch,
+        # would train one more
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
             return

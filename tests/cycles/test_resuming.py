@@ -76,6 +76,26 @@ def test_killed_in_phase_one(unbroken, tmp_path, monkeypatch, name, at):
     assert same_weights(resumed(tmp_path), unbroken)
 
 
+def test_a_run_resumed_after_its_last_step_makes_no_cycle_but_the_last(tmp_path, monkeypatch):
+    settings = {"max_steps": 3, "save_strategy": "steps", "save_steps": 3, "eval_strategy": "steps", "eval_steps": 3}
+    first = trainer_of(tmp_path, **settings)  # in the middle of an epoch
+    first.train()
+    assert first.state.epoch % 1
+    with monkeypatch.context() as patch:
+        kill(patch, cycle_module, "fill_shortlists", at=1)
+        again = resumed(tmp_path, **settings)
+    assert again.state.global_step == 3 and same_weights(again, first)
+    assert (
+        [facts["cycle"] for facts in again.cycle_facts]
+        == [facts["cycle"] for facts in first.cycle_facts]
+        == [0, "last"]
+    )
+    # what the epoch took is written down when it ends, behind the checkpoint
+    assert again.cycle_facts[0] == {
+        name: value for name, value in first.cycle_facts[0].items() if name != "classifier"
+    }
+
+
 @pytest.mark.parametrize("at", [1, 2, 3, 6, 8])  # three phases a cycle, and two after the last epoch
 def test_killed_before_a_phase_is_noted_as_ended(unbroken, tmp_path, monkeypatch, at):
     with monkeypatch.context() as patch:

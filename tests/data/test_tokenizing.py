@@ -46,7 +46,8 @@ def test_of_letters_alone_numbers_and_punctuation_are_no_tokens():
     assert words == ["net", "f\u00fcr", "[UNK]", "year", "vs", "[UNK]", "\u732b"]
     read = [text[start:end] for start, end in encoded["offset_mapping"]]
     assert read == ["NET", "F\u00fcr", "rd", "year", "vs", "unseen", "\u732b"]
-    assert tokenizer("1987 ... 12%")["input_ids"] == []
+    assert tokenizer("1987 ... 12% \u0301")["input_ids"] == []
+    assert tokenizer.tokenize("12\u0301net") == ["net"]  # no word begins with an accent
 
 
 def test_composed_and_combining_accents_are_one_word():
@@ -64,7 +65,7 @@ def test_rare_words_and_words_beyond_the_vocabulary_are_unknown():
 
 def test_offsets_point_into_the_text_as_it_was():
     text = "The  CAT sat."
-    for kind in ("word", "bpe"):
+    for kind in ("word", "bpe"):  # of letters alone the full stop would be missing
         encoded = word_tokenizer(kind=kind)(text, return_offsets_mapping=True)
         pieces = [text[start:end].strip() for start, end in encoded["offset_mapping"]]
         assert "".join(pieces) == "TheCATsat."

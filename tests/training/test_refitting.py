@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from types import SimpleNamespace
 
 import pytest
 from datasets import Dataset
@@ -12,7 +13,7 @@ from hf_mlc.data import train_tokenizer
 from hf_mlc.label_storage import store_label_space
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
-from hf_mlc.training.refitting import REFIT_FOLDER, refit
+from hf_mlc.training.refitting import REFIT_FOLDER, _share_of_plan, refit
 
 
 TEXTS = ["wheat rose", "wheat fell", "oil rose", "oil fell"] * 4
@@ -86,3 +87,8 @@ def test_the_first_optimizer_makes_room_for_the_second(rows, tmp_path):
     refit(trainer, new_model(), SPACE, [rows])
     assert moment() is None
     assert all(parameter.grad is None for parameter in trainer.model.parameters())
+
+
+def test_of_a_plan_without_steps_all_was_done():
+    state = SimpleNamespace(best_global_step=None, global_step=0, max_steps=0)
+    assert _share_of_plan(SimpleNamespace(state=state, args=SimpleNamespace(load_best_model_at_end=True))) == 1.0
