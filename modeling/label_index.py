@@ -14,6 +14,7 @@ MIN_BLOCK_SCORES = 2**20
 
 
 def _slices(num_labels: int, size: int):
+    """The labels, `size` of them at a time."""
     return (slice(start, min(start + size, num_labels)) for start in range(0, num_labels, size))
 
 
@@ -26,7 +27,7 @@ def blocks(table_LD: torch.Tensor | StoredTable, block_size: int, num_rows: int)
     num_labels, size = table_LD.shape[0], block_size
     if isinstance(table_LD, torch.Tensor) and table_LD.dtype == torch.float32:
         size = max(size, MIN_BLOCK_SCORES // max(1, num_rows))
-    yield from _slices(num_labels, size)
+    return _slices(num_labels, size)
 
 
 def unit_blocks(vectors_LD: torch.Tensor, block_size: int):

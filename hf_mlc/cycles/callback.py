@@ -11,6 +11,7 @@ from hf_mlc.cycles.folder import LAST, read_cycle_facts, write_cycle_facts
 from hf_mlc.cycles.optimizers import drop_faded
 from hf_mlc.modeling import label_graph
 from hf_mlc.run_facts import Stopwatch
+from hf_mlc.training.resuming import all_steps_done
 
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ class CycleCallback(TrainerCallback):
             )
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        if (
-            state.global_step >= state.max_steps
-        ):  # resumed after the last step, in the middle of an epoch: none will come
+        if all_steps_done(state):
             return
         epoch = epoch_of(state)
         if args.negatives == "all":

@@ -20,10 +20,9 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 
-# words and single punctuation marks, and runs of letters alone, with the accents that are written behind them
-WORDS, LETTERS = r"\w+|[^\w\s]", r"\p{L}[\p{L}\p{M}]*"
-# what the tokens of our own tokenizers of whole words are, by their kind
-CUTTINGS = {"word": WORDS, "letters": LETTERS}
+# what the tokens of our own tokenizers of whole words are, by their kind: words and single punctuation marks; runs of letters alone, with
+# the accents that are written behind them
+CUTTINGS = {"word": r"\w+|[^\w\s]", "letters": r"\p{L}[\p{L}\p{M}]*"}
 # what stands between two blanks: no word of theirs reaches over one
 _PIECE = re.compile(r"[^ \t\n\r\f\v]+")
 # pieces that are remembered at one time, 100 bytes each and more

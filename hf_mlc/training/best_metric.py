@@ -38,10 +38,13 @@ def evaluated_names(args: MultiLabelTrainingArguments) -> tuple[str, ...]:
 
 def check_best_metric(args: MultiLabelTrainingArguments) -> None:
     """`UserError` for a `metric_for_best_model` that no evaluation of the command line reports; it may have `eval_` before it."""
-    name, names = args.metric_for_best_model, evaluated_names(args)
-    if name is None or name.removeprefix("eval_") in names:
+    name = args.metric_for_best_model
+    if name is None:
         return
-    close = difflib.get_close_matches(name.removeprefix("eval_"), names, n=1)
+    plain, names = name.removeprefix("eval_"), evaluated_names(args)
+    if plain in names:
+        return
+    close = difflib.get_close_matches(plain, names, n=1)
     hint = f", did you mean '{close[0]}'?" if close else ""
     accepted = ", ".join(one for one in names if one.rpartition("@")[2] not in BUCKETS)
     if len(names) > 1:

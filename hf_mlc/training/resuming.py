@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 import transformers
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from hf_mlc.errors import UserError
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
+
+
+def all_steps_done(state: TrainerState) -> bool:
+    """Whether a run that is resumed, perhaps in the middle of an epoch, has no step left. transformers asks only behind a step."""
+    return state.global_step >= state.max_steps
 
 
 class SamplerEpochs(TrainerCallback):
@@ -70,4 +75,4 @@ class EarlyStoppingCallback(transformers.EarlyStoppingCallback):
             control.should_save = False
 
 
-__all__ = ["BestCheckpoint", "EarlyStoppingCallback", "SamplerEpochs"]
+__all__ = ["BestCheckpoint", "EarlyStoppingCallback", "SamplerEpochs", "all_steps_done"]

@@ -24,7 +24,7 @@ from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scor
 from hf_mlc.training.precision import kept_precision
 from hf_mlc.training.progress import HeadlineProgressCallback, OverallPrinterCallback
 from hf_mlc.training.pushing import PushingTrainer
-from hf_mlc.training.resuming import BestCheckpoint, EarlyStoppingCallback, SamplerEpochs
+from hf_mlc.training.resuming import BestCheckpoint, EarlyStoppingCallback, SamplerEpochs, all_steps_done
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 from hf_mlc.training.smallest_set import SmallestSetChoice, tune_smallest_set
 from hf_mlc.training.unfreezing import GradualUnfreezing, optimizer_groups
@@ -197,9 +197,7 @@ class MultiLabelTrainer(PushingTrainer):
         return super().create_optimizer(model)
 
     def _run_epoch(self, *args, **kwargs) -> None:
-        # transformers asks only after a step whether that was the last: a run resumed after its last step, in the middle of an epoch,
-        # would train one more
-        if self.state.global_step >= self.state.max_steps:
+        if all_steps_done(self.state):
             self.control.should_training_stop = True
             return
         super()._run_epoch(*args, **kwargs)

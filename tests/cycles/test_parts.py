@@ -157,9 +157,8 @@ def test_label_embeddings_have_length_one_whatever_the_blocks(pairs):
     centroids = label_centroids(labels, vectors)
     found = label_embeddings(proxy_of("none"), centroids.copy())
     in_blocks = label_embeddings(proxy_of("none"), centroids, block_labels=2)
-    assert torch.equal(found, in_blocks) and np.shares_memory(
-        in_blocks.numpy(), centroids
-    )  # no second table of all labels
+    assert torch.equal(found, in_blocks)
+    assert np.shares_memory(in_blocks.numpy(), centroids)  # no second table of all labels
     assert found.norm(dim=1)[:6].tolist() == pytest.approx([1.0] * 6) and not found[6].any()
 
 

@@ -12,12 +12,12 @@ import datasets
 import numpy as np
 import scipy.sparse
 
+from hf_mlc.data.bags import CUTTINGS
 from hf_mlc.errors import UserError
 
 
-# the words of our own tokenizer (`hf_mlc.data.tokenizing`): runs of letters and digits, and single marks
-WORDS = r"\w+|[^\w\s]"
-DEFAULTS = {"ngram_range": (1, 1), "min_df": 3, "max_df": 0.5, "max_features": None, "token_pattern": WORDS}
+# by the words of our own tokenizer
+DEFAULTS = {"ngram_range": (1, 1), "min_df": 3, "max_df": 0.5, "max_features": None, "token_pattern": CUTTINGS["word"]}
 
 
 class TfidfTerms:

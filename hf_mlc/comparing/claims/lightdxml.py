@@ -139,7 +139,7 @@ POWER_LAW = (
         shown=SHOWN,
         features_column="features",
         generated=Generated(num_labels=1_000_000, num_train=1_000_000),
-        # as wide as 24 GB allow: a training with 512 numbers a vector was seen to hold 19
+        # for memory's sake half as wide as that of 100,000 labels: Adam's moments, classifier and index are four tables of all labels
         settings={**_GENERATED, "embed_dim": 512},
         arms=("lightdxml", "lightdxml-untrained", *TREES),
     ),
