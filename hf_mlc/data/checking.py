@@ -11,6 +11,7 @@ import datasets
 from transformers.utils import logging
 
 from hf_mlc.data.contents import content_in
+from hf_mlc.data.label_remarks import alike_labels, unsplit_labels
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 
@@ -97,11 +98,14 @@ def check_splits(
         `UserError`: if no training row has a label; with `strict`, on the first unknown label, naming split and row.
     """
     report = DataReport()
+    remarks: list[str] = []
     of_train: set[int] = set() if train is None else _contents(train)
     for name in sorted(dataset, key=lambda name: name != "train"):
-        report.splits[name] = _counted(name, dataset[name], label_space, strict, of_train, noun)
+        report.splits[name], found = _counted(name, dataset[name], label_space, strict, of_train, noun)
+        if name == "train":
+            remarks = found
     report.splits = {name: report.splits[name] for name in dataset}
-    _raise_and_warn(report)
+    _raise_and_warn(report, remarks)
     return report
 
 
@@ -120,17 +124,19 @@ def _counted(
     strict: bool,
     of_train: set[int],
     noun: str | None,
-) -> SplitCounts:
+) -> tuple[SplitCounts, list[str]]:
+    """The counts of a split, and what is to be said of its labels' names."""
     content = content_in(rows.column_names)
     counts = SplitCounts(rows=len(rows), noun=noun or content.noun, unknown_labels=None if label_space is None else 0)
     occurrences: Counter[str | int] = Counter()
     ids: set[int] = set()
-    number = 0
+    number = most_labels = 0
     for batch in rows.select_columns(["id", content.column, "labels"]).iter(batch_size=1000):
         for row_id, value, labels in zip(batch["id"], batch[content.column], batch["labels"], strict=True):
             number += 1
             distinct = set(labels)
             occurrences.update(distinct)
+            most_labels = max(most_labels, len(distinct))
             counts.empty_label_sets += not labels
             counts.rows_with_duplicate_labels += len(distinct) < len(labels)
             if label_space is not None:
@@ -149,10 +155,11 @@ def _counted(
                 counts.also_in_train += _digest(same) in of_train
     counts.labels = len(occurrences)
     counts.mean_labels = occurrences.total() / max(counts.rows, 1)
-    return counts
+    remarks = unsplit_labels(occurrences, most_labels), alike_labels(occurrences)
+    return counts, [remark for remark in remarks if remark]
 
 
-def _raise_and_warn(report: DataReport):
+def _raise_and_warn(report: DataReport, remarks: list[str]):
     train = report.splits.get("train")
     if train is not None and train.labels == 0:
         raise UserError(
@@ -163,6 +170,8 @@ def _raise_and_warn(report: DataReport):
         )
     if train is not None and train.labels == 1:
         logger.warning("train: all rows have the same single label or none; there is little to learn")
+    for remark in remarks:
+        logger.warning(f"train: {remark}")
     for name, counts in report.splits.items():
         if counts.duplicate_ids:
             logger.warning(f"{name}: {counts.duplicate_ids:,} rows have the id of an earlier row")

@@ -35,6 +35,7 @@ What is decided about rows that are not as one would wish (counts: [`~hf_mlc.dat
 | an id twice in a split; a training text that stands in another split too | kept; counted, with a warning |
 | no label in the whole training split | error |
 | one label in the whole training split | allowed, with a warning |
+| training labels that look like lists in one string, or differ in capitals or white space alone | kept, with a warning |
 | a label in validation or test that the label space lacks | counted and skipped; an error with `strict=True` |
 """
 

@@ -93,6 +93,39 @@ def test_a_single_training_label_is_allowed_with_a_warning(warnings_of):
     assert warnings == ["train: all rows have the same single label or none; there is little to learn"]
 
 
+@pytest.mark.parametrize("separator", [";", "|", ","])
+def test_lists_that_were_not_taken_apart_are_told(warnings_of, separator):
+    labels = [[separator.join(names)] for names in ("a", "b", "ab", "bc", "abc", "c")]
+    _, warnings = warnings_of(train=[(str(i), f"text {i}", names) for i, names in enumerate(labels)])
+    assert warnings == [
+        f"train: no row has more than one label, and 3 have {separator!r} in its name, as in {labels[2][0]!r}: if these are several "
+        f"labels, --labels_separator {separator!r} takes them apart"
+    ]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [["fish, fresh"], ["fish, frozen"], ["meat"]],  # names with parts of their own
+        [["a|b"], ["b|c"], ["a"], ["b"], ["c", "d"]],  # a row has two: something took them apart
+        [["a|"], ["b|"], ["c"]],
+        [],
+    ],
+)
+def test_other_names_are_not_taken_for_lists(warnings_of, labels):
+    rows = [(str(i), f"text {i}", names) for i, names in enumerate([*labels, ["x"]])]
+    assert not [warning for warning in warnings_of(train=rows)[1] if "labels_separator" in warning]
+
+
+def test_labels_that_differ_in_capitals_or_white_space_are_told(warnings_of):
+    labels = [["Billing"], ["billing", "new  order"], ["New order"], ["other"]]
+    rows = [(str(i), f"text {i}", names) for i, names in enumerate(labels)]
+    _, warnings = warnings_of(train=rows, test=[("9", "other text", ["Other"])])
+    assert len(warnings) == 1
+    assert warnings[0].startswith("train: the labels 'Billing' and 'billing' differ in capitals or white space alone")
+    assert warnings[0].endswith("(1 more are like that)")
+
+
 def test_a_test_split_alone_can_be_checked(warnings_of):
     report, warnings = warnings_of(test=[("1", "a", [])])
     assert report.splits["test"].rows == 1 and not warnings
