@@ -22,6 +22,7 @@ from hf_mlc.commands.running import run, write_json
 from hf_mlc.comparing.arms import Fitted, Job, load_runner
 from hf_mlc.comparing.data import Rows
 from hf_mlc.comparing.latency import latencies
+from hf_mlc.comparing.processes import end_with_starter
 from hf_mlc.comparing.repeat_explore import repeat_and_explore
 from hf_mlc.comparing.scores import ScoreCollector
 from hf_mlc.comparing.tuning import padded
@@ -189,4 +190,5 @@ def _shown(thresholds) -> float | str:
 
 
 if __name__ == "__main__":
+    end_with_starter()
     sys.exit(run(main))

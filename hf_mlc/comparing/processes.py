@@ -6,6 +6,8 @@ next one gets a fresh process.
 
 `python -m hf_mlc.comparing.processes` is the shared process. On standard input it is given a line a run, a JSON list of the job's
 file and the log's; when the run has ended it writes the exit status that a process of the run's own would have had.
+
+Both end with the process that started them: nobody would take what they made.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -89,6 +93,21 @@ class Shared(Alone):
         self._end()
 
 
+def end_with_starter() -> None:
+    """Ends this process within a second of the one that started it, also where that was killed in the middle of a run.
+
+    Seen by the parent's number, which on Windows stays: there a run goes on to its end.
+    """
+    starter = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == starter:
+            time.sleep(0.5)
+        os._exit(1)  # threads of a training would keep a normal end waiting
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def do_runs() -> None:
     """What the shared process does, until its input ends."""
     from hf_mlc.commands.running import run  # torch and transformers, that who starts the process need not wait for
@@ -117,4 +136,5 @@ def do_runs() -> None:
 
 
 if __name__ == "__main__":
+    end_with_starter()
     do_runs()

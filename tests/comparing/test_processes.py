@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+
+import pytest
 
 from hf_mlc.comparing.processes import Shared
 
@@ -27,3 +31,16 @@ def test_a_shared_process_goes_on_after_a_users_mistake_and_a_new_one_after_its_
         # a defect: its traceback is in the log, and the next run will not meet what it left behind
         assert processes.do(tmp_path / "missing.json", log) == 1
         assert "FileNotFoundError" in log.read_text() and processes._process is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a parent's number stays on Windows")
+def test_a_run_ends_with_the_process_that_started_it():
+    run = (
+        "import time; from hf_mlc.comparing.processes import end_with_starter; end_with_starter(); print('running', flush=True); "
+        "time.sleep(600)"
+    )
+    starter = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {run!r}])"
+    process = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "running\n"
+    process.kill()
+    assert process.communicate(timeout=60)[0] == ""  # the pipe is the run's too, and is closed when that has ended
