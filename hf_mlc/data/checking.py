@@ -101,9 +101,12 @@ def check_splits(
     remarks: list[str] = []
     of_train: set[int] = set() if train is None else _contents(train)
     for name in sorted(dataset, key=lambda name: name != "train"):
-        report.splits[name], found = _counted(name, dataset[name], label_space, strict, of_train, noun)
+        counts, rows_of_labels = _counted(name, dataset[name], label_space, strict, of_train, noun)
+        report.splits[name] = counts
         if name == "train":
-            remarks = found
+            has_one_a_row = rows_of_labels.total() == counts.rows - counts.empty_label_sets
+            found = unsplit_labels(rows_of_labels) if has_one_a_row else None, alike_labels(rows_of_labels)
+            remarks = [remark for remark in found if remark]
     report.splits = {name: report.splits[name] for name in dataset}
     _raise_and_warn(report, remarks)
     return report
@@ -124,19 +127,18 @@ def _counted(
     strict: bool,
     of_train: set[int],
     noun: str | None,
-) -> tuple[SplitCounts, list[str]]:
-    """The counts of a split, and what is to be said of its labels' names."""
+) -> tuple[SplitCounts, Counter[str | int]]:
+    """The counts of a split, and how many rows have each label."""
     content = content_in(rows.column_names)
     counts = SplitCounts(rows=len(rows), noun=noun or content.noun, unknown_labels=None if label_space is None else 0)
     occurrences: Counter[str | int] = Counter()
     ids: set[int] = set()
-    number = most_labels = 0
+    number = 0
     for batch in rows.select_columns(["id", content.column, "labels"]).iter(batch_size=1000):
         for row_id, value, labels in zip(batch["id"], batch[content.column], batch["labels"], strict=True):
             number += 1
             distinct = set(labels)
             occurrences.update(distinct)
-            most_labels = max(most_labels, len(distinct))
             counts.empty_label_sets += not labels
             counts.rows_with_duplicate_labels += len(distinct) < len(labels)
             if label_space is not None:
@@ -155,8 +157,7 @@ def _counted(
                 counts.also_in_train += _digest(same) in of_train
     counts.labels = len(occurrences)
     counts.mean_labels = occurrences.total() / max(counts.rows, 1)
-    remarks = unsplit_labels(occurrences, most_labels), alike_labels(occurrences)
-    return counts, [remark for remark in remarks if remark]
+    return counts, occurrences
 
 
 def _raise_and_warn(report: DataReport, remarks: list[str]):

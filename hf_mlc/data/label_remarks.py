@@ -12,22 +12,21 @@ from collections.abc import Collection, Mapping
 SEPARATORS = (";", "|", ",")
 
 
-def unsplit_labels(rows_of: Mapping[str | int, int], labels_a_row: int) -> str | None:
-    """A remark where the labels look like whole lists of them, else `None`.
+def unsplit_labels(rows_of: Mapping[str | int, int]) -> str | None:
+    """A remark where labels that stand alone in their rows look like whole lists of them, else `None`.
 
-    They do where no row has two labels, and names taken apart at one of [`SEPARATORS`] are fewer than those that are not: lists
-    made of the same few parts. Names that merely hold the character ("fish, fresh") have parts of their own.
+    They do where names taken apart at one of [`SEPARATORS`] are fewer than those that are not: lists made of the same few parts.
+    Names that merely hold the character ("fish, fresh") have parts of their own.
 
     Args:
-        rows_of (`Mapping[str | int, int]`): training rows with each label.
-        labels_a_row (`int`): labels of the row that has most.
+        rows_of (`Mapping[str | int, int]`): training rows with each label, none with two.
     """
-    if labels_a_row > 1:
-        return None
     for separator in SEPARATORS:
         lists = [name for name in rows_of if isinstance(name, str) and separator in name.strip(separator)]
+        if not lists:
+            continue
         parts = {part.strip() for name in rows_of for part in str(name).split(separator)}
-        if lists and len(parts) < len(rows_of):
+        if len(parts) < len(rows_of):
             num_rows = sum(rows_of[name] for name in lists)
             return (
                 f"no row has more than one label, and {num_rows:,} have {separator!r} in its name, as in {lists[0]!r:.60}: if these are "

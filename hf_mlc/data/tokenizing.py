@@ -44,8 +44,7 @@ def train_tokenizer(
     `"word"`: Unicode NFC, lower case, then runs of `\w` and single punctuation marks are tokens; words outside the
     vocabulary are `[UNK]`. `"letters"`: the same of runs of letters alone, so that numbers and punctuation are no tokens: a
     text's length goes to its words, and no figure is learned by heart. `"bpe"`: byte-level byte-pair encoding, which has no
-    unknown words. All give the offsets of
-    every token in the text, which explanations need.
+    unknown words. All give the offsets of every token in the text, which explanations need.
 
     Args:
         texts (iterable of `str`): the training texts; read once, not kept.
