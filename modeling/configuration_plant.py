@@ -68,6 +68,14 @@ class PlantConfig(MultiLabelConfig):
         planted_readout (`float`, *optional*):
             given, each label also reads the tokens of its list directly, a linear model of their tf-idf weights planted
             with so many times their mutual information and trained from there (`planted_readout.py`; not in the paper).
+        readout_source (`str`, *optional*, defaults to `"mutual_information"`):
+            what `planted_readout` multiplies: that, or `"linear_svm"`, the weights of a linear support vector machine a label, as
+            log-odds, which are not trained further. 1 is then as the machines have it.
+        readout_tokens (`int`, *optional*):
+            tokens that a label's read-out keeps of its `"linear_svm"`; `stored_tokens` if not given.
+        shortlist_size (`int`, *optional*):
+            Only so many labels, those that the read-out puts first, attend to a document; to the others' logits the attentions
+            add nothing. All of them if not given. It needs a `planted_readout`.
         rank_size (`int`, *optional*, defaults to 200): width of the ranker's factors.
         ranked_topk (`int`, *optional*, defaults to 8): places that a label keeps of the ranked attention.
         ranked_tokens (`str`, *optional*, defaults to `"read"`):
@@ -131,6 +139,9 @@ class PlantConfig(MultiLabelConfig):
     mutual_information_topk: int = 5
     mutual_information_scale: Literal["label", "document", "none"] = "label"
     planted_readout: float | int | None = None
+    readout_source: Literal["mutual_information", "linear_svm"] = "mutual_information"
+    readout_tokens: int | None = None
+    shortlist_size: int | None = None
     rank_size: int = 200
     ranked_topk: int = 8
     ranked_tokens: Literal["read", "expected"] = "read"
@@ -160,7 +171,7 @@ class PlantConfig(MultiLabelConfig):
     def validate_planting(self):
         """Sizes of the planted attentions and of the window."""
         names = ("stored_tokens", "mutual_information_topk", "rank_size", "ranked_topk", "chunk_length", "state_topk")
-        for name in (*names, "window"):
+        for name in (*names, "window", "readout_tokens", "shortlist_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be 1 or more, found {value}")
@@ -174,10 +185,27 @@ class PlantConfig(MultiLabelConfig):
             raise ValueError("`stateful` is about what stands before the `window`, found none")
         if self.state_gradient_chunks and not self.stateful:
             raise ValueError(f"`state_gradient_chunks` is of `stateful`, found {self.state_gradient_chunks} alone")
+        self._check_readout()
         if self.ranked_tokens == "expected":
             self._check_expected_tokens()
         if self.compat == "xcube":
             self._check_compat()
+
+    def _check_readout(self):
+        """What only a read-out has, and what a shortlist can't go with."""
+        has_readout = self.planting == "attention" and self.planted_readout is not None
+        for name, usual in (("readout_source", "mutual_information"), ("shortlist_size", None)):
+            if getattr(self, name) != usual and not has_readout:
+                raise ValueError(
+                    f"`{name}` {getattr(self, name)!r} needs `planting='attention'` and a `planted_readout`, found {self.planting!r} and {self.planted_readout}"
+                )
+        if self.readout_tokens is not None and self.readout_source != "linear_svm":
+            raise ValueError(
+                f"`readout_tokens` is of `readout_source='linear_svm'`, found {self.readout_source!r}; others read `stored_tokens`"
+            )
+        for name in ("window", "sampled_labels"):
+            if self.shortlist_size is not None and getattr(self, name) is not None:
+                raise ValueError(f"`shortlist_size` can't go with `{name}`, found {getattr(self, name)}")
 
     def _check_expected_tokens(self):
         """Only a language model expects tokens, and only the ranked attention scores them."""

@@ -76,7 +76,11 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
     @property
     def planted_parameters(self) -> tuple[str, ...]:
         """How the names of the parameters begin that come with knowledge of their own and should change slowly."""
-        return tuple(f"decoder.{part}." for part in ("ranked", "readout") if getattr(self.decoder, part) is not None)
+        parts = [("ranked", self.decoder.ranked), ("readout", self.decoder.readout)]
+        learning = [
+            name for name, part in parts if part is not None and any(p.requires_grad for p in part.parameters())
+        ]
+        return tuple(f"decoder.{name}." for name in learning)
 
     @property
     def reads_token_ids(self) -> bool:
@@ -235,8 +239,8 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
     def predict_topk(self, batch, k: int = 5, block_size: int = 4096) -> tuple[torch.LongTensor, torch.FloatTensor]:
         """As `MultiLabelPreTrainedModel.predict_topk`, scoring `block_size` labels at a time."""
         input_ids, inputs_embeds = batch.get("input_ids"), batch.get("inputs_embeds")
-        if self.config.window is not None and self.config.stateful:
-            return super().predict_topk(batch, k)  # the state is of all labels
+        if self.config.shortlist_size is not None or (self.config.window is not None and self.config.stateful):
+            return super().predict_topk(batch, k)  # shortlist and state are of all labels
         self._check_inputs(input_ids, inputs_embeds)
         mask_BT = self._mask(input_ids, batch.get("attention_mask"), inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, batch.get("token_type_ids")).last_hidden_state

@@ -1,6 +1,6 @@
 """PLANT's decoder: every label's view of a document, and the logit that it reads out of it.
 
-Shape legend: B documents, T tokens, L labels, D hidden width, S chosen labels, K top labels.
+Shape legend: B documents, T tokens, L labels, D hidden width, S chosen or shortlisted labels, K top labels.
 """
 
 import torch
@@ -15,14 +15,16 @@ from .planted_readout import PlantedReadout
 class PlantLabelDecoder(nn.Module):
     """Label-wise attention and read-out: `logit_l = w_l . sum_t a_lt h_t + b_l`.
 
-    `a_l` is `softmax_t(e_l . h_t)`, to which planted attentions are added where the configuration has them.
+    `a_l` is `softmax_t(e_l . h_t)`, to which planted attentions are added where the configuration has them. With
+    `config.shortlist_size` only the labels that the planted read-out puts first attend to a document; the logits of the others
+    are the read-out and the bias.
     """
 
     def __init__(self, config: PlantConfig):
         super().__init__()
         self.attention_implementation = config.attention_implementation
         self.attention_block_size = config.attention_block_size
-        self.vocab_size = config.vocab_size
+        self.vocab_size, self.shortlist_size = config.vocab_size, config.shortlist_size
         planted = config.planting == "attention"
         shape_LD = (config.num_labels, config.hidden_size)
         self.query = nn.Parameter(torch.empty(shape_LD)) if config.learned_attention or not planted else None  # e
@@ -57,8 +59,27 @@ class PlantLabelDecoder(nn.Module):
             input_ids_BT (`torch.LongTensor`, *optional*): the tokens that planted attention looks up.
             ranked_ids_BT (`torch.LongTensor`, *optional*): those that its ranker scores; the same if not given.
         """
+        index = self.index_of(mask_BT, input_ids_BT)
+        if self.shortlist_size is None:
+            logits_BL = self._attend(hidden_BTD, mask_BT, index, rows, input_ids_BT, ranked_ids_BT) + self.bias[rows]
+            return logits_BL if self.readout is None else logits_BL + self.readout(index, rows).to(logits_BL.dtype)
+        read_out_BL = self.readout(index) + self.bias.float()
+        shortlist_BS = self._shortlist(read_out_BL)
+        attended_BS = self._attend(hidden_BTD, mask_BT, index, shortlist_BS, input_ids_BT, ranked_ids_BT)
+        return read_out_BL.scatter_add(1, shortlist_BS, attended_BS.float())[:, rows]
+
+    def _shortlist(self, read_out_BL: torch.Tensor) -> torch.LongTensor:
+        """The labels of each document that attend to it, `(B, S)`."""
+        return read_out_BL.detach().topk(min(self.shortlist_size, read_out_BL.shape[1]), dim=1).indices
+
+    def _attend(self, hidden_BTD, mask_BT, index, rows, input_ids_BT, ranked_ids_BT) -> torch.Tensor:
+        """What labels read out of what they attend to, `(B, L)`: those in `rows`, or where it is `(B, S)` each document's own."""
         contexts = []
-        if self.query is not None:
+        if self.query is not None and isinstance(rows, torch.Tensor) and rows.ndim == 2:
+            # of so few labels all weights may exist
+            weights_BST = label_attention_weights(self.query[rows], hidden_BTD, mask_BT)
+            contexts.append(weights_BST.to(hidden_BTD.dtype) @ hidden_BTD)
+        elif self.query is not None:
             learned_BLD = label_attention(
                 self.query[rows],
                 hidden_BTD,
@@ -68,15 +89,11 @@ class PlantLabelDecoder(nn.Module):
                 block_size=self.attention_block_size,
             )
             contexts.append(learned_BLD)
-        index = self.index_of(mask_BT, input_ids_BT)
         for kept in self.planted(index, mask_BT, rows, input_ids_BT, ranked_ids_BT):
             contexts.append(kept.context(hidden_BTD).to(hidden_BTD.dtype))
         if self.mix is not None:
             contexts = [weight * context for weight, context in zip(self.mix, contexts, strict=True)]
-        logits_BL = (sum(contexts) * self.weight[rows]).sum(dim=-1) + self.bias[rows]
-        if self.readout is None:
-            return logits_BL
-        return logits_BL + self.readout(index, rows).to(logits_BL.dtype)
+        return (sum(contexts) * self.weight[rows]).sum(dim=-1)
 
     def index_of(self, mask_BT, input_ids_BT) -> TokenIndex | None:
         """Where each token stands: what every planted part looks its tokens up in; `None` where there is no such part."""
@@ -114,6 +131,10 @@ class PlantLabelDecoder(nn.Module):
         if self.readout is None:
             return shares_BST
         index = self.index_of(mask_BT, input_ids_BT)
+        if self.shortlist_size is not None:
+            shortlist_BS = self._shortlist(self.readout(index) + self.bias.float())
+            is_listed_BL = torch.zeros(len(shortlist_BS), len(self.bias), dtype=torch.bool, device=shortlist_BS.device)
+            shares_BST = shares_BST * is_listed_BL.scatter(1, shortlist_BS, True)[:, chosen_ids_S, None]
         return shares_BST + self.readout.contributions(index, chosen_ids_S, input_ids_BT, mask_BT)
 
     def state_after(self, logits_BL: torch.Tensor, top_k: int) -> torch.Tensor:

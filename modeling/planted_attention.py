@@ -134,13 +134,13 @@ class MutualInformationAttention(nn.Module):
 
     @torch.no_grad()
     def forward(self, index: TokenIndex, rows: slice | torch.LongTensor = slice(None)) -> KeptTokens:
-        """The kept tokens of the labels in `rows`."""
-        tokens_LK, values_LK = self.tokens[rows], self.values[rows]
-        batch_size, width = index.order.shape[0], max(1, tokens_LK.shape[1])
-        step = len(tokens_LK) if exporting() else max(1, BLOCK_CELLS // max(1, batch_size * width))
+        """The kept tokens of the labels in `rows`; `(B, S)` are each document's own."""
+        tokens_LK, values_LK = self.tokens[rows], self.values[rows]  # or (B, S, K)
+        batch_size, (num_labels, width) = index.order.shape[0], tokens_LK.shape[-2:]
+        step = num_labels if exporting() else max(1, BLOCK_CELLS // max(1, batch_size * width))
         blocks = [
-            self._block(index, tokens_LK[start : start + step], values_LK[start : start + step])
-            for start in range(0, max(1, len(tokens_LK)), step)  # of no labels, one empty block
+            self._block(index, tokens_LK[..., start : start + step, :], values_LK[..., start : start + step, :])
+            for start in range(0, max(1, num_labels), step)  # of no labels, one empty block
         ]
         return KeptTokens(*(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True)))
 
@@ -150,7 +150,7 @@ class MutualInformationAttention(nn.Module):
         places_Blk, columns_Blk, found_Blk = index.keep(tokens_BlK, self.top_k)
         weights_Blk = values_lK.float().expand_as(tokens_BlK).gather(2, columns_Blk) * found_Blk
         if self.scale == "label":
-            weights_Blk = weights_Blk / values_lK[:, : self.top_k].float().sum(dim=1).clamp(min=1e-12)[:, None]
+            weights_Blk = weights_Blk / values_lK[..., : self.top_k].float().sum(dim=-1, keepdim=True).clamp(min=1e-12)
         elif self.scale == "document":
             weights_Blk = weights_Blk / weights_Blk.sum(dim=2, keepdim=True).clamp(min=1e-12)
         return KeptTokens(places_Blk, weights_Blk)
@@ -178,8 +178,9 @@ class RankedAttention(nn.Module):
         mask_BT: torch.BoolTensor,
         rows: slice | torch.LongTensor = slice(None),
     ) -> KeptTokens:
-        """The kept tokens of the labels in `rows`; gradients reach the three parameters."""
-        label_factors_LR = self.label_factors[rows]
+        """The kept tokens of the labels in `rows`, `(B, S)` being each document's own; gradients reach the three parameters."""
+        label_factors_LR = self.label_factors[rows]  # or (B, S, R)
+        num_labels = label_factors_LR.shape[-2]
         candidates = self._candidates(index, input_ids_BT, mask_BT)
         # in float32 under autocast too: a softmax over close scores is what training collapses by in half precision
         with torch.autocast(input_ids_BT.device.type, enabled=False):
@@ -191,10 +192,10 @@ class RankedAttention(nn.Module):
                 1, places_BU[..., None].expand(-1, -1, token_factors_BTR.shape[2])
             )
             bias_B1U = token_bias_BT.detach().gather(1, places_BU)[:, None]
-            step = len(label_factors_LR) if exporting() else max(1, BLOCK_CELLS // max(1, cells))
+            step = num_labels if exporting() else max(1, BLOCK_CELLS // max(1, cells))
             blocks = []
-            for start in range(0, max(1, len(label_factors_LR)), step):  # of no labels, one empty block
-                factors_lR = label_factors_LR[start : start + step].float()
+            for start in range(0, max(1, num_labels), step):  # of no labels, one empty block
+                factors_lR = label_factors_LR[..., start : start + step, :].float()
                 places_Blk, found_Blk = self._choose(factors_BUR, bias_B1U, factors_lR, candidates, index)
                 inputs = (token_factors_BTR, token_bias_BT, factors_lR, places_Blk, found_Blk)
                 # the factors of the kept tokens, R numbers a weight, are gathered again in the backward pass
@@ -234,7 +235,7 @@ class RankedAttention(nn.Module):
             best_Blk = scores_BlU.topk(min(number, scores_BlU.shape[2]), dim=2).indices
         else:
             best_Blk = _first_best(scores_BlU, min(number, scores_BlU.shape[2]))
-        tokens_Blk = tokens_BU[:, None].expand(-1, len(factors_lR), -1).gather(2, best_Blk)
+        tokens_Blk = tokens_BU[:, None].expand(-1, factors_lR.shape[-2], -1).gather(2, best_Blk)
         places_Blk, _, found_Blk = index.keep(tokens_Blk, self.top_k)
         return places_Blk, found_Blk
 

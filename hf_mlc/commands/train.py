@@ -44,6 +44,7 @@ from hf_mlc.inference import load_model
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import without_effect
+from hf_mlc.planting.linear_readout import PLANTING_FOLDER
 from hf_mlc.planting.step import PLANTING_FILE
 from hf_mlc.run_facts import Stopwatch, num_parameters
 from hf_mlc.tables import metrics_table
@@ -247,7 +248,7 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
     if args.keep_cycle_files and of_refit.is_dir():  # those of the model that is saved
         shutil.rmtree(output / CYCLE_FOLDER, ignore_errors=True)
         shutil.move(of_refit, output / CYCLE_FOLDER)
-    for folder in (REFIT_FOLDER, CYCLE_FOLDER)[: 1 if args.keep_cycle_files else 2]:
+    for folder in (REFIT_FOLDER, PLANTING_FOLDER, CYCLE_FOLDER)[: 2 if args.keep_cycle_files else 3]:
         shutil.rmtree(output / folder, ignore_errors=True)
     for name in (PLANTING_FILE, WORD_VECTORS_FILE):
         (output / name).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from hf_mlc.cycles.starting import start_for_training
 from hf_mlc.language_modeling import LanguageModelArguments
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.planting import sum_of_costs
 from hf_mlc.planting.step import plant_for_training
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.known_sets import known_sets_for_training
@@ -147,5 +148,5 @@ class Beginning:
 
 def _with_spared(planted: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     """The facts of a planting, whose `from_cache` is what the cache spared it and the one before together."""
-    spared = [facts["from_cache"] for facts in (before, planted) if "from_cache" in facts]
-    return {**planted, **({"from_cache": {k: sum(one[k] for one in spared) for k in spared[0]}} if spared else {})}
+    spared = sum_of_costs(before.get("from_cache"), planted.get("from_cache"))
+    return planted if spared is None else {**planted, "from_cache": spared}

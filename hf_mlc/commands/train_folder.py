@@ -23,6 +23,7 @@ from hf_mlc.folder_files import METRICS_FILE, OF_THE_WEIGHTS, RESULTS_FILE
 from hf_mlc.inference import config_of, label_space_of
 from hf_mlc.labels import LabelSpace
 from hf_mlc.language_modeling import LANGUAGE_MODEL_FOLDER
+from hf_mlc.planting.linear_readout import PLANTING_FOLDER
 from hf_mlc.planting.step import PLANTING_FILE
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.refitting import REFIT_FOLDER
@@ -67,6 +68,7 @@ def empty_output(output: Path, args: MultiLabelTrainingArguments) -> None:
             *output.glob("checkpoint-*"),
             output / REFIT_FOLDER,
             output / LANGUAGE_MODEL_FOLDER,
+            output / PLANTING_FOLDER,
             output / CYCLE_FOLDER,
         ]:
             shutil.rmtree(folder, ignore_errors=True)

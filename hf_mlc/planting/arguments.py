@@ -18,7 +18,8 @@ _STATISTICS = {"planting_kind", "planting_smoothing", "planting_positive_only", 
 _STATISTICS |= {"planting_control", "stored_tokens"}
 _RANKING_STAGE = {"pretrain_epochs", "pretrain_learning_rate", "pretrain_labels"}
 _SWITCHES = {"learned_attention", "mutual_information_attention", "ranked_attention", "attention_mix"}
-_SWITCHES |= {"planted_readout"}
+_SWITCHES |= {"planted_readout", "readout_source", "shortlist_size"}
+_LINEAR = {"readout_cost", "readout_folds", "readout_tokens"}
 _MUTUAL_INFORMATION = {"mutual_information_topk", "mutual_information_scale"}
 _RANKED = {"ranker_loss", "ranker_epochs", "ranker_learning_rate", "rank_size", "ranked_topk", "ranked_tokens"}
 _TRAINED = {"planting_freeze", "planted_learning_rate_scale"}
@@ -55,6 +56,14 @@ class PlantingArguments:
             " another one's), idf (in the ranker's place, for every label alike), random_ranker (a ranker that learned nothing)."
         },
     )
+    readout_cost: float = field(
+        default=1.0,
+        metadata={"help": "C of the machines of --readout_source linear_svm: more fits the training texts closer."},
+    )
+    readout_folds: int = field(
+        default=3,
+        metadata={"help": "Parts of the training rows that each are answered by machines fitted without them."},
+    )
     ranker_loss: str = field(default="lambda_rank", metadata={"help": "Of the ranker: lambda_rank or approx_ndcg."})
     ranker_epochs: int = field(default=40, metadata={"help": "Passes of the ranker over the labels' lists, at most."})
     ranker_learning_rate: float = field(default=0.03, metadata={"help": "Of the ranker's training."})
@@ -77,6 +86,10 @@ class PlantingArguments:
         for name in ("planting_smoothing", "planting_min_document_frequency"):
             if getattr(self, name) < 0:
                 raise UserError(f"found {getattr(self, name)}", field=name, accepted="0 or more")
+        if not 0 < self.readout_cost < float("inf"):
+            raise UserError(f"found {self.readout_cost}", field="readout_cost", accepted="above 0")
+        if self.readout_folds < 2:
+            raise UserError(f"found {self.readout_folds}", field="readout_folds", accepted="2 or more")
         for name in ("ranker_epochs", "pretrain_epochs", "pretrain_labels"):
             if getattr(self, name) < 1:
                 raise UserError(f"found {getattr(self, name)}", field=name, accepted="1 or more")
@@ -101,8 +114,11 @@ def without_effect(
         used |= _STATISTICS | _SWITCHES
         used |= _MUTUAL_INFORMATION if config.mutual_information_attention else set()
         used |= _RANKED if config.ranked_attention else set()
-        used |= _TRAINED if config.ranked_attention or config.planted_readout is not None else set()
-    known = _STATISTICS | _RANKING_STAGE | _SWITCHES | _MUTUAL_INFORMATION | _RANKED | _TRAINED
+        is_linear = config.readout_source == "linear_svm"
+        used |= _LINEAR if is_linear else set()
+        learns = config.ranked_attention or (config.planted_readout is not None and not is_linear)
+        used |= _TRAINED if learns else set()
+    known = _LINEAR | _STATISTICS | _RANKING_STAGE | _SWITCHES | _MUTUAL_INFORMATION | _RANKED | _TRAINED
     return sorted(set(given) & (known - used))
 
 

@@ -15,12 +15,14 @@ from transformers.utils import logging
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.planting.arguments import PlantingArguments, check_control
 from hf_mlc.planting.cache import cache_file, digest, read_cache, write_cache
+from hf_mlc.planting.linear_readout import has_linear_readout, plant_linear_readout
 from hf_mlc.planting.presence import count_labels, count_tokens
 from hf_mlc.planting.pretrain import pretrain_attention
 from hf_mlc.planting.ranking import TokenLabelRanker, train_ranker
 from hf_mlc.planting.statistics import TokenLabelStore, token_label_store
 from hf_mlc.planting.training_rows import check_training_rows
 from hf_mlc.run_facts import Stopwatch
+from hf_mlc.word_vectors.idf import inverse_document_frequencies
 
 
 logger = logging.get_logger(__name__)
@@ -31,6 +33,8 @@ NOT_OF_THE_SEEDS = (
     "pretrain_epochs",
     "pretrain_learning_rate",
     "pretrain_labels",
+    "readout_cost",
+    "readout_folds",
 )
 
 
@@ -48,7 +52,7 @@ def plant(
 ) -> dict[str, Any] | None:
     """Counts the training rows, trains what is to be planted on the counts, and puts it into the model.
 
-    `config.planting` says what: `"attention"` fills the lists of mutual information and the ranked attention,
+    `config.planting` says what: `"attention"` fills the lists of mutual information, the ranked attention and the read-out,
     `"pretrain"` trains encoder and queries to rank the documents' tokens. Parts that the configuration has switched off
     are not made. The random state of torch is left as it was.
 
@@ -80,6 +84,9 @@ def plant(
     try:
         presence = count_tokens(rows["input_ids"], config.vocab_size, tokenizer.all_special_ids)
         labels = count_labels(rows["label_ids"], config.num_labels)
+        if args.planting_control == "permuted_labels":
+            # every label gets the statistics of another one: the same numbers, and none of their meaning
+            labels = labels[:, _another_label(config.num_labels, seed)]
         store, ranker, ranker_facts, spared = _seeds(config, presence, labels, args, seed, device, progress)
         facts = {
             "kind": args.planting_kind,
@@ -105,6 +112,9 @@ def plant(
         else:
             facts["ranker"] = ranker_facts
             put_store(model, store, presence.sum(axis=0))
+            if has_linear_readout(config):
+                facts["readout"], spared_too = plant_linear_readout(model, rows["input_ids"], labels, args)
+                spared = sum_of_costs(spared, spared_too)
             if ranker is not None:
                 put_ranker(model, ranker)
     finally:
@@ -122,6 +132,12 @@ def freeze_planted(model: PlantForMultiLabelClassification) -> None:
             part.requires_grad_(False)
 
 
+def sum_of_costs(*costs: dict[str, float] | None) -> dict[str, float] | None:
+    """Of what several parts cost, their sum by name; `None` are none."""
+    known = [cost for cost in costs if cost is not None]
+    return {name: sum(cost[name] for cost in known) for name in known[0]} if known else None
+
+
 @torch.no_grad()
 def put_store(model: PlantForMultiLabelClassification, store: TokenLabelStore, token_counts: np.ndarray) -> None:
     """Writes the lists of mutual information into the parts of the model that read them.
@@ -135,9 +151,12 @@ def put_store(model: PlantForMultiLabelClassification, store: TokenLabelStore, t
         part.tokens.copy_(tokens)
         part.values.copy_(values)
     if (part := model.decoder.readout) is not None:
-        part.tokens.copy_(tokens)
-        part.weight.copy_(model.config.planted_readout * values)
-        part.idf.copy_(torch.from_numpy(1 + np.log((1 + store.num_documents) / (1 + token_counts))))
+        idf = inverse_document_frequencies(token_counts, store.num_documents)
+        # what no document was counted with has no say: a text of unknown words isn't longer for them
+        part.idf.copy_(torch.from_numpy(np.where(token_counts > 0, idf, 0.0)))
+        if not has_linear_readout(model.config):
+            part.tokens.copy_(tokens)
+            part.weight.copy_(model.config.planted_readout * values)
 
 
 @torch.no_grad()
@@ -163,9 +182,6 @@ def _seeds(
         if file.exists():
             logger.info("planting from %s", file)
             return read_cache(file)
-    if args.planting_control == "permuted_labels":
-        # every label gets the statistics of another one: the same numbers, and none of their meaning
-        labels = labels[:, _another_label(config.num_labels, seed)]
     store = token_label_store(
         presence,
         labels,

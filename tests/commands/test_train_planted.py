@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from hf_mlc.commands.running import run
+from hf_mlc.commands.running import run, write_json
 from hf_mlc.commands.train import main as train
 from hf_mlc.data import load_splits
 from hf_mlc.inference import load_model
@@ -156,6 +157,47 @@ def test_the_ranker_scores_what_the_language_model_of_the_run_expects(corpus, tm
     model = load_model(str(folder)).model
     head = read_head(folder / "language_model")
     assert torch.equal(model.expected.bias, head[1]) and head[1].abs().sum() > 0
+
+
+MACHINES = [
+    "--planted_readout",
+    "1",
+    "--readout_source",
+    "linear_svm",
+    "--readout_folds",
+    "2",
+    "--shortlist_size",
+    "3",
+]
+MACHINES += ["--ranked_attention", "false"]
+
+
+def test_a_run_with_machines_that_goes_on_from_a_checkpoint_ends_as_an_unbroken_one(corpus, tmp_path):
+    pytest.importorskip("sklearn")
+    found = []
+    for name in ("whole", "broken"):
+        folder = tmp_path / name
+        arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED, *MACHINES]
+        if name == "broken":
+            with pytest.MonkeyPatch.context() as patched:  # stopped after the first epoch, its machines still there
+                patched.setattr("hf_mlc.commands.train.write_json", _stops_at_results)
+                with pytest.raises(KeyboardInterrupt):
+                    train(arguments)
+            checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+            shutil.rmtree(checkpoints[-1])
+            assert (folder / "planting" / "held_out.safetensors").exists()
+        assert run(train, arguments) == 0
+        assert not (folder / "planting").exists() and not (folder / "planting.json").exists()
+        found.append(load_file(folder / "model.safetensors"))
+    assert found[0].keys() == found[1].keys() and all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+    facts = json.loads((tmp_path / "broken" / "results.json").read_text(encoding="utf-8"))["planting"]
+    assert facts["readout"]["folds"] == 2 and facts["readout"]["slope"] > 0
+
+
+def _stops_at_results(file, content) -> None:
+    if file.name == "results.json":
+        raise KeyboardInterrupt
+    write_json(file, content)
 
 
 def test_two_processes_are_planted_as_one(corpus, planted, tmp_path):

@@ -74,11 +74,16 @@ class PlantModelTester(TextModelTester):
         return f"{self.encoder}-{planted}" if planted else self.encoder
 
     def prepare(self, model) -> None:
-        """Random lists of tokens, the last label's short, where mutual information is planted."""
+        """Random lists of tokens, the last label's short, where mutual information or a read-out is planted."""
+        generator = torch.Generator().manual_seed(1)
+        if (readout := model.decoder.readout) is not None:
+            with torch.no_grad():
+                for tokens_K, weight_K in zip(readout.tokens, readout.weight, strict=True):
+                    tokens_K.copy_(torch.randperm(self.vocab_size - 2, generator=generator)[: len(tokens_K)] + 2)
+                    weight_K.copy_(torch.randn(len(weight_K), generator=generator) / 10)
         part = model.decoder.mutual_information
         if part is None:
             return
-        generator = torch.Generator().manual_seed(1)
         for tokens_K, values_K in zip(part.tokens, part.values, strict=True):
             tokens_K.copy_(torch.randperm(self.vocab_size - 2, generator=generator)[: len(tokens_K)] + 2)
             values_K.copy_(torch.rand(len(values_K), generator=generator).sort(descending=True).values)

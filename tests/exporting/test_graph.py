@@ -32,6 +32,7 @@ ENCODERS = {
 PLANTED = {
     "planted": {"mutual_information_topk": 2, "ranked_topk": 3},
     "planted-window": {"window": 4, "attention_mix": "learned", "planted_readout": 2.0, "ranked_topk": 20},
+    "planted-shortlist": {"planted_readout": 1.0, "readout_source": "linear_svm", "shortlist_size": 3},
     "planted-expected": {"ranked_tokens": "expected", "ranked_topk": 3},
 }
 

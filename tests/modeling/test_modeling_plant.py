@@ -281,3 +281,9 @@ def test_a_vocabulary_without_an_unknown_token_drops_no_words_in_training(encode
     model = hf_mlc.PlantForMultiLabelClassification(hf_mlc.PlantConfig(**settings, unk_token_id=None)).train()
     ids = torch.randint(2, 30, (2, 5))
     assert model(input_ids=ids, labels=torch.ones(2, 4)).loss.isfinite()
+
+
+class TestPlantWithAShortlist(MultiLabelModelTesterMixin):
+    """What every model must do, of one whose labels attend only where the read-out puts them first."""
+
+    testers = (PlantModelTester(encoder="convolution", planted={"planted_readout": 1.0, "shortlist_size": 4}),)

@@ -18,6 +18,7 @@ from hf_mlc.comparing.claim import Arm, Claim, ClaimData
 _PLANTED = {"planting": "attention"}
 _ONLY_MUTUAL_INFORMATION = {**_PLANTED, "ranked_attention": False}
 _READOUT = {**_ONLY_MUTUAL_INFORMATION, "planted_readout": 10}
+_SVM = {**_ONLY_MUTUAL_INFORMATION, "planted_readout": 1, "readout_source": "linear_svm", "readout_tokens": 1024}
 _ONLY_RANKED = {**_PLANTED, "mutual_information_attention": False}
 
 _ARMS = (
@@ -30,6 +31,13 @@ _ARMS = (
         "plant-readout-shuffled",
         "the same, statistics permuted across labels",
         settings={**_READOUT, "planting_control": "permuted_labels"},
+    ),
+    Arm("plant-svm", "as plant-readout, the read-out planted with linear support vector machines", settings=_SVM),
+    Arm(
+        "plant-svm-shuffled",
+        "the same, machines and statistics permuted across labels",
+        settings={**_SVM, "planting_control": "permuted_labels"},
+        by_default=False,
     ),
     Arm(
         "plant-shuffled",
@@ -69,6 +77,9 @@ _PARTS = {
     "mutual_information_attention": True,
     "ranked_attention": True,
     "planted_readout": None,
+    "readout_source": "mutual_information",
+    "readout_tokens": None,
+    "shortlist_size": None,
 }
 ARMS = tuple(replace(arm, held=_PARTS) if arm.runner in OURS else arm for arm in _ARMS)
 
@@ -80,6 +91,10 @@ DIFFERENCES = (
     ("plant-readout", "plant-plain"),
     ("plant-readout", "plant-readout-shuffled"),
     ("plant-readout", "tfidf-svm"),
+    ("plant-svm", "plant-plain"),
+    ("plant-svm", "plant-svm-shuffled"),
+    ("plant-svm", "plant-readout"),
+    ("plant-svm", "tfidf-svm"),
     ("plant-ranked", "plant-plain"),
     ("plant", "plant-mi"),
     ("plant-ranked", "plant-idf"),
@@ -94,6 +109,8 @@ DIFFERENCES = (
     ("plant", "bigru-lwan"),
     ("plant", "xr-linear"),
     ("plant", "napkinxc"),
+    ("plant-svm", "xr-linear"),
+    ("plant-svm", "napkinxc"),
     ("plant-readout", "xr-linear"),
     ("plant-readout", "napkinxc"),
     ("plant-plain", "tfidf-svm"),
@@ -150,6 +167,7 @@ REUTERS = ClaimData(
     settings={**_FEW_DOCUMENTS, **_REUTERS},
     arm_settings={"bigru-lwan": {"max_seq_length": 320, "epochs": 100, "patience": 15}},
 )
+_ALL_LABELS = {"sampled_labels": 1024, "max_length": 1024, "num_train_epochs": 4}
 EURLEX57K = ClaimData(
     name="eurlex57k",
     folder="eurlex57k",
@@ -157,8 +175,13 @@ EURLEX57K = ClaimData(
     shown=("p@3", "psp@5", "f1_macro"),
     text_column=("title", "text"),
     recipe="model_cards/plant-eurlex57k/recipe.yaml",
-    arms=("plant-plain", "plant-readout", "xr-linear", "napkinxc"),
-    arm_settings={"plant-readout": {"planted_readout": 3}},
+    arms=("plant-svm", "plant-plain", "plant-readout", "xr-linear", "napkinxc"),
+    # without machines there is no shortlist: all labels attend, in training those of the batch and a thousand others
+    arm_settings={
+        "plant-plain": _ALL_LABELS,
+        "plant-readout": {**_ALL_LABELS, "planted_readout": 3, "planted_learning_rate_scale": 5},
+        "plant-svm": {"shortlist_size": 64, "readout_folds": 2},
+    },
 )
 
 CLAIM = Claim(

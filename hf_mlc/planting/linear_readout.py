@@ -1,0 +1,210 @@
+"""Plants the read-out with linear support vector machines, and keeps for training what answers each document from the others.
+
+Shape legend: N documents, V vocabulary, L labels, K tokens kept of a label, F folds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from scipy import sparse
+
+from hf_mlc.errors import UserError
+from hf_mlc.files import written_whole
+from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.modeling.planted_readout import SCALE, HeldOutReadouts, PlantedReadout
+from hf_mlc.modeling.tfidf_path import tfidf_vectors
+from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.linear_models import CrossFitted, LinearModels, cross_fit
+from hf_mlc.run_facts import Stopwatch
+
+
+PLANTING_FOLDER = "planting"  # in the output folder, until the run has ended
+HELD_OUT_FILE = "held_out.safetensors"  # in there
+
+
+def has_linear_readout(config) -> bool:
+    """Whether a model of this configuration has a read-out that linear machines are planted in."""
+    of_planting = config.planting == "attention" and config.planted_readout is not None
+    return of_planting and config.readout_source == "linear_svm"
+
+
+def plant_linear_readout(
+    model: PlantForMultiLabelClassification,
+    documents_input_ids: Sequence[Sequence[int]],
+    labels_NL: sparse.csr_array,
+    args: PlantingArguments,
+) -> tuple[dict[str, Any], dict[str, float] | None]:
+    """Fits the machines on the training documents and puts them into the model's read-out and output bias.
+
+    The read-out's idf must have been filled in. With `config.planted_readout` 1 a label's logit is the log-odds of its machine.
+
+    Args:
+        model (`PlantForMultiLabelClassification`): new; its read-out gets `held_out` as well.
+        documents_input_ids (sequence of N sequences of `int`): the tokenised TRAINING rows.
+        labels_NL (`scipy.sparse.csr_array` of shape `(N, L)`): 1 where a document has the label.
+        args (`PlantingArguments`): cost, folds, processes, cache.
+
+    Returns:
+        `dict` of facts for results.json: folds, slope, intercept, kept weights, seconds; and the seconds that the cache spared,
+        `None` where it had nothing.
+
+    Raises:
+        `UserError`: fewer documents than folds, no scikit-learn.
+    """
+    readout, stopwatch = model.decoder.readout, Stopwatch()
+    counts_NV = count_occurrences(documents_input_ids, readout.vocab_size)
+    features_NV = tfidf_rows(counts_NV, readout.idf)
+    folds_N = folds_of(counts_NV, args.readout_folds)
+    if len(np.unique(folds_N)) < args.readout_folds:
+        raise UserError(
+            f"{features_NV.shape[0]} training documents, and a fold without one",
+            field="readout_folds",
+            accepted="fewer folds, 2 or more, or more documents",
+        )
+    fitted, spared = _fitted(features_NV, labels_NL, folds_N, readout.tokens.shape[1], args)
+    put_linear_readout(model, fitted)
+    facts = {
+        "folds": args.readout_folds,
+        "slope": fitted.slope,
+        "intercept": fitted.intercept,
+        "weights": int((fitted.whole.token_ids >= 0).sum()),
+    }
+    return facts | {"seconds": stopwatch.read()["seconds"]}, spared
+
+
+def count_occurrences(documents_input_ids: Iterable[Sequence[int]], vocab_size: int) -> sparse.csr_array:
+    """How often each token stands in each document, int32 `(N, V)`."""
+    ids, numbers, ends = [], [], [0]
+    for row in documents_input_ids:
+        found, counts = np.unique(np.asarray(row, dtype=np.int64), return_counts=True)
+        ids.append(found.astype(np.int32))
+        numbers.append(counts.astype(np.int32))
+        ends.append(ends[-1] + len(found))
+    parts = (np.concatenate(numbers or [np.zeros(0, np.int32)]), np.concatenate(ids or [np.zeros(0, np.int32)]))
+    return sparse.csr_array((*parts, np.array(ends)), shape=(len(ends) - 1, vocab_size))
+
+
+def tfidf_rows(counts_NV: sparse.csr_array, idf_V: torch.Tensor) -> sparse.csr_array:
+    """`tfidf_vectors` of many documents, float32 `(N, V)` without zeros."""
+    blocks = []
+    for start in range(0, counts_NV.shape[0], 256):
+        dense = torch.from_numpy(counts_NV[start : start + 256].toarray())
+        blocks.append(sparse.csr_array(tfidf_vectors(dense, idf_V.cpu()).numpy()))
+    return sparse.vstack(blocks, format="csr") if blocks else sparse.csr_array(counts_NV.shape, dtype=np.float32)
+
+
+def folds_of(counts_NV: sparse.csr_array, num_folds: int) -> np.ndarray:
+    """`fold_of` of many documents, `(N,)`."""
+    return (counts_NV.astype(np.int64) @ np.arange(counts_NV.shape[1])) % num_folds
+
+
+@torch.no_grad()
+def put_linear_readout(model: PlantForMultiLabelClassification, fitted: CrossFitted) -> None:
+    """Writes fitted machines into the model's read-out and output bias, and what is held out beside them."""
+    readout, factor = model.decoder.readout, float(model.config.planted_readout)
+    tokens_LK, weight_LK = _tensors(fitted.whole, factor)
+    readout.tokens.copy_(tokens_LK)
+    readout.weight.copy_(weight_LK)
+    bias_L = torch.from_numpy(fitted.whole.bias) * factor
+    model.output_bias().copy_(bias_L)
+    held_out = [_tensors(models, factor) for models in fitted.held_out]
+    biases = [torch.from_numpy(models.bias) * factor - bias_L for models in fitted.held_out]
+    readout.held_out = HeldOutReadouts(
+        torch.stack([tokens for tokens, _ in held_out]),
+        torch.stack([weight for _, weight in held_out]),
+        torch.stack(biases),
+    ).to(readout.weight.device)
+
+
+def write_held_out(readout: PlantedReadout, folder: Path) -> None:
+    """For the other processes of a run, and for one that goes on from a checkpoint; `folder` is its output folder."""
+    file = folder / PLANTING_FOLDER / HELD_OUT_FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(file, binary=True) as stream:
+        stream.write(save({name: part.cpu().numpy() for name, part in readout.held_out.named_buffers()}))
+
+
+def read_held_out(readout: PlantedReadout, folder: Path) -> None:
+    """What `write_held_out` wrote; `UserError` where it isn't there or isn't whole."""
+    file = folder / PLANTING_FOLDER / HELD_OUT_FILE
+    try:
+        with safe_open(file, framework="pt") as content:
+            parts = [content.get_tensor(name) for name in ("tokens", "weight", "bias")]
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"the read-outs of the folds can't be read ({error})", file=file, accepted="a run from its start"
+        ) from error
+    readout.held_out = HeldOutReadouts(*parts).to(readout.weight.device)
+
+
+def _tensors(models: LinearModels, factor: float) -> tuple[torch.IntTensor, torch.FloatTensor]:
+    return torch.from_numpy(models.token_ids), torch.from_numpy(models.weights) * (factor / SCALE)
+
+
+def _fitted(
+    features_NV: sparse.csr_array,
+    labels_NL: sparse.csr_array,
+    folds_N: np.ndarray,
+    num_tokens: int,
+    args: PlantingArguments,
+) -> tuple[CrossFitted, dict[str, float] | None]:
+    """The machines, and where they come from the cache the seconds that fitting them once cost."""
+    settings = {"num_folds": args.readout_folds, "num_tokens": num_tokens, "cost": args.readout_cost}
+    file, stopwatch = None, Stopwatch()
+    if args.planting_cache is not None:
+        made_with = {
+            "tables": [_digest(features_NV), _digest(labels_NL)],
+            "kind": "linear_svm",
+            "format": 1,
+            **settings,
+        }
+        name = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode("utf-8")).hexdigest()
+        file = Path(args.planting_cache) / f"linear-{name[:24]}.safetensors"
+        if file.exists():
+            return _read_cache(file)
+    fitted = cross_fit(features_NV, labels_NL, folds_N, processes=torch.get_num_threads(), **settings)
+    if file is not None:
+        _write_cache(file, fitted, stopwatch.read())
+    return fitted, None
+
+
+def _digest(table: sparse.csr_array) -> str:
+    found = hashlib.sha256(repr(table.shape).encode("ascii"))
+    for part, kind in ((table.indptr, np.int64), (table.indices, np.int64), (table.data, np.float32)):
+        found.update(np.ascontiguousarray(part, dtype=kind).data)
+    return found.hexdigest()
+
+
+def _write_cache(file: Path, fitted: CrossFitted, cost: dict[str, float]) -> None:
+    arrays = {}
+    for number, models in enumerate((fitted.whole, *fitted.held_out)):
+        arrays |= {f"{number}.{name}": getattr(models, name) for name in ("token_ids", "weights", "bias")}
+    about = {"slope": fitted.slope, "intercept": fitted.intercept, "cost": cost, "folds": len(fitted.held_out)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(file, binary=True) as stream:
+        stream.write(save(arrays, metadata={"about": json.dumps(about)}))
+
+
+def _read_cache(file: Path) -> tuple[CrossFitted, dict[str, float]]:
+    try:
+        with safe_open(file, framework="numpy") as content:
+            about = json.loads(content.metadata()["about"])
+            models = [
+                LinearModels(*(content.get_tensor(f"{number}.{name}") for name in ("token_ids", "weights", "bias")))
+                for number in range(about["folds"] + 1)
+            ]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"can't be read ({reason})", file=file, field="planting_cache", accepted="to be deleted: it is made anew"
+        ) from None
+    return CrossFitted(models[0], tuple(models[1:]), about["slope"], about["intercept"]), about["cost"]
