@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.optimize import minimize
+from tqdm.auto import tqdm
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
@@ -86,6 +87,7 @@ def cross_fit(
     num_tokens: int,
     cost: float = 1.0,
     processes: int = 1,
+    progress: bool = False,
 ) -> CrossFitted:
     """Fits one model a label on all documents and without each fold, and scales their margins to log-odds.
 
@@ -99,8 +101,9 @@ def cross_fit(
         num_tokens (`int`): K.
         cost (`float`, *optional*, defaults to 1.0): C of the machines; larger fits the documents more closely.
         processes (`int`, *optional*, defaults to 1): how many fit at the same time.
+        progress (`bool`, *optional*, defaults to `False`): whether to show progress bars.
     """
-    settings = {"num_tokens": num_tokens, "cost": cost, "processes": processes}
+    settings = {"num_tokens": num_tokens, "cost": cost, "processes": processes, "progress": progress}
     whole = fit_linear_models(features_NV, labels_NL, **settings)
     held_out, counts_2M = [], np.zeros((2, len(_centres())))
     for fold in range(num_folds):
@@ -120,6 +123,7 @@ def fit_linear_models(
     num_tokens: int,
     cost: float = 1.0,
     processes: int = 1,
+    progress: bool = False,
 ) -> LinearModels:
     """One linear support vector machine a label, squared hinge loss, and its largest weights, of either sign.
 
@@ -141,6 +145,7 @@ def fit_linear_models(
     blocks = [slice(start, start + BLOCK_LABELS) for start in range(0, num_labels, BLOCK_LABELS)]
     labels_NL = sparse.csc_array(labels_NL)
     found = _fit_blocks(features_NV, [labels_NL[:, block] for block in blocks], num_tokens, cost, processes)
+    found = tqdm(found, desc="Linear machines", total=len(blocks), unit=" blocks of labels", disable=not progress)
     for block, (token_ids_lK, weights_lK, bias_l) in zip(blocks, found, strict=True):
         fitted.token_ids[block], fitted.weights[block], fitted.bias[block] = token_ids_lK, weights_lK, bias_l
     return fitted
@@ -180,7 +185,7 @@ def _centres() -> np.ndarray:
 
 def _margin_counts(models: LinearModels, features_nV: sparse.csr_array, labels_nL: sparse.csr_array) -> np.ndarray:
     """How many cells have a margin in each bin, without the label and with it, float64 `(2, M)`; a block of documents at a time."""
-    number, counts_2M = len(_centres()), []
+    number = len(_centres())
     total_2M = np.zeros((2, number))
     for start in range(0, features_nV.shape[0], 1000):
         rows = slice(start, start + 1000)

@@ -42,6 +42,8 @@ def plant_linear_readout(
     documents_input_ids: Sequence[Sequence[int]],
     labels_NL: sparse.csr_array,
     args: PlantingArguments,
+    *,
+    progress: bool = True,
 ) -> tuple[dict[str, Any], dict[str, float] | None]:
     """Fits the machines on the training documents and puts them into the model's read-out and output bias.
 
@@ -51,7 +53,8 @@ def plant_linear_readout(
         model (`PlantForMultiLabelClassification`): new; its read-out gets `held_out` as well.
         documents_input_ids (sequence of N sequences of `int`): the tokenised TRAINING rows.
         labels_NL (`scipy.sparse.csr_array` of shape `(N, L)`): 1 where a document has the label.
-        args (`PlantingArguments`): cost, folds, processes, cache.
+        args (`PlantingArguments`): cost, folds, cache.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Returns:
         `dict` of facts for results.json: folds, slope, intercept, kept weights, seconds; and the seconds that the cache spared,
@@ -70,7 +73,7 @@ def plant_linear_readout(
             field="readout_folds",
             accepted="fewer folds, 2 or more, or more documents",
         )
-    fitted, spared = _fitted(features_NV, labels_NL, folds_N, readout.tokens.shape[1], args)
+    fitted, spared = _fitted(features_NV, labels_NL, folds_N, readout.tokens.shape[1], args, progress)
     put_linear_readout(model, fitted)
     facts = {
         "folds": args.readout_folds,
@@ -156,6 +159,7 @@ def _fitted(
     folds_N: np.ndarray,
     num_tokens: int,
     args: PlantingArguments,
+    progress: bool,
 ) -> tuple[CrossFitted, dict[str, float] | None]:
     """The machines, and where they come from the cache the seconds that fitting them once cost."""
     settings = {"num_folds": args.readout_folds, "num_tokens": num_tokens, "cost": args.readout_cost}
@@ -171,7 +175,9 @@ def _fitted(
         file = Path(args.planting_cache) / f"linear-{name[:24]}.safetensors"
         if file.exists():
             return _read_cache(file)
-    fitted = cross_fit(features_NV, labels_NL, folds_N, processes=torch.get_num_threads(), **settings)
+    fitted = cross_fit(
+        features_NV, labels_NL, folds_N, processes=torch.get_num_threads(), progress=progress, **settings
+    )
     if file is not None:
         _write_cache(file, fitted, stopwatch.read())
     return fitted, None

@@ -113,7 +113,9 @@ def plant(
             facts["ranker"] = ranker_facts
             put_store(model, store, presence.sum(axis=0))
             if has_linear_readout(config):
-                facts["readout"], spared_too = plant_linear_readout(model, rows["input_ids"], labels, args)
+                facts["readout"], spared_too = plant_linear_readout(
+                    model, rows["input_ids"], labels, args, progress=progress
+                )
                 spared = sum_of_costs(spared, spared_too)
             if ranker is not None:
                 put_ranker(model, ranker)
