@@ -4,7 +4,8 @@
 
 The encoder is a bag of words of width 256, so that what is measured is the decoder: its attentions, forward and backward,
 and the optimiser's step is left out. Documents repeat their tokens as texts do (Zipf). Each row of the table is a process
-of its own: the plain decoder, each planted part, all parts, and all parts with a stateful decoder over 72-token chunks.
+of its own: the plain decoder, each planted part, all parts, these with a read-out, with a shortlist after it, and with a stateful
+decoder over 72-token chunks.
 On CPU "peak" is the process's highest resident size, all of it, weights and gradients too; on a GPU what torch allocated.
 """
 
@@ -29,6 +30,8 @@ PARTS = {
     "mutual information": {"learned_attention": False, "ranked_attention": False},
     "ranked": {"learned_attention": False, "mutual_information_attention": False},
     "all parts": {},
+    "all parts, read-out": {"planted_readout": 1.0},
+    "all parts, read-out, shortlist of 64": {"planted_readout": 1.0, "shortlist_size": 64},
     "all parts, window of 2,880, stateful": {"window": 2880, "stateful": True},
 }
 
@@ -51,6 +54,10 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     if part is not None:
         part.tokens.copy_(zipf_tokens(part.tokens.shape, generator).int())
         part.values.copy_(torch.rand(part.values.shape, generator=generator).sort(dim=1, descending=True).values)
+    if (readout := model.decoder.readout) is not None:
+        readout.tokens.copy_(zipf_tokens(readout.tokens.shape, generator).int())
+        with torch.no_grad():
+            readout.weight.copy_(torch.rand(readout.weight.shape, generator=generator) / 100)
     model = model.to(args.device).train()
     input_ids = zipf_tokens((args.batch_size, args.tokens), generator).long().to(args.device)
     targets = (torch.rand(args.batch_size, args.labels, generator=generator) < 0.002).float().to(args.device)

@@ -24,7 +24,7 @@ class PlantLabelDecoder(nn.Module):
         super().__init__()
         self.attention_implementation = config.attention_implementation
         self.attention_block_size = config.attention_block_size
-        self.vocab_size, self.shortlist_size = config.vocab_size, config.shortlist_size
+        self.vocab_size, self._config = config.vocab_size, config
         planted = config.planting == "attention"
         shape_LD = (config.num_labels, config.hidden_size)
         self.query = nn.Parameter(torch.empty(shape_LD)) if config.learned_attention or not planted else None  # e
@@ -37,6 +37,11 @@ class PlantLabelDecoder(nn.Module):
         self.readout = PlantedReadout(config) if planted and config.planted_readout is not None else None
         self.weight = nn.Parameter(torch.empty(shape_LD))  # w, "boost" in the authors' code
         self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
+
+    @property
+    def shortlist_size(self) -> int | None:
+        """Labels that attend to a document; asked anew each time, because a trained model's may be changed."""
+        return self._config.shortlist_size
 
     @property
     def is_planted(self) -> bool:

@@ -55,7 +55,7 @@ def wrong_pipeline(config: Any) -> str | None:
 
 def cycles_section(facts: CardFacts) -> dict[str, str | None] | None:
     """The section's parts as Markdown, by the template's names for them; `None` for a model without shortlists."""
-    if not hasattr(facts.config, "shortlist_size"):
+    if not hasattr(facts.config, "cycle_epochs"):
         return None
     return {
         "recall": _recall(facts),

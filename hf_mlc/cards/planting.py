@@ -26,7 +26,7 @@ def planting_paragraph(facts: CardFacts) -> str | None:
         )
     sentences = [_attention(facts) if planting == "attention" else _two_stages(facts), _counted(facts)]
     if planting == "attention":
-        sentences.append(_window(facts))
+        sentences += [_readout(facts), _window(facts)]
     sentences += [_control(facts), NO_COMPARISON]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -51,6 +51,25 @@ def _attention(facts: CardFacts) -> str:
     text = f"{beside}: {'; '.join(parts)}."
     if config.compat == "xcube":
         text += ' Its arithmetic is that of the authors\' code (`compat="xcube"`), for comparison with it.'
+    return text
+
+
+def _readout(facts: CardFacts) -> str:
+    """The linear model beside the attentions, which the paper doesn't have."""
+    config = facts.config
+    if config.planted_readout is None:
+        return ""
+    number = config.readout_tokens or config.stored_tokens
+    if config.readout_source == "linear_svm":
+        text = f"Beside the attentions each label has a linear support vector machine over tf-idf weights, of which {number:,} tokens are"
+        text += " kept; it was fitted before the rest was trained, which met the training documents as machines answer them that were"
+        text += " fitted without them."
+    else:
+        text = f"Beside the attentions each label reads the tf-idf weights of its {number:,} tokens directly, a linear model planted"
+        text += " with their mutual information."
+    text += " The paper has no such part."
+    if config.shortlist_size is not None:
+        text += f" Only the {config.shortlist_size:,} labels that it puts first attend to a document."
     return text
 
 

@@ -11,8 +11,6 @@ Shape legend: N documents, V vocabulary, L labels, l labels of a block, K tokens
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -215,27 +213,11 @@ def _fit_blocks(
 
     Processes, not threads: liblinear's order of documents comes from one generator that threads would share.
     """
-    if processes == 1 or len(blocks) == 1:
-        yield from (_fit_block(features_NV, labels_Nl, num_tokens, cost) for labels_Nl in blocks)
-        return
-    with concurrent.futures.ProcessPoolExecutor(
-        min(processes, len(blocks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_take_features,
-        initargs=(features_NV,),
-    ) as pool:
-        yield from pool.map(_fit_taken, blocks, [num_tokens] * len(blocks), [cost] * len(blocks))
+    import joblib  # comes with scikit-learn; its processes share the documents, and no caller needs a guard around `__main__`
 
-
-_TAKEN: list[sparse.csr_matrix] = []  # of a process that fits: the documents, handed over once
-
-
-def _take_features(features_NV: sparse.csr_matrix) -> None:
-    _TAKEN[:] = [features_NV]
-
-
-def _fit_taken(labels_Nl: sparse.csc_array, num_tokens: int, cost: float):
-    return _fit_block(_TAKEN[0], labels_Nl, num_tokens, cost)
+    fit = joblib.delayed(_fit_block)
+    pool = joblib.Parallel(n_jobs=min(processes, len(blocks)), return_as="generator")
+    yield from pool(fit(features_NV, labels_Nl, num_tokens, cost) for labels_Nl in blocks)
 
 
 def _fit_block(

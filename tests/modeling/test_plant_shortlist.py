@@ -94,6 +94,13 @@ def test_the_tokens_shares_add_up_to_the_logits():
     torch.testing.assert_close(shares, listed(ids).logits)
 
 
+@torch.no_grad()
+def test_a_trained_model_takes_another_size():
+    changed, ids = model(shortlist_size=4), texts()
+    changed.config.shortlist_size = 7
+    torch.testing.assert_close(changed(ids).logits, model(shortlist_size=7)(ids).logits)
+
+
 def test_gradients_reach_listed_labels_alone():
     listed, ids = model(shortlist_size=4).train(), texts()[:1]
     listed(ids).logits.sum().backward()
