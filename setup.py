@@ -32,7 +32,7 @@ EXTRAS = {
     "images": ["pillow>=10.3"],
     "lora": ["peft>=0.17"],
     # `--readout_source linear_svm`: liblinear, while training; what is trained doesn't need it
-    "planting": ["scikit-learn>=1.5"],
+    "planting": ["joblib>=1.3", "scikit-learn>=1.5"],
     "onnx": ["torch>=2.8", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
     "space": ["gradio>=6.0"],
 }

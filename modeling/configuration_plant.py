@@ -203,6 +203,9 @@ class PlantConfig(MultiLabelConfig):
             raise ValueError(
                 f"`readout_tokens` is of `readout_source='linear_svm'`, found {self.readout_source!r}; others read `stored_tokens`"
             )
+        if self.readout_source == "linear_svm" and self.window is not None:
+            # training finds the machines of a document by all of its tokens, and a window hands on some
+            raise ValueError(f"`readout_source='linear_svm'` can't go with `window`, found {self.window}")
         for name in ("window", "sampled_labels"):
             if self.shortlist_size is not None and getattr(self, name) is not None:
                 raise ValueError(f"`shortlist_size` can't go with `{name}`, found {getattr(self, name)}")

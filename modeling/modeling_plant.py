@@ -301,7 +301,8 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         token_type_ids: torch.LongTensor | None = None,
     ) -> torch.FloatTensor:
-        """As `MultiLabelPreTrainedModel.label_logits`; the other labels are left out of the computation."""
+        """As `MultiLabelPreTrainedModel.label_logits`; the other labels are left out of the computation, but for the
+        read-out where there is a shortlist."""
         self._check_inputs(input_ids, inputs_embeds)
         mask_BT = self._mask(input_ids, attention_mask, inputs_embeds)
         hidden_BTD = self._encode(mask_BT, input_ids, inputs_embeds, token_type_ids).last_hidden_state

@@ -118,7 +118,10 @@ class PlantLabelDecoder(nn.Module):
     def attention_weights(
         self, hidden_BTD, mask_BT, chosen_ids_S, input_ids_BT=None, ranked_ids_BT=None
     ) -> torch.FloatTensor:
-        """The weights that the tokens have in the chosen labels' contexts, of all attentions together, `(B, S, T)`."""
+        """The weights that the tokens have in the chosen labels' contexts, of all attentions together, `(B, S, T)`.
+
+        With a shortlist, 0 where a label isn't on the document's.
+        """
         weights = []
         if self.query is not None:
             weights.append(label_attention_weights(self.query[chosen_ids_S], hidden_BTD, mask_BT))
@@ -127,7 +130,11 @@ class PlantLabelDecoder(nn.Module):
             weights.append(kept.dense(mask_BT.shape[1]))
         if self.mix is not None:
             weights = [weight * source for weight, source in zip(self.mix, weights, strict=True)]
-        return sum(weights)
+        if self.shortlist_size is None:
+            return sum(weights)
+        shortlist_BS = self._shortlist(self.readout(index) + self.bias.float())
+        is_listed_BL = torch.zeros(len(shortlist_BS), len(self.bias), dtype=torch.bool, device=shortlist_BS.device)
+        return sum(weights) * is_listed_BL.scatter(1, shortlist_BS, True)[:, chosen_ids_S, None]
 
     def contributions(self, hidden_BTD, mask_BT, chosen_ids_S, input_ids_BT=None, ranked_ids_BT=None) -> torch.Tensor:
         """What each token adds to the chosen labels' logits, `(B, S, T)`; their sum and the bias are the logit."""
@@ -136,10 +143,6 @@ class PlantLabelDecoder(nn.Module):
         if self.readout is None:
             return shares_BST
         index = self.index_of(mask_BT, input_ids_BT)
-        if self.shortlist_size is not None:
-            shortlist_BS = self._shortlist(self.readout(index) + self.bias.float())
-            is_listed_BL = torch.zeros(len(shortlist_BS), len(self.bias), dtype=torch.bool, device=shortlist_BS.device)
-            shares_BST = shares_BST * is_listed_BL.scatter(1, shortlist_BS, True)[:, chosen_ids_S, None]
         return shares_BST + self.readout.contributions(index, chosen_ids_S, input_ids_BT, mask_BT)
 
     def state_after(self, logits_BL: torch.Tensor, top_k: int) -> torch.Tensor:

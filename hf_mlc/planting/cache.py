@@ -19,18 +19,28 @@ from hf_mlc.planting.ranker import TokenLabelRanker
 from hf_mlc.planting.statistics import TokenLabelStore
 
 
-def cache_file(folder: str | Path, settings: dict[str, Any]) -> Path:
+def cache_file(folder: str | Path, settings: dict[str, Any], *, kind: str = "planting") -> Path:
     """Where what was made with `settings` is kept: they must hold all that it depends on, the counted tables too."""
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8")).hexdigest()
-    return Path(folder) / f"planting-{name[:24]}.safetensors"
+    return Path(folder) / f"{kind}-{name[:24]}.safetensors"
 
 
-def digest(table: sparse.csr_array) -> str:
-    """What tells a table of 0 and 1 from others: its shape and where the ones are."""
+def digest(table: sparse.csr_array, *, values: bool = False) -> str:
+    """What tells a table of 0 and 1 from others, its shape and where the ones are; with `values` any table."""
     found = hashlib.sha256(repr(table.shape).encode("ascii"))
     for part in (table.indptr, table.indices):
         found.update(np.ascontiguousarray(part, dtype=np.int64).data)
+    if values:
+        found.update(np.ascontiguousarray(table.data, dtype=np.float64).data)
     return found.hexdigest()
+
+
+def unreadable(file: Path, error: Exception) -> UserError:
+    """What is said of a file of the cache that isn't whole."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"can't be read ({reason})", file=file, field="planting_cache", accepted="to be deleted: it is made anew"
+    )
 
 
 def write_cache(
@@ -61,10 +71,7 @@ def read_cache(
             about = json.loads(content.metadata()["about"])
             arrays: dict[str, np.ndarray] = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"can't be read ({reason})", file=file, field="planting_cache", accepted="to be deleted: it is made anew"
-        ) from None
+        raise unreadable(file, error) from None
     store = TokenLabelStore(
         arrays["token_ids"], arrays["values"], about["num_documents"], about["vocab_size"], about["kind"]
     )

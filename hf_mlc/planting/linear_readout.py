@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,18 @@ from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.planted_readout import SCALE, HeldOutReadouts, PlantedReadout
 from hf_mlc.modeling.tfidf_path import tfidf_vectors
 from hf_mlc.planting.arguments import PlantingArguments
+from hf_mlc.planting.cache import cache_file, digest, unreadable
 from hf_mlc.planting.linear_models import CrossFitted, LinearModels, cross_fit
 from hf_mlc.run_facts import Stopwatch
 
 
 PLANTING_FOLDER = "planting"  # in the output folder, until the run has ended
-HELD_OUT_FILE = "held_out.safetensors"  # in there
 
 
 def has_linear_readout(config) -> bool:
     """Whether a model of this configuration has a read-out that linear machines are planted in."""
-    of_planting = config.planting == "attention" and config.planted_readout is not None
-    return of_planting and config.readout_source == "linear_svm"
+    has_readout = getattr(config, "planting", "none") == "attention" and config.planted_readout is not None
+    return has_readout and config.readout_source == "linear_svm"
 
 
 def plant_linear_readout(
@@ -128,23 +129,29 @@ def put_linear_readout(model: PlantForMultiLabelClassification, fitted: CrossFit
     ).to(readout.weight.device)
 
 
-def write_held_out(readout: PlantedReadout, folder: Path) -> None:
-    """For the other processes of a run, and for one that goes on from a checkpoint; `folder` is its output folder."""
-    file = folder / PLANTING_FOLDER / HELD_OUT_FILE
+def held_out_file(output: str | Path, fingerprint: dict[str, Any]) -> Path:
+    """Where a run keeps what is held out, for its other processes and for going on from a checkpoint: by the rows that it is
+    of, because a refit has others."""
+    return Path(output) / PLANTING_FOLDER / f"held_out-{fingerprint['rows'].split(':')[-1][:16]}.safetensors"
+
+
+def write_held_out(readout: PlantedReadout, file: Path) -> None:
+    """Writes `readout.held_out`; the file appears whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(file, binary=True) as stream:
         stream.write(save({name: part.cpu().numpy() for name, part in readout.held_out.named_buffers()}))
 
 
-def read_held_out(readout: PlantedReadout, folder: Path) -> None:
+def read_held_out(readout: PlantedReadout, file: Path) -> None:
     """What `write_held_out` wrote; `UserError` where it isn't there or isn't whole."""
-    file = folder / PLANTING_FOLDER / HELD_OUT_FILE
     try:
         with safe_open(file, framework="pt") as content:
             parts = [content.get_tensor(name) for name in ("tokens", "weight", "bias")]
     except (OSError, SafetensorError) as error:
         raise UserError(
-            f"the read-outs of the folds can't be read ({error})", file=file, accepted="a run from its start"
+            f"the read-outs of the folds can't be read ({error})",
+            file=file,
+            accepted="to be deleted: they are made anew",
         ) from error
     readout.held_out = HeldOutReadouts(*parts).to(readout.weight.device)
 
@@ -165,29 +172,20 @@ def _fitted(
     settings = {"num_folds": args.readout_folds, "num_tokens": num_tokens, "cost": args.readout_cost}
     file, stopwatch = None, Stopwatch()
     if args.planting_cache is not None:
-        made_with = {
-            "tables": [_digest(features_NV), _digest(labels_NL)],
-            "kind": "linear_svm",
-            "format": 1,
-            **settings,
-        }
-        name = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode("utf-8")).hexdigest()
-        file = Path(args.planting_cache) / f"linear-{name[:24]}.safetensors"
+        # the folds too: they go by all tokens, the features by those that weigh something
+        tables = [digest(features_NV, values=True), digest(labels_NL), hashlib.sha256(folds_N.tobytes()).hexdigest()]
+        file = cache_file(args.planting_cache, {"tables": tables, "format": 2, **settings}, kind="linear")
         if file.exists():
             return _read_cache(file)
-    fitted = cross_fit(
-        features_NV, labels_NL, folds_N, processes=torch.get_num_threads(), progress=progress, **settings
-    )
+    fitted = cross_fit(features_NV, labels_NL, folds_N, processes=_cores(), progress=progress, **settings)
     if file is not None:
         _write_cache(file, fitted, stopwatch.read())
     return fitted, None
 
 
-def _digest(table: sparse.csr_array) -> str:
-    found = hashlib.sha256(repr(table.shape).encode("ascii"))
-    for part, kind in ((table.indptr, np.int64), (table.indices, np.int64), (table.data, np.float32)):
-        found.update(np.ascontiguousarray(part, dtype=kind).data)
-    return found.hexdigest()
+def _cores() -> int:
+    """Cores that this process may use; launchers of several processes set torch's threads to 1, and the others wait meanwhile."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write_cache(file: Path, fitted: CrossFitted, cost: dict[str, float]) -> None:
@@ -209,8 +207,5 @@ def _read_cache(file: Path) -> tuple[CrossFitted, dict[str, float]]:
                 for number in range(about["folds"] + 1)
             ]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"can't be read ({reason})", file=file, field="planting_cache", accepted="to be deleted: it is made anew"
-        ) from None
+        raise unreadable(file, error) from None
     return CrossFitted(models[0], tuple(models[1:]), about["slope"], about["intercept"]), about["cost"]

@@ -92,6 +92,8 @@ def test_the_tokens_shares_add_up_to_the_logits():
     labels = torch.arange(L)
     shares = listed.token_contributions(labels, ids).sum(dim=2) + listed.decoder.bias
     torch.testing.assert_close(shares, listed(ids).logits)
+    weighs = listed.token_weights(labels, ids).sum(dim=2) > 0  # labels that don't attend have no weights
+    assert (weighs.sum(dim=1) == 4).all()
 
 
 @torch.no_grad()
@@ -125,6 +127,10 @@ def test_a_document_without_text_gets_the_bias():
         (
             {"readout_source": "linear_svm", "planting": "none"},
             "`readout_source` 'linear_svm' needs `planting='attention'`",
+        ),
+        (
+            {"readout_source": "linear_svm", "window": 8},
+            "`readout_source='linear_svm'` can't go with `window`, found 8",
         ),
         ({"readout_tokens": 9}, "`readout_tokens` is of `readout_source='linear_svm'`"),
         ({"shortlist_size": 4, "sampled_labels": 8}, "`shortlist_size` can't go with `sampled_labels`, found 8"),

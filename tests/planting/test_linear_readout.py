@@ -18,10 +18,9 @@ from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.planted_readout import fold_of
 from hf_mlc.planting.arguments import PlantingArguments, without_effect
 from hf_mlc.planting.linear_readout import (
-    HELD_OUT_FILE,
-    PLANTING_FOLDER,
     count_occurrences,
     folds_of,
+    held_out_file,
     read_held_out,
     tfidf_rows,
     write_held_out,
@@ -152,14 +151,16 @@ def test_the_cache_spares_the_fitting(rows, tmp_path):
 def test_held_out_read_outs_come_back_from_their_file(rows, tmp_path):
     model, _ = planted(rows)
     readout, before = model.decoder.readout, dict(model.decoder.readout.held_out.named_buffers())
-    write_held_out(readout, tmp_path)
+    file = held_out_file(tmp_path, {"rows": "sha256:0123"})
+    write_held_out(readout, file)
     readout.held_out = None
-    read_held_out(readout, tmp_path)
+    read_held_out(readout, file)
     for name, value in readout.held_out.named_buffers():
         assert torch.equal(value, before[name])
-    (tmp_path / PLANTING_FOLDER / HELD_OUT_FILE).unlink()
-    with pytest.raises(UserError, match=r"held_out.safetensors.*a run from its start"):
-        read_held_out(readout, tmp_path)
+    assert held_out_file(tmp_path, {"rows": "sha256:4567"}) != file  # a refit's
+    file.unlink()
+    with pytest.raises(UserError, match=r"held_out-0123.safetensors.*they are made anew"):
+        read_held_out(readout, file)
 
 
 def test_shuffled_machines_are_those_of_other_labels(rows):
