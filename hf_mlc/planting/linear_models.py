@@ -26,9 +26,7 @@ from hf_mlc.errors import UserError
 
 logger = logging.get_logger(__name__)
 BLOCK_LABELS = 64  # fitted by one process at a time
-TOLERANCE = (
-    0.01  # scikit-learn's is smaller; on EURLEX57K's words the weights agree to two digits after half the passes
-)
+TOLERANCE = 0.01  # scikit-learn's is smaller, and takes more passes over the documents
 # margins are counted in bins of this width, and beyond these as if they were there
 BIN, WIDEST = 0.01, 6.0
 
@@ -52,14 +50,16 @@ class LinearModels:
         weights, bias = (np.float32(slope) * part for part in (self.weights, self.bias))
         return LinearModels(self.token_ids, weights, bias + np.float32(intercept))
 
+    def table(self, vocab_size: int) -> sparse.csc_array:
+        """The weights by token and label, float32 `(V, L)`."""
+        is_token_LK = self.token_ids >= 0
+        labels = np.repeat(np.arange(len(self.bias)), is_token_LK.sum(axis=1))
+        cells = (self.token_ids[is_token_LK], labels)
+        return sparse.csc_array((self.weights[is_token_LK], cells), (vocab_size, len(self.bias)))
+
     def margins(self, features_NV: sparse.csr_array) -> np.ndarray:
         """What the models say of documents, float32 `(N, L)`."""
-        is_token_LK = self.token_ids >= 0
-        rows = np.repeat(np.arange(len(self.bias)), is_token_LK.sum(axis=1))
-        table_LV = sparse.csr_array(
-            (self.weights[is_token_LK], (rows, self.token_ids[is_token_LK])), (len(self.bias), features_NV.shape[1])
-        )
-        return (features_NV @ table_LV.T).toarray().astype(np.float32) + self.bias
+        return _margins(features_NV, self.table(features_NV.shape[1]), self.bias)
 
 
 @dataclass(frozen=True)
@@ -179,17 +179,22 @@ def log_odds_scale(counts_2M: np.ndarray) -> tuple[float, float]:
     return float(slope), float(intercept)
 
 
+def _margins(features_NV: sparse.csr_array, table_VL: sparse.csc_array, bias_L: np.ndarray) -> np.ndarray:
+    return (features_NV @ table_VL).toarray().astype(np.float32) + bias_L
+
+
 def _centres() -> np.ndarray:
     return np.arange(-WIDEST, WIDEST + BIN / 2, BIN)
 
 
 def _margin_counts(models: LinearModels, features_nV: sparse.csr_array, labels_nL: sparse.csr_array) -> np.ndarray:
     """How many cells have a margin in each bin, without the label and with it, float64 `(2, M)`; a block of documents at a time."""
-    number = len(_centres())
+    number, table_VL = len(_centres()), models.table(features_nV.shape[1])
     total_2M = np.zeros((2, number))
     for start in range(0, features_nV.shape[0], 1000):
         rows = slice(start, start + 1000)
-        bins = np.rint((np.clip(models.margins(features_nV[rows]), -WIDEST, WIDEST) + WIDEST) / BIN).astype(np.int64)
+        margins = _margins(features_nV[rows], table_VL, models.bias)
+        bins = np.rint((np.clip(margins, -WIDEST, WIDEST) + WIDEST) / BIN).astype(np.int64)
         is_present = labels_nL[rows].toarray().astype(bool)
         counts_2M = [np.bincount(bins[cells], minlength=number) for cells in (~is_present, is_present)]
         total_2M += np.stack(counts_2M)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import datasets
 import numpy as np
 import pytest
 
+from hf_mlc.data import train_tokenizer
+from hf_mlc.labels import LabelSpace
 from hf_mlc.planting import count_labels, count_tokens, token_label_store
 
 
 NUM_LABELS, VOCAB = 6, 50
+
+
+def tokenised(texts: list[str], labels: list[list[str]]):
+    """A tokenizer of the texts, tokenised training rows and their label space."""
+    tokenizer, space = train_tokenizer(texts, min_frequency=1), LabelSpace.from_label_lists(labels)
+    content = {"input_ids": tokenizer(texts)["input_ids"], "label_ids": [space.encode(row).tolist() for row in labels]}
+    return tokenizer, datasets.Dataset.from_dict(content, split="train"), space
 
 
 @pytest.fixture(scope="package")

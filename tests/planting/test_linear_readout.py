@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 
-import datasets
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
-from hf_mlc.data import train_tokenizer
 from hf_mlc.errors import UserError
-from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.planted_readout import fold_of
@@ -26,6 +23,7 @@ from hf_mlc.planting.linear_readout import (
     write_held_out,
 )
 from hf_mlc.planting.planting import plant
+from tests.planting.conftest import tokenised
 
 
 svm = pytest.importorskip("sklearn.svm")
@@ -41,13 +39,7 @@ FIELDS |= {"ranked_attention": False, "stored_tokens": 4, "encoder": "bag_of_wor
 
 @pytest.fixture(scope="module")
 def rows():
-    """A tokenizer, tokenised training rows and their label space."""
-    tokenizer, space = train_tokenizer(TEXTS, min_frequency=1), LabelSpace.from_label_lists(LABELS)
-    content = {
-        "input_ids": tokenizer(TEXTS)["input_ids"],
-        "label_ids": [space.encode(labels).tolist() for labels in LABELS],
-    }
-    return tokenizer, datasets.Dataset.from_dict(content, split="train"), space
+    return tokenised(TEXTS, LABELS)
 
 
 def planted(rows, *, fields=None, **settings):

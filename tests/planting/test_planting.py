@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mlc.data import train_tokenizer
 from hf_mlc.errors import UserError
-from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.planting.arguments import PlantingArguments, without_effect
 from hf_mlc.planting.planting import freeze_planted, plant
+from tests.planting.conftest import tokenised
 
 
 TEXTS = [
@@ -31,13 +30,7 @@ FINGERPRINT = {"rows": "sha256:0"}
 
 @pytest.fixture(scope="module")
 def rows():
-    """A tokenizer, tokenised training rows and their label space."""
-    tokenizer, space = train_tokenizer(TEXTS, min_frequency=1), LabelSpace.from_label_lists(LABELS)
-    content = {
-        "input_ids": tokenizer(TEXTS)["input_ids"],
-        "label_ids": [space.encode(labels).tolist() for labels in LABELS],
-    }
-    return tokenizer, datasets.Dataset.from_dict(content, split="train"), space
+    return tokenised(TEXTS, LABELS)
 
 
 def planted(rows, *, fields=None, seed: int = 0, **settings):
