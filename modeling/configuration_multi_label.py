@@ -94,6 +94,11 @@ class MultiLabelConfig(PreTrainedConfig):
         """What the model reads: "text", or what its encoder reads otherwise (`ENCODER_INPUTS`)."""
         return ENCODER_INPUTS.get(getattr(self, "encoder", None), "text")
 
+    @property
+    def has_linear_readout(self) -> bool:
+        """Whether linear machines, fitted before training, have a say in the labels' scores."""
+        return False
+
     def __setattr__(self, key: str, value: Any):
         """Other names: as many as before are new names of the same labels, which keep their thresholds and counts; with
         another number of them nothing is known of the old labels any more. `num_labels` comes here as well, since

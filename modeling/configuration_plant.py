@@ -227,6 +227,11 @@ class PlantConfig(MultiLabelConfig):
             if getattr(self, name) != value:
                 raise ValueError(f"`compat='xcube'` needs `{name}` to be {value!r}, found {getattr(self, name)!r}")
 
+    @property
+    def has_linear_readout(self) -> bool:
+        has_readout = self.planting == "attention" and self.planted_readout is not None
+        return has_readout and self.readout_source == "linear_svm"
+
     def to_diff_dict(self):
         # transformers leaves out what equals the default; the default of these is another with another encoder
         return {**super().to_diff_dict(), **{name: getattr(self, name) for name in ENCODER_DEFAULTS}}

@@ -102,6 +102,11 @@ class SgmConfig(MultiLabelConfig):
         tfidf_path (`bool`, *optional*, defaults to `False`): the document's tf-idf vector joins the decoder's state.
         tfidf_size (`int`, *optional*, defaults to 64): width to which that vector is projected.
         tfidf_dropout (`float`, *optional*, defaults to 0.5): on that vector's words and on its projection.
+        linear_readout (`bool`, *optional*, defaults to `False`):
+            Each step adds the log-odds of the labels by one linear support vector machine a label over the document's tf-idf weights
+            to the decoder's scores; the machines are fitted on the training rows before anything is trained.
+        readout_tokens (`int`, *optional*, defaults to 1024): tokens that each machine keeps, those of the largest weights.
+        planting_fingerprint (`dict`, *optional*): of the rows that the machines were fitted on.
         num_channels (`int`, *optional*, defaults to 3): of the small ResNet's images.
         attention_implementation (`str`, *optional*, defaults to `"auto"`):
             of `label_attention="encoder"`: `"eager"`, `"blocks"`, `"sdpa"` or `"auto"` (`label_attention.py`).
@@ -177,6 +182,9 @@ class SgmConfig(MultiLabelConfig):
     tfidf_path: bool = False
     tfidf_size: int = 64
     tfidf_dropout: float | int = 0.5
+    linear_readout: bool = False
+    readout_tokens: int = 1024
+    planting_fingerprint: dict[str, Any] | None = None
     num_channels: int = 3
     attention_implementation: Literal["auto", "eager", "blocks", "sdpa"] = "auto"
     is_encoder_decoder: bool = True  # `generate` reads it
@@ -223,6 +231,10 @@ class SgmConfig(MultiLabelConfig):
     def label_width(self) -> int:
         """Width of the label vectors."""
         return self.label_embedding_size or self.decoder_width
+
+    @property
+    def has_linear_readout(self) -> bool:
+        return self.linear_readout
 
     @property
     def has_label_context(self) -> bool:
@@ -280,6 +292,7 @@ class SgmConfig(MultiLabelConfig):
     def validate_decoder(self):
         """Sizes of the decoder and ranges of its numbers."""
         sizes = ("decoder_size", "decoder_layers", "label_embedding_size", "attention_size", "num_beams", "tfidf_size")
+        sizes += ("readout_tokens",)
         check_positive(self, sizes)
         if self.global_embedding_scale is not None:
             if not self.global_embedding:
@@ -295,8 +308,9 @@ class SgmConfig(MultiLabelConfig):
             raise ValueError(f"`end_bias` must be a finite number, found {self.end_bias}")
         if self.scores in ("auxiliary", "rescored") and not self.auxiliary_weight:
             raise ValueError(f"`scores='{self.scores}'` needs a trained head: give `auxiliary_weight`, found 0")
-        if self.tfidf_path and self.encoder == "image":
-            raise ValueError("`tfidf_path` is of texts, found the encoder 'image'")
+        for name in ("tfidf_path", "linear_readout"):
+            if getattr(self, name) and self.encoder == "image":
+                raise ValueError(f"`{name}` is of texts, found the encoder 'image'")
 
     def validate_labels(self):
         """The order of the labels and the rules of the search fit the labels."""

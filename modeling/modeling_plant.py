@@ -86,6 +86,11 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
     def reads_token_ids(self) -> bool:
         return self.decoder.is_planted
 
+    @property
+    def linear_readout(self) -> PlantedReadout | None:
+        """What linear machines are put into before training."""
+        return self.decoder.readout if self.config.has_linear_readout else None
+
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Module:
         """As `PreTrainedModel.resize_token_embeddings`; refused where what was planted has a row of its own for every token."""
         if self.decoder.is_planted and (args or kwargs):

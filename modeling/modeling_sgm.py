@@ -22,6 +22,7 @@ from transformers.utils import logging
 from .configuration_sgm import SgmConfig
 from .label_sequences import EOS, LABEL_OFFSET
 from .multi_label import MultiLabelOutput
+from .planted_readout import LinearReadout
 from .sgm_answers import SgmAnswers
 from .sgm_auxiliary import LabelWiseHead, PooledHead
 from .sgm_decoder import SgmDecoder
@@ -90,6 +91,11 @@ class SgmPreTrainedModel(TextPreTrainedModel):
             bound = module.weight.shape[1] ** -0.5
             init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
+        elif isinstance(module, LinearReadout):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+            init.constant_(module.tokens, -1)
+            init.ones_(module.idf)
         elif isinstance(module, TfidfPath):
             init.normal_(module.projection)  # of a vector of length 1: its numbers have deviation 1
             init.ones_(module.idf)
@@ -134,13 +140,18 @@ class SgmForMultiLabelClassification(
 
     @property
     def reads_token_ids(self) -> bool:
-        return self.encoder.tfidf is not None
+        return self.encoder.looks_up_tokens
+
+    @property
+    def linear_readout(self) -> LinearReadout | None:
+        """What linear machines are put into before training."""
+        return self.encoder.readout
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Module:
-        """As `PreTrainedModel.resize_token_embeddings`; refused with a tf-idf path, which weighs the tokens that training knew."""
-        if self.encoder.tfidf is not None and (args or kwargs):
+        """As `PreTrainedModel.resize_token_embeddings`; refused where tf-idf weights are looked up, of the tokens that training knew."""
+        if self.encoder.looks_up_tokens and (args or kwargs):
             raise ValueError(
-                "the tf-idf path has a row for each token that training knew: train a new model with the larger vocabulary"
+                "tf-idf weights are of the tokens that training knew: train a new model with the larger vocabulary"
             )
         return super().resize_token_embeddings(*args, **kwargs)
 
@@ -153,6 +164,9 @@ class SgmForMultiLabelClassification(
         ends have of all that is to be written."""
         super().set_training_statistics(counts_L, num_documents)
         self._warn_of_idle_loss()
+        if self.encoder.readout is not None:  # the machines' log-odds know how frequent labels are; the end's are even
+            self.decoder.output.bias.zero_()
+            return
         counts_L = counts_L.to(torch.float64) + 0.5
         total = counts_L.sum() + num_documents
         self.decoder.output.bias[LABEL_OFFSET:] = torch.log(counts_L / total).to(self.decoder.output.bias)
@@ -263,7 +277,8 @@ class SgmForMultiLabelClassification(
             vectors_VE = self.decoder.label_embeddings.weight
             logits_BL, summary_BD = self.auxiliary(hidden_BmD, encoded.mask, vectors_VE)
             parts = {"auxiliary_logits_BL": logits_BL, "summary_BD": summary_BD}
-        return self.decoder.memory(hidden_BmD, encoded.mask, tfidf_BF=encoded.tfidf, **parts)
+        parts |= {"tfidf_BF": encoded.tfidf, "log_odds_BL": encoded.log_odds}
+        return self.decoder.memory(hidden_BmD, encoded.mask, **parts)
 
     def _continue(self, ids_RT, state: SgmState | None, encoded, use_cache, output_attentions) -> SgmOutput:
         """Log-probabilities after each of the ids, and the state after the last one."""

@@ -34,7 +34,10 @@ class PlantLabelDecoder(nn.Module):
         num_attentions = sum(part is not None for part in (self.query, self.mutual_information, self.ranked))
         has_mix = planted and config.attention_mix == "learned"
         self.mix = nn.Parameter(torch.empty(num_attentions)) if has_mix else None
-        self.readout = PlantedReadout(config) if planted and config.planted_readout is not None else None
+        self.readout = None
+        if planted and config.planted_readout is not None:
+            sizes = (config.vocab_size, config.num_labels, config.readout_tokens or config.stored_tokens)
+            self.readout = PlantedReadout(*sizes, learns=config.readout_source != "linear_svm")
         self.weight = nn.Parameter(torch.empty(shape_LD))  # w, "boost" in the authors' code
         self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
 
@@ -67,11 +70,14 @@ class PlantLabelDecoder(nn.Module):
         index = self.index_of(mask_BT, input_ids_BT)
         if self.shortlist_size is None:
             logits_BL = self._attend(hidden_BTD, mask_BT, index, rows, input_ids_BT, ranked_ids_BT) + self.bias[rows]
-            return logits_BL if self.readout is None else logits_BL + self.readout(index, rows).to(logits_BL.dtype)
-        read_out_BL = self.readout(index) + self.bias.float()
+            return logits_BL if self.readout is None else logits_BL + self._read_out(index, rows).to(logits_BL.dtype)
+        read_out_BL = self._read_out(index) + self.bias.float()
         shortlist_BS = self._shortlist(read_out_BL)
         attended_BS = self._attend(hidden_BTD, mask_BT, index, shortlist_BS, input_ids_BT, ranked_ids_BT)
         return read_out_BL.scatter_add(1, shortlist_BS, attended_BS.float())[:, rows]
+
+    def _read_out(self, index: TokenIndex, rows: slice | torch.LongTensor = slice(None)) -> torch.FloatTensor:
+        return self.readout(index.counts[:, : self.vocab_size], rows)
 
     def _shortlist(self, read_out_BL: torch.Tensor) -> torch.LongTensor:
         """The labels of each document that attend to it, `(B, S)`."""
@@ -132,7 +138,7 @@ class PlantLabelDecoder(nn.Module):
             weights = [weight * source for weight, source in zip(self.mix, weights, strict=True)]
         if self.shortlist_size is None:
             return sum(weights)
-        shortlist_BS = self._shortlist(self.readout(index) + self.bias.float())
+        shortlist_BS = self._shortlist(self._read_out(index) + self.bias.float())
         is_listed_BL = torch.zeros(len(shortlist_BS), len(self.bias), dtype=torch.bool, device=shortlist_BS.device)
         return sum(weights) * is_listed_BL.scatter(1, shortlist_BS, True)[:, chosen_ids_S, None]
 
@@ -143,7 +149,8 @@ class PlantLabelDecoder(nn.Module):
         if self.readout is None:
             return shares_BST
         index = self.index_of(mask_BT, input_ids_BT)
-        return shares_BST + self.readout.contributions(index, chosen_ids_S, input_ids_BT, mask_BT)
+        counts_BV = index.counts[:, : self.vocab_size]
+        return shares_BST + self.readout.contributions(counts_BV, chosen_ids_S, input_ids_BT, mask_BT)
 
     def state_after(self, logits_BL: torch.Tensor, top_k: int) -> torch.Tensor:
         """What a chunk read before the window hands on: the probabilities of its K best labels, 0 for all others."""

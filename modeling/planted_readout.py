@@ -1,4 +1,4 @@
-"""A label's planted tokens, read directly: the linear path beside the attentions.
+"""A label's planted tokens, read directly: the linear path beside what else scores the labels.
 
 What the statistics know of a label is a list of words with numbers, and attention alone can't use it before the encoder has
 learned what those words mean. Here the list is a sparse linear model, its weights planted with the mutual information
@@ -13,6 +13,9 @@ the training documents before anything else is trained; they stay as they are. A
 gets a far better answer from it than a new one, and what learns beside it would see nothing left to do. So in training each
 document is read by machines that were fitted without it ("stacking" on held-out answers, Wolpert, 1992); `HeldOutReadouts` are those.
 
+PLANT adds this to its attentions' logits. A decoder of label sequences adds the log-odds of such machines in each of its steps
+(`LinearReadout`).
+
 Shape legend: B documents, T tokens, L labels, V vocabulary, K tokens of a label's list, S chosen labels, F folds.
 """
 
@@ -21,7 +24,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from .label_attention import exporting
-from .planted_attention import TokenIndex
 from .tfidf_path import tfidf_vectors
 
 
@@ -57,9 +59,13 @@ class HeldOutReadouts(nn.Module):
 class PlantedReadout(nn.Module):
     """What each label's own tokens add to its logit.
 
-    Parameters (with `readout_source="linear_svm"` a buffer):
-        weight (`(L, K)`): of each label's tokens; `config.planted_readout` times their mutual information, or times their weight in
-            the label's machine, when planted.
+    Args:
+        vocab_size, num_labels, num_tokens (`int`): V, L, K.
+        learns (`bool`): whether the weights are trained; those of machines are not, because in training others speak in their place.
+
+    Parameters (a buffer, where it doesn't learn):
+        weight (`(L, K)`): of each label's tokens; a factor times their mutual information, or times their weight in the label's machine,
+            when planted.
 
     Buffers:
         tokens (`torch.IntTensor` of shape `(L, K)`): each label's tokens, best first; -1 where there are fewer.
@@ -67,26 +73,29 @@ class PlantedReadout(nn.Module):
             where there is none.
     """
 
-    def __init__(self, config):
+    def __init__(self, vocab_size: int, num_labels: int, num_tokens: int, *, learns: bool):
         super().__init__()
-        self.vocab_size = config.vocab_size
-        shape_LK = (config.num_labels, config.readout_tokens or config.stored_tokens)
-        if config.readout_source == "linear_svm":
-            # what machines have said isn't trained: in training others speak in their place
-            self.register_buffer("weight", torch.empty(shape_LK))
-        else:
+        self.vocab_size, shape_LK = vocab_size, (num_labels, num_tokens)
+        if learns:
             self.weight = nn.Parameter(torch.empty(shape_LK))
+        else:
+            self.register_buffer("weight", torch.empty(shape_LK))
         self.register_buffer("tokens", torch.full(shape_LK, -1, dtype=torch.int32))
-        self.register_buffer("idf", torch.ones(config.vocab_size))
+        self.register_buffer("idf", torch.ones(vocab_size))
         self.held_out: HeldOutReadouts | None = None
 
-    def forward(self, index: TokenIndex, rows: slice | torch.LongTensor = slice(None)) -> torch.FloatTensor:
-        """What is added to the logits of the labels in `rows`, `(B, L)`, float32; in training with `held_out`, by those."""
-        table_VB = self._features(index).T
+    def forward(self, counts_BV: torch.Tensor, rows: slice | torch.LongTensor = slice(None)) -> torch.FloatTensor:
+        """What is added to the logits of the labels in `rows`, `(B, L)`, float32; in training with `held_out`, by those.
+
+        Args:
+            counts_BV (`torch.Tensor` of shape `(B, V)`): how often each token stands in each document.
+            rows (`slice` or `torch.LongTensor`, *optional*): labels; all of them if not given.
+        """
+        table_VB = self._features(counts_BV).T
         held_out = self.held_out
         if not self.training or held_out is None:
             return self._logits(table_VB, self.tokens[rows], self.weight[rows])
-        folds_B = fold_of(index.counts[:, : self.vocab_size], len(held_out.tokens))
+        folds_B = fold_of(counts_BV, len(held_out.tokens))
         logits_BL = table_VB.new_zeros(table_VB.shape[1], len(self.tokens[rows]))
         for fold in folds_B.unique().tolist():
             of_fold = (folds_B == fold).nonzero().squeeze(1)
@@ -104,7 +113,11 @@ class PlantedReadout(nn.Module):
         return SCALE * F.embedding_bag(tokens_LK, table_VB, per_sample_weights=weight_LK, mode="sum").T
 
     def contributions(
-        self, index: TokenIndex, chosen_ids_S: torch.LongTensor, input_ids_BT: torch.Tensor, mask_BT: torch.BoolTensor
+        self,
+        counts_BV: torch.Tensor,
+        chosen_ids_S: torch.LongTensor,
+        input_ids_BT: torch.Tensor,
+        mask_BT: torch.BoolTensor,
     ) -> torch.FloatTensor:
         """What each place of the documents adds to the chosen labels' logits, `(B, S, T)`.
 
@@ -115,10 +128,28 @@ class PlantedReadout(nn.Module):
         table_SV = self.weight.new_zeros(len(tokens_SK), self.vocab_size + 1).float()
         table_SV = table_SV.scatter_add(1, tokens_SK, self.weight[chosen_ids_S].float())
         ids_BT = torch.where(mask_BT, input_ids_BT, self.vocab_size)
-        shares_BT = self._features(index).gather(1, ids_BT) / index.counts.gather(1, ids_BT).clamp(min=1)
+        times_BT = F.pad(counts_BV, (0, 1)).gather(1, ids_BT)
+        shares_BT = self._features(counts_BV).gather(1, ids_BT) / times_BT.clamp(min=1)
         return SCALE * table_SV[:, ids_BT].transpose(0, 1) * shares_BT[:, None]
 
     @torch.no_grad()
-    def _features(self, index: TokenIndex) -> torch.FloatTensor:
+    def _features(self, counts_BV: torch.Tensor) -> torch.FloatTensor:
         """The documents' tf-idf vectors, `(B, V + 1)`, of length 1; the last column, no token, is 0."""
-        return tfidf_vectors(index.counts, F.pad(self.idf, (0, 1)))
+        return F.pad(tfidf_vectors(counts_BV, self.idf), (0, 1))
+
+
+class LinearReadout(PlantedReadout):
+    """The log-odds of one machine a label, for a decoder whose own output has no bias to put theirs in.
+
+    Buffers:
+        bias (`torch.FloatTensor` of shape `(L,)`): of the machines.
+        The others are those of `PlantedReadout`.
+    """
+
+    def __init__(self, vocab_size: int, num_labels: int, num_tokens: int):
+        super().__init__(vocab_size, num_labels, num_tokens, learns=False)
+        self.register_buffer("bias", torch.zeros(num_labels))
+
+    def forward(self, counts_BV: torch.Tensor, rows: slice | torch.LongTensor = slice(None)) -> torch.FloatTensor:
+        """Log-odds of the labels in `rows`, `(B, L)`, float32; as `PlantedReadout.forward`."""
+        return super().forward(counts_BV, rows) + self.bias[rows]

@@ -11,7 +11,8 @@ Yang and others, "SGM: Sequence Generation Model for Multi-Label Classification"
     y_t     = softmax(o_t + I_t),  I_t = -inf for padding, begin and every label that was given
 
 The paper writes H without the sigmoid; both releases of its code have it. In place of "..." may stand what the step read
-in the label vectors ("label context"), the label-wise encoder's summary and the tf-idf path, each projected.
+in the label vectors ("label context"), the label-wise encoder's summary and the tf-idf path, each projected. To `o_t` may come
+the labels' log-odds by linear machines (planted_readout.py), in every step the same: odds of the label against the end.
 
 Shape legend: B documents, R rows (documents, or documents times beams K), m tokens or patches, D width of the encoder,
 d width of the decoder, A width of the comparison, E width of the label vectors, L labels, V = L + 3 label ids, T steps.
@@ -200,6 +201,9 @@ class SgmDecoder(nn.Module):
                 parts.append(part_BF.repeat_interleave(beams, dim=0))
         read_Rd = self.dropout(torch.tanh(self.read_out(torch.cat(parts, dim=1))))
         logits_RV = self.output(read_Rd).float()
+        if memory.log_odds_BL is not None:
+            odds_RL = memory.log_odds_BL.repeat_interleave(beams, dim=0)
+            logits_RV = logits_RV + nn.functional.pad(odds_RL, (LABEL_OFFSET, 0))
         if end_bias:
             logits_RV = torch.cat(
                 [logits_RV[:, :EOS], logits_RV[:, EOS : EOS + 1] - end_bias, logits_RV[:, EOS + 1 :]], 1

@@ -5,7 +5,7 @@ by any backbone or vision model of transformers, whose feature map or patches st
 asked for, the states attend to each other once more. `generate` calls an encoder by itself, so this one is whole: token
 ids or pixels in, states and their mask out.
 
-Shape legend: B documents or images, m tokens or patches, D width, C channels, H rows and W columns of a feature map.
+Shape legend: B documents or images, m tokens or patches, D width, L labels, C channels, H rows and W columns of a feature map.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from transformers.utils import ModelOutput
 
 from .backbone_config import refusal
 from .encoder_parts import text_mask
+from .planted_readout import LinearReadout
 from .text_encoder import RecurrentEncoder, build_text_encoder
-from .tfidf_path import TfidfPath
+from .tfidf_path import TfidfPath, token_counts
 
 
 @dataclass
@@ -35,6 +36,7 @@ class SgmEncoderOutput(ModelOutput):
         hidden_states (`tuple(torch.FloatTensor)`, *optional*): of the layers, where asked for.
         attentions (`tuple(torch.FloatTensor)`, *optional*): of the layers, where asked for and where there are some.
         tfidf (`torch.FloatTensor` of shape `(B, F)`, *optional*): of the tf-idf path.
+        log_odds (`torch.FloatTensor` of shape `(B, L)`, *optional*): of the labels, by the linear machines.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
@@ -42,6 +44,7 @@ class SgmEncoderOutput(ModelOutput):
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
     tfidf: torch.FloatTensor | None = None
+    log_odds: torch.FloatTensor | None = None
 
 
 class OneWayLayer(GradientCheckpointingLayer):
@@ -166,11 +169,19 @@ class SgmEncoder(nn.Module):
         self.takes_token_types = config.encoder == "transformer"
         self.self_attention = SelfAttention(config) if config.encoder_self_attention else None
         self.tfidf = TfidfPath(config) if config.tfidf_path else None
+        self.readout = None
+        if config.linear_readout:
+            self.readout = LinearReadout(config.vocab_size, config.num_labels, config.readout_tokens)
 
     @property
     def backbone(self) -> nn.Module:
         """The pretrained part, where there is one; what `load_pretrained_encoder` fills."""
         return self.reader.backbone
+
+    @property
+    def looks_up_tokens(self) -> bool:
+        """Whether a text's token ids are needed, whatever its word vectors are."""
+        return self.tfidf is not None or self.readout is not None
 
     @property
     def embeddings(self) -> nn.Module:
@@ -201,9 +212,9 @@ class SgmEncoder(nn.Module):
             hidden_BmD, states, attentions = self.reader(pixel_values, **asked)
             mask_Bm = torch.ones(hidden_BmD.shape[:2], dtype=torch.bool, device=hidden_BmD.device)
         else:
-            if self.tfidf is not None and input_ids is None:
-                raise ValueError("the tf-idf path looks tokens up by their `input_ids`, and none were given")
-            if self.tfidf is None and (input_ids is None) == (inputs_embeds is None):
+            if self.looks_up_tokens and input_ids is None:
+                raise ValueError("a text's tf-idf weights are looked up by its `input_ids`, and none were given")
+            if not self.looks_up_tokens and (input_ids is None) == (inputs_embeds is None):
                 raise ValueError("give exactly one of `input_ids` and `inputs_embeds`")
             mask_Bm = text_mask(input_ids, attention_mask, inputs_embeds, self.pad_token_id)
             if self.takes_token_types and token_type_ids is not None:
@@ -219,7 +230,12 @@ class SgmEncoder(nn.Module):
             hidden_states=states if output_hidden_states else None,
             attentions=attentions if output_attentions else None,
             tfidf=None if self.tfidf is None else self.tfidf(input_ids, mask_Bm),
+            log_odds=None if self.readout is None else self._log_odds(input_ids, mask_Bm),
         )
+
+    @torch.no_grad()
+    def _log_odds(self, input_ids_Bm: torch.LongTensor, mask_Bm: torch.BoolTensor) -> torch.FloatTensor:
+        return self.readout(token_counts(input_ids_Bm, mask_Bm, self.readout.vocab_size))
 
 
 __all__ = ["ImageReader", "SgmEncoder", "SgmEncoderOutput"]

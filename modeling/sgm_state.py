@@ -27,6 +27,7 @@ class SgmMemory(NamedTuple):
             with label-wise attention, what the labels read, weighed by how much each speaks for itself.
         auxiliary_logits_BL (`torch.Tensor` of shape `(B, L)`, *optional*): of the auxiliary head.
         tfidf_BF (`torch.Tensor` of shape `(B, F)`, *optional*): of the tf-idf path.
+        log_odds_BL (`torch.Tensor` of shape `(B, L)`, *optional*): of the linear machines.
     """
 
     hidden_BmD: torch.Tensor
@@ -36,6 +37,7 @@ class SgmMemory(NamedTuple):
     summary_BD: torch.Tensor | None = None
     auxiliary_logits_BL: torch.Tensor | None = None
     tfidf_BF: torch.Tensor | None = None
+    log_odds_BL: torch.Tensor | None = None
 
     def select(self, rows: torch.LongTensor) -> SgmMemory:
         """The memory of some documents, in the order of `rows`."""

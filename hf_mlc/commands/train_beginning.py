@@ -17,7 +17,6 @@ from hf_mlc.cycles.starting import start_for_training
 from hf_mlc.language_modeling import LanguageModelArguments
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import PlantingArguments
-from hf_mlc.planting.linear_readout import has_linear_readout
 from hf_mlc.planting.planting import sum_of_costs
 from hf_mlc.planting.step import plant_for_training
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
@@ -116,7 +115,7 @@ class Beginning:
         # those of the rows that are trained on now, in a trained model and on the way from a checkpoint too
         self.known_sets = known_sets_for_training(model, counted.encoded)
         if not self.is_new:  # a trained model has all that is below, or is not to have it
-            if has_linear_readout(model.config):
+            if model.config.has_linear_readout:
                 self.tell("the linear machines are kept, and answer rows they were fitted on better than new ones")
             return
         if not is_resumed:

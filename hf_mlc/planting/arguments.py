@@ -58,7 +58,7 @@ class PlantingArguments:
     )
     readout_cost: float = field(
         default=1.0,
-        metadata={"help": "C of the machines of --readout_source linear_svm: more fits the training texts closer."},
+        metadata={"help": "C of the linear machines of a read-out: more fits the training texts closer."},
     )
     readout_folds: int = field(
         default=3,
@@ -107,6 +107,7 @@ def without_effect(
             whether some of the model learn at a rate of their own, planted now, before, or with a tf-idf path.
     """
     planting = getattr(config, "planting", "none")
+    is_linear = config is not None and config.has_linear_readout
     used = {"planted_learning_rate_scale"} if has_planted_parameters else set()
     if planting == "pretrain":
         used |= _STATISTICS | _RANKING_STAGE
@@ -114,17 +115,17 @@ def without_effect(
         used |= _STATISTICS | _SWITCHES
         used |= _MUTUAL_INFORMATION if config.mutual_information_attention else set()
         used |= _RANKED if config.ranked_attention else set()
-        is_linear = config.readout_source == "linear_svm"
-        used |= _LINEAR if is_linear else set()
         learns = config.ranked_attention or (config.planted_readout is not None and not is_linear)
         used |= _TRAINED if learns else set()
+    used |= _LINEAR | {"planting_control"} if is_linear else set()
     known = _LINEAR | _STATISTICS | _RANKING_STAGE | _SWITCHES | _MUTUAL_INFORMATION | _RANKED | _TRAINED
     return sorted(set(given) & (known - used))
 
 
 def check_control(config: MultiLabelConfig, args: PlantingArguments) -> None:
     """`UserError` for a control that has nothing to stand in for: the model would be another than its name says."""
-    if args.planting_control in OF_THE_RANKER and not (config.planting == "attention" and config.ranked_attention):
+    has_ranker = getattr(config, "planting", "none") == "attention" and config.ranked_attention
+    if args.planting_control in OF_THE_RANKER and not has_ranker:
         raise UserError(
             f"found {args.planting_control}, and no ranked attention",
             field="planting_control",

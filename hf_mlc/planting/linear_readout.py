@@ -20,38 +20,35 @@ from scipy import sparse
 
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
-from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
-from hf_mlc.modeling.planted_readout import SCALE, HeldOutReadouts, PlantedReadout
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.modeling.planted_readout import SCALE, HeldOutReadouts, LinearReadout, PlantedReadout
 from hf_mlc.modeling.tfidf_path import tfidf_vectors
 from hf_mlc.planting.arguments import PlantingArguments
 from hf_mlc.planting.cache import cache_file, digest, unreadable
 from hf_mlc.planting.linear_models import CrossFitted, LinearModels, cross_fit
 from hf_mlc.run_facts import Stopwatch
+from hf_mlc.word_vectors.idf import inverse_document_frequencies
 
 
 PLANTING_FOLDER = "planting"  # in the output folder, until the run has ended
 
 
-def has_linear_readout(config) -> bool:
-    """Whether a model of this configuration has a read-out that linear machines are planted in."""
-    has_readout = getattr(config, "planting", "none") == "attention" and config.planted_readout is not None
-    return has_readout and config.readout_source == "linear_svm"
-
-
 def plant_linear_readout(
-    model: PlantForMultiLabelClassification,
+    model: MultiLabelPreTrainedModel,
     documents_input_ids: Sequence[Sequence[int]],
     labels_NL: sparse.csr_array,
     args: PlantingArguments,
     *,
     progress: bool = True,
 ) -> tuple[dict[str, Any], dict[str, float] | None]:
-    """Fits the machines on the training documents and puts them into the model's read-out and output bias.
+    """Fits the machines on the training documents and puts them into the model's `linear_readout`, and where that has no bias, into
+    its output bias.
 
-    The read-out's idf must have been filled in. With `config.planted_readout` 1 a label's logit is the log-odds of its machine.
+    The read-out's idf must have been filled in (`fill_idf`). What it says of a label is the log-odds of its machine, in PLANT
+    `config.planted_readout` times.
 
     Args:
-        model (`PlantForMultiLabelClassification`): new; its read-out gets `held_out` as well.
+        model (`MultiLabelPreTrainedModel`): new, its configuration's `has_linear_readout` true; its read-out gets `held_out` as well.
         documents_input_ids (sequence of N sequences of `int`): the tokenised TRAINING rows.
         labels_NL (`scipy.sparse.csr_array` of shape `(N, L)`): 1 where a document has the label.
         args (`PlantingArguments`): cost, folds, cache.
@@ -64,7 +61,7 @@ def plant_linear_readout(
     Raises:
         `UserError`: fewer documents than folds, no scikit-learn.
     """
-    readout, stopwatch = model.decoder.readout, Stopwatch()
+    readout, stopwatch = model.linear_readout, Stopwatch()
     counts_NV = count_occurrences(documents_input_ids, readout.vocab_size)
     features_NV = tfidf_rows(counts_NV, readout.idf)
     folds_N = folds_of(counts_NV, args.readout_folds)
@@ -112,14 +109,28 @@ def folds_of(counts_NV: sparse.csr_array, num_folds: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def put_linear_readout(model: PlantForMultiLabelClassification, fitted: CrossFitted) -> None:
-    """Writes fitted machines into the model's read-out and output bias, and what is held out beside them."""
-    readout, factor = model.decoder.readout, float(model.config.planted_readout)
+def fill_idf(readout: PlantedReadout, token_counts: np.ndarray, num_documents: int) -> None:
+    """Writes what each token weighs.
+
+    Args:
+        readout ([`PlantedReadout`]): of a new model.
+        token_counts (`np.ndarray` of shape `(V,)`): in how many of the training documents each token is.
+        num_documents (`int`): training documents.
+    """
+    idf = inverse_document_frequencies(token_counts, num_documents)
+    # what no document was counted with has no say: a text of unknown words isn't longer for them
+    readout.idf.copy_(torch.from_numpy(np.where(token_counts > 0, idf, 0.0)))
+
+
+@torch.no_grad()
+def put_linear_readout(model: MultiLabelPreTrainedModel, fitted: CrossFitted) -> None:
+    """Writes fitted machines and their biases into the model, and what is held out beside them."""
+    readout, factor = model.linear_readout, float(getattr(model.config, "planted_readout", 1))
     tokens_LK, weight_LK = _tensors(fitted.whole, factor)
     readout.tokens.copy_(tokens_LK)
     readout.weight.copy_(weight_LK)
     bias_L = torch.from_numpy(fitted.whole.bias) * factor
-    model.output_bias().copy_(bias_L)
+    (readout.bias if isinstance(readout, LinearReadout) else model.output_bias()).copy_(bias_L)
     held_out = [_tensors(models, factor) for models in fitted.held_out]
     biases = [torch.from_numpy(models.bias) * factor - bias_L for models in fitted.held_out]
     readout.held_out = HeldOutReadouts(
@@ -135,18 +146,27 @@ def held_out_file(output: str | Path, fingerprint: dict[str, Any]) -> Path:
     return Path(output) / PLANTING_FOLDER / f"held_out-{fingerprint['rows'].split(':')[-1][:16]}.safetensors"
 
 
-def write_held_out(readout: PlantedReadout, file: Path) -> None:
-    """Writes `readout.held_out`; the file appears whole or not at all."""
+def write_held_out(model: MultiLabelPreTrainedModel, file: Path) -> None:
+    """Writes what is held out of a planted model, and all other buffers with it; the file appears whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(file, binary=True) as stream:
-        stream.write(save({name: part.cpu().numpy() for name, part in readout.held_out.named_buffers()}))
+        stream.write(save({name: buffer.cpu().numpy() for name, buffer in model.named_buffers()}))
 
 
-def read_held_out(readout: PlantedReadout, file: Path) -> None:
-    """What `write_held_out` wrote; `UserError` where it isn't there or isn't whole."""
+def read_held_out(model: MultiLabelPreTrainedModel, file: Path) -> None:
+    """What `write_held_out` wrote, into a model of the same configuration; `UserError` where it isn't there or isn't whole.
+
+    The other buffers too: idf, machines and lists of words are some, and the processes of a run don't hand buffers to each other
+    where they are as large as these.
+    """
+    readout, buffers = model.linear_readout, dict(model.named_buffers())
+    prefix = next(name for name, module in model.named_modules() if module is readout) + ".held_out."
     try:
         with safe_open(file, framework="pt") as content:
-            parts = [content.get_tensor(name) for name in ("tokens", "weight", "bias")]
+            parts = [content.get_tensor(prefix + name) for name in ("tokens", "weight", "bias")]
+            for name in content.keys():  # noqa: SIM118
+                if name in buffers and not name.startswith(prefix):
+                    buffers[name].copy_(content.get_tensor(name))
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"the read-outs of the folds can't be read ({error})",

@@ -1,4 +1,5 @@
-"""Plants a PLANT model: statistics of the training rows and what a ranker learned from them become its attention."""
+"""Plants a new model: statistics of the training rows and what a ranker learned from them become PLANT's attention, linear machines
+a read-out, PLANT's or another's."""
 
 from __future__ import annotations
 
@@ -12,17 +13,18 @@ from scipy import sparse
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import PlantingArguments, check_control
 from hf_mlc.planting.cache import cache_file, digest, read_cache, write_cache
-from hf_mlc.planting.linear_readout import has_linear_readout, plant_linear_readout
+from hf_mlc.planting.linear_readout import fill_idf, plant_linear_readout
 from hf_mlc.planting.presence import count_labels, count_tokens
 from hf_mlc.planting.pretrain import pretrain_attention
 from hf_mlc.planting.ranking import TokenLabelRanker, train_ranker
 from hf_mlc.planting.statistics import TokenLabelStore, token_label_store
 from hf_mlc.planting.training_rows import check_training_rows
 from hf_mlc.run_facts import Stopwatch
-from hf_mlc.word_vectors.idf import inverse_document_frequencies
 
 
 logger = logging.get_logger(__name__)
@@ -38,8 +40,18 @@ NOT_OF_THE_SEEDS = (
 )
 
 
+def planting_of(config: MultiLabelConfig) -> str:
+    """`config.planting`; "none" of an architecture that has no such field."""
+    return getattr(config, "planting", "none")
+
+
+def wants_planting(config: MultiLabelConfig) -> bool:
+    """Whether something is made of the training rows for a new model of this configuration: statistics, or linear machines."""
+    return planting_of(config) != "none" or config.has_linear_readout
+
+
 def plant(
-    model: PlantForMultiLabelClassification,
+    model: MultiLabelPreTrainedModel,
     rows: Dataset,
     tokenizer: PreTrainedTokenizerBase,
     args: PlantingArguments | None = None,
@@ -54,10 +66,10 @@ def plant(
 
     `config.planting` says what: `"attention"` fills the lists of mutual information, the ranked attention and the read-out,
     `"pretrain"` trains encoder and queries to rank the documents' tokens. Parts that the configuration has switched off
-    are not made. The random state of torch is left as it was.
+    are not made. Other architectures with `config.has_linear_readout` get their machines. The random state of torch is left as it was.
 
     Args:
-        model (`PlantForMultiLabelClassification`): new, before its training.
+        model (`MultiLabelPreTrainedModel`): new, before its training.
         rows (`datasets.Dataset`): tokenised TRAINING rows, `input_ids` and `label_ids`.
         tokenizer (`PreTrainedTokenizerBase`): what made them; its special tokens are not counted.
         args (`PlantingArguments`, *optional*): how; the defaults if not given.
@@ -68,13 +80,13 @@ def plant(
         progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Returns:
-        `dict` of facts for results.json, or `None` where `config.planting` is `"none"`.
+        `dict` of facts for results.json, or `None` where nothing is asked for.
 
     Raises:
         `UserError`: rows that are no training rows, or without documents; a control of a part that isn't there.
     """
     config, args = model.config, args if args is not None else PlantingArguments()
-    if config.planting == "none":
+    if not wants_planting(config):
         return None
     check_control(config, args)
     check_training_rows(rows)
@@ -87,15 +99,15 @@ def plant(
         if args.planting_control == "permuted_labels":
             # every label gets the statistics of another one: the same numbers, and none of their meaning
             labels = labels[:, _another_label(config.num_labels, seed)]
-        store, ranker, ranker_facts, spared = _seeds(config, presence, labels, args, seed, device, progress)
-        facts = {
-            "kind": args.planting_kind,
-            "control": args.planting_control,
-            "documents": store.num_documents,
-            "stored_pairs": int((store.token_ids >= 0).sum()),
-            "labels_without_tokens": int((store.token_ids[:, 0] < 0).sum()),
-        }
-        if config.planting == "pretrain":
+        facts, spared = {"control": args.planting_control, "documents": presence.shape[0]}, None
+        if planting_of(config) != "none":
+            store, ranker, ranker_facts, spared = _seeds(config, presence, labels, args, seed, device, progress)
+            facts |= {
+                "kind": args.planting_kind,
+                "stored_pairs": int((store.token_ids >= 0).sum()),
+                "labels_without_tokens": int((store.token_ids[:, 0] < 0).sum()),
+            }
+        if planting_of(config) == "pretrain":
             facts["ranking"] = pretrain_attention(
                 model,
                 rows["input_ids"],
@@ -109,16 +121,17 @@ def plant(
                 device=device,
                 progress=progress,
             )
-        else:
+        elif planting_of(config) == "attention":
             facts["ranker"] = ranker_facts
             put_store(model, store, presence.sum(axis=0))
-            if has_linear_readout(config):
-                facts["readout"], spared_too = plant_linear_readout(
-                    model, rows["input_ids"], labels, args, progress=progress
-                )
-                spared = sum_of_costs(spared, spared_too)
             if ranker is not None:
                 put_ranker(model, ranker)
+        if config.has_linear_readout:
+            fill_idf(model.linear_readout, presence.sum(axis=0), presence.shape[0])
+            facts["readout"], spared_too = plant_linear_readout(
+                model, rows["input_ids"], labels, args, progress=progress
+            )
+            spared = sum_of_costs(spared, spared_too)
     finally:
         torch.set_rng_state(generator_state)
     config.planting_fingerprint = fingerprint
@@ -128,7 +141,7 @@ def plant(
 
 
 def freeze_planted(model: PlantForMultiLabelClassification) -> None:
-    """Keeps the planted ranker and read-out as they are: their parameters get no gradients."""
+    """Keeps a PLANT's planted ranker and read-out as they are: their parameters get no gradients."""
     for part in (model.decoder.ranked, model.decoder.readout):
         if part is not None:
             part.requires_grad_(False)
@@ -152,13 +165,10 @@ def put_store(model: PlantForMultiLabelClassification, store: TokenLabelStore, t
     if (part := model.decoder.mutual_information) is not None:
         part.tokens.copy_(tokens)
         part.values.copy_(values)
-    if (part := model.decoder.readout) is not None:
-        idf = inverse_document_frequencies(token_counts, store.num_documents)
-        # what no document was counted with has no say: a text of unknown words isn't longer for them
-        part.idf.copy_(torch.from_numpy(np.where(token_counts > 0, idf, 0.0)))
-        if not has_linear_readout(model.config):
-            part.tokens.copy_(tokens)
-            part.weight.copy_(model.config.planted_readout * values)
+    if (part := model.decoder.readout) is not None and not model.config.has_linear_readout:
+        fill_idf(part, token_counts, store.num_documents)
+        part.tokens.copy_(tokens)
+        part.weight.copy_(model.config.planted_readout * values)
 
 
 @torch.no_grad()

@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase
 from hf_mlc.files import written_whole
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import PlantingArguments, check_control
-from hf_mlc.planting.linear_readout import has_linear_readout, held_out_file, read_held_out, write_held_out
-from hf_mlc.planting.planting import freeze_planted, plant
+from hf_mlc.planting.linear_readout import held_out_file, read_held_out, write_held_out
+from hf_mlc.planting.planting import freeze_planted, plant, planting_of, wants_planting
 from hf_mlc.planting.training_rows import planting_fingerprint
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 
@@ -48,26 +48,27 @@ def plant_for_training(
     Returns:
         Facts for results.json, `None` where nothing is planted.
     """
-    if getattr(model.config, "planting", "none") == "none":
+    if not wants_planting(model.config):
         return None
     check_control(
         model.config, planting_args
     )  # in every process: one that raised alone would leave the others waiting
-    if planting_args.planting_freeze:
+    if planting_args.planting_freeze and planting_of(model.config) != "none":
         freeze_planted(model)
     model.config.planting_fingerprint = planting_fingerprint(rows, tokenizer)
     if planting_args.planting_control != "none":  # stays with the weights, whatever they are trained on later
         model.config.planting_fingerprint["control"] = planting_args.planting_control
     file = Path(args.output_dir) / PLANTING_FILE
     held_out = None
-    if has_linear_readout(model.config):
+    if model.config.has_linear_readout:
         held_out = held_out_file(args.output_dir, model.config.planting_fingerprint)
         if args.ddp_broadcast_buffers is None:
-            args.ddp_broadcast_buffers = False  # the machines are buffers, large, and the same everywhere
+            # machines are buffers, large, and the same in every step; the other processes read them below
+            args.ddp_broadcast_buffers = False
     # without that file the machines are fitted again: a finished run has cleared it away
     if is_resumed and (held_out is None or held_out.exists()):
         if held_out is not None:
-            read_held_out(model.decoder.readout, held_out)
+            read_held_out(model, held_out)
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     facts = None
     with args.main_process_first(desc="planting"):
@@ -85,9 +86,9 @@ def plant_for_training(
             )
             file.parent.mkdir(parents=True, exist_ok=True)
             if held_out is not None:
-                write_held_out(model.decoder.readout, held_out)
+                write_held_out(model, held_out)
             with written_whole(file) as stream:
                 json.dump(facts, stream, indent=2)
     if held_out is not None and args.process_index != 0:
-        read_held_out(model.decoder.readout, held_out)
+        read_held_out(model, held_out)
     return facts

@@ -203,6 +203,28 @@ def _stops_at_results(file, content) -> None:
     write_json(file, content)
 
 
+def test_two_processes_with_machines_train_as_one(corpus, tmp_path):
+    pytest.importorskip("sklearn")
+    same = [*PLANTED, *MACHINES, "--optim", "sgd", "--learning_rate", "0.5", "--max_grad_norm", "0"]
+    same += ["--word_dropout", "0", "--embedding_dropout", "0", "--hidden_dropout", "0"]
+    same += ["--load_best_model_at_end", "false"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run(train, [*_command(corpus, one)[2:], *same, "--per_device_train_batch_size", "8"]) == 0
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port())]
+    command = _command(corpus, two, *same, "--per_device_train_batch_size", "4", "--ddp_backend", "gloo")
+    done = subprocess.run(
+        [command[0], *launcher, *command[1:]], env=_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (one, two))
+    assert torch.equal(ours["decoder.readout.weight"], theirs["decoder.readout.weight"])
+    for name, value in ours.items():
+        torch.testing.assert_close(
+            value, theirs[name], rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    assert not (two / "planting").exists()
+
+
 def test_two_processes_are_planted_as_one(corpus, planted, tmp_path):
     folder = tmp_path / "two"
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port())]
@@ -215,3 +237,40 @@ def test_two_processes_are_planted_as_one(corpus, planted, tmp_path):
     for name in ("tokens", "values"):
         assert torch.equal(one[f"decoder.mutual_information.{name}"], two[f"decoder.mutual_information.{name}"])
     assert load_model(str(folder)).model.config.planting_fingerprint["num_documents"] == 160
+
+
+SEQUENCES = [
+    "--model_type",
+    "sgm",
+    "--hidden_size",
+    "16",
+    "--embedding_size",
+    "16",
+    "--max_length",
+    "64",
+    "--num_beams",
+    "2",
+]
+SEQUENCES += ["--linear_readout", "true", "--readout_folds", "2", "--readout_tokens", "50", "--num_train_epochs", "2"]
+SEQUENCES += ["--learning_rate", "0.01", *QUIET]
+
+
+def test_a_decoder_of_sequences_is_planted_with_machines_and_goes_on_from_a_checkpoint(corpus, tmp_path):
+    pytest.importorskip("sklearn")
+    found = []
+    for name in ("whole", "broken"):
+        folder = tmp_path / name
+        arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *SEQUENCES]
+        assert run(train, arguments) == 0
+        if name == "broken":  # as if it had been killed after the first epoch
+            last = max(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+            shutil.rmtree(last)
+            (folder / "results.json").unlink()
+            assert run(train, arguments) == 0
+        assert not (folder / "planting").exists() and not (folder / "planting.json").exists()
+        found.append(load_file(folder / "model.safetensors"))
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+    results = json.loads((tmp_path / "whole" / "results.json").read_text(encoding="utf-8"))
+    assert results["planting"]["readout"]["folds"] == 2 and found[0]["encoder.readout.weight"].abs().sum() > 0
+    config = json.loads((tmp_path / "whole" / "config.json").read_text(encoding="utf-8"))
+    assert config["planting_fingerprint"]["num_documents"] == results["planting"]["documents"] == 160

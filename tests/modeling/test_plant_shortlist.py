@@ -8,6 +8,7 @@ from huggingface_hub.errors import StrictDataclassClassValidationError
 
 from hf_mlc.modeling.configuration_plant import PlantConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
+from hf_mlc.modeling.tfidf_path import token_counts
 
 
 V, L, K = 30, 12, 5
@@ -66,7 +67,7 @@ def test_a_shortlist_of_all_labels_changes_nothing(parts):
 def test_labels_beyond_it_keep_the_read_out_and_the_bias(parts):
     listed, whole, ids = model(shortlist_size=4, **parts), model(**parts), texts()
     decoder = whole.decoder
-    read_out = decoder.readout(decoder.index_of(ids != 0, ids)) + decoder.bias
+    read_out = decoder.readout(token_counts(ids, ids != 0, decoder.vocab_size)) + decoder.bias
     is_listed = torch.zeros_like(read_out, dtype=torch.bool).scatter(1, read_out.topk(4, dim=1).indices, True)
     expected = torch.where(is_listed, whole(ids).logits, read_out)
     torch.testing.assert_close(listed(ids).logits, expected)

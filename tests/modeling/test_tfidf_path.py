@@ -114,7 +114,7 @@ def test_gradients_reach_it_and_word_vectors_need_the_ids_beside_them():
     assert model.encoder.tfidf.projection.grad.abs().sum() > 0
     vectors = model.eval().get_input_embeddings()(inputs["input_ids"])
     with torch.no_grad():
-        with pytest.raises(ValueError, match="tf-idf path looks tokens up by their `input_ids`"):
+        with pytest.raises(ValueError, match="tf-idf weights are looked up by its `input_ids`"):
             model(inputs_embeds=vectors, attention_mask=inputs["attention_mask"])
         found = model(**inputs, inputs_embeds=vectors).logits
         torch.testing.assert_close(found, model(**inputs).logits)

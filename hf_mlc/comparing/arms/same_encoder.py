@@ -28,6 +28,7 @@ from hf_mlc.modeling.label_attention import label_attention
 from hf_mlc.modeling.losses import targets_from_ids
 from hf_mlc.modeling.modeling_sgm import SgmPreTrainedModel
 from hf_mlc.modeling.multi_label import MultiLabelOutput
+from hf_mlc.modeling.planted_readout import LinearReadout
 from hf_mlc.modeling.sgm_decoder import AdditiveAttention
 from hf_mlc.modeling.sgm_encoder import SgmEncoder
 
@@ -112,9 +113,18 @@ class PerLabelHead(nn.Module):
     def num_outputs(self, config: SameEncoderConfig) -> int:
         return config.num_labels
 
-    def forward(self, hidden_BmD, mask_Bm, targets_BL) -> torch.Tensor:
-        """What the loss is of."""
+    def forward(self, hidden_BmD, mask_Bm, targets_BL, log_odds_BL=None) -> torch.Tensor:
+        """What the loss is of; with the labels' log-odds by linear machines where there are some."""
+        outputs = self.read(hidden_BmD, mask_Bm)
+        return outputs if log_odds_BL is None else outputs + self.of_log_odds(log_odds_BL)
+
+    def read(self, hidden_BmD, mask_Bm) -> torch.Tensor:
+        """What the network says by itself."""
         return self.output(self.reading(hidden_BmD, mask_Bm))
+
+    def of_log_odds(self, log_odds_BL: torch.Tensor) -> torch.Tensor:
+        """What the labels' log-odds by other means add to what `forward` gives."""
+        return log_odds_BL
 
     def answer(self, trained_BL: torch.Tensor) -> torch.Tensor:
         """Logits of the labels, `(B, L)`, from what `forward` gave without targets."""
@@ -133,7 +143,7 @@ class LabelWiseHead(PerLabelHead):
         self.weight_LD = nn.Parameter(torch.empty(config.num_labels, config.hidden_size))
         self.bias_L = nn.Parameter(torch.empty(config.num_labels))
 
-    def forward(self, hidden_BmD, mask_Bm, targets_BL) -> torch.Tensor:
+    def read(self, hidden_BmD, mask_Bm) -> torch.Tensor:
         read_BLD = label_attention(self.query_LD, hidden_BmD, hidden_BmD, mask_Bm)
         return (read_BLD * self.weight_LD).sum(dim=2) + self.bias_L
 
@@ -147,6 +157,10 @@ class PowersetHead(PerLabelHead):
 
     def num_outputs(self, config: SameEncoderConfig) -> int:
         return len(config.label_sets)
+
+    def of_log_odds(self, log_odds_BL: torch.Tensor) -> torch.Tensor:
+        """Of independent labels, the log-odds of a set against the empty one are the sum of its labels'."""
+        return log_odds_BL @ self.sets_SL.T
 
     def answer(self, trained_BS: torch.Tensor) -> torch.Tensor:
         return powerset_scores(trained_BS.float().softmax(dim=1), self.sets_SL).clamp(LEAST, 1 - LEAST).logit()
@@ -168,8 +182,8 @@ class ChainHead(PerLabelHead):
         self.order = sorted(range(config.num_labels), key=_ranks(config).__getitem__)
         self.register_buffer("before_LL", _before(config))
 
-    def forward(self, hidden_BmD, mask_Bm, targets_BL) -> torch.Tensor:
-        alone_BL, links_LL = super().forward(hidden_BmD, mask_Bm, None), self.links_LL * self.before_LL
+    def forward(self, hidden_BmD, mask_Bm, targets_BL, log_odds_BL=None) -> torch.Tensor:
+        alone_BL, links_LL = super().forward(hidden_BmD, mask_Bm, None, log_odds_BL), self.links_LL * self.before_LL
         if targets_BL is not None:
             return alone_BL + targets_BL @ links_LL
         answers_BL, logits_BL = torch.zeros_like(alone_BL), alone_BL.clone()
@@ -220,6 +234,16 @@ class SameEncoderModel(SgmPreTrainedModel):
             init.zeros_(module.links_LL)
             init.copy_(module.before_LL, _before(self.config))
 
+    @property
+    def linear_readout(self) -> LinearReadout | None:
+        return self.encoder.readout
+
+    @torch.no_grad()
+    def set_training_statistics(self, counts_L: torch.Tensor, num_documents: int) -> None:
+        super().set_training_statistics(counts_L, num_documents)
+        if self.encoder.readout is not None and self.output_bias() is not None:
+            self.output_bias().zero_()  # how frequent labels are is in the machines' log-odds
+
     def output_bias(self) -> nn.Parameter | None:
         if self.config.head == "powerset":
             return None  # its outputs are sets
@@ -242,10 +266,10 @@ class SameEncoderModel(SgmPreTrainedModel):
         read = self.encoder(input_ids, attention_mask, token_type_ids)
         hidden_BmD, loss, logits_BL = self.dropout(read.last_hidden_state), None, None
         if targets_BL is not None:
-            trained = self.head(hidden_BmD, read.mask, targets_BL)
+            trained = self.head(hidden_BmD, read.mask, targets_BL, read.log_odds)
             loss = self.head.loss(self, trained, targets_BL, num_items_in_batch)
         if targets_BL is None or not self.training:
-            logits_BL = self.head.answer(self.head(hidden_BmD, read.mask, None))
+            logits_BL = self.head.answer(self.head(hidden_BmD, read.mask, None, read.log_odds))
         return MultiLabelOutput(loss=loss, logits=logits_BL)
 
 

@@ -34,6 +34,12 @@ _ARMS = (
     ),
     Arm("plant-svm", "as plant-readout, the read-out planted with linear support vector machines", settings=_SVM),
     Arm(
+        "plant-svm-untrained",
+        "the same, not a step of training: the machines, and attention that says next to nothing",
+        settings={**_SVM, "num_train_epochs": 0},
+        by_default=False,
+    ),
+    Arm(
         "plant-svm-shuffled",
         "the same, machines and statistics permuted across labels",
         settings={**_SVM, "planting_control": "permuted_labels"},
@@ -93,6 +99,7 @@ DIFFERENCES = (
     ("plant-readout", "tfidf-svm"),
     ("plant-svm", "plant-plain"),
     ("plant-svm", "plant-svm-shuffled"),
+    ("plant-svm", "plant-svm-untrained"),
     ("plant-svm", "plant-readout"),
     ("plant-svm", "tfidf-svm"),
     ("plant-ranked", "plant-plain"),
@@ -167,6 +174,7 @@ REUTERS = ClaimData(
     settings={**_FEW_DOCUMENTS, **_REUTERS},
     arm_settings={"bigru-lwan": {"max_seq_length": 320, "epochs": 100, "patience": 15}},
 )
+_SHORTLIST = {"shortlist_size": 64, "readout_folds": 2}
 _ALL_LABELS = {"sampled_labels": 1024, "max_length": 1024, "num_train_epochs": 4}
 EURLEX57K = ClaimData(
     name="eurlex57k",
@@ -180,7 +188,8 @@ EURLEX57K = ClaimData(
     arm_settings={
         "plant-plain": _ALL_LABELS,
         "plant-readout": {**_ALL_LABELS, "planted_readout": 3, "planted_learning_rate_scale": 5},
-        "plant-svm": {"shortlist_size": 64, "readout_folds": 2},
+        "plant-svm": _SHORTLIST,
+        "plant-svm-untrained": _SHORTLIST,
     },
 )
 

@@ -17,6 +17,7 @@ PRETRAINED = "from the pretrained encoder of --encoder_path"
 
 # the seed's parts beside the recipe's: self-attention of the encoder, attention to label vectors, label-wise attention
 _WHOLE = {"encoder_self_attention": True, "label_attention": "both"}
+_WITH_MACHINES = {"linear_readout": True}
 # a pretrained encoder has its own sizes, tokens and vectors, and asks for small rates, the smaller the deeper a layer
 _NOT_PRETRAINED = ("encoder", "embedding_size", "hidden_size", "tokenizer_kind", "word_vectors")
 _FINE_TUNED = {
@@ -59,6 +60,7 @@ VARIANTS = (
         settings={"sequence_loss": "ocd", "auxiliary_weight": 0.05, "scores": "rescored"},
     ),
     Arm("sgm-tfidf", "with the tf-idf path", settings={"tfidf_path": True}),
+    Arm("sgm-svm", "to each step the log-odds of linear machines, fitted before", settings=_WITH_MACHINES),
     Arm("sgm-sequence", "the most probable set of the search", settings={"decision": "sequence"}),
     Arm("sgm-ensemble", "five seeds, averaged", runner="seed-ensemble"),
 )
@@ -89,6 +91,19 @@ SAME_ENCODER = (
         settings=_NO_SEARCH,
     ),
     Arm("sgm-encoder-cc", "same encoder, a chain of sigmoids", runner="same-encoder-chain", settings=_NO_SEARCH),
+)
+SAME_ENCODER_AND_MACHINES = tuple(
+    Arm(
+        f"sgm-svm-encoder-{name}",
+        f"same encoder and machines, {about}",
+        runner=f"same-encoder-{head}",
+        settings=_NO_SEARCH | _WITH_MACHINES,
+    )
+    for name, about, head in (
+        ("br", "a sigmoid a label", "per-label"),
+        ("lp", "a softmax over label sets", "powerset"),
+        ("cc", "a chain of sigmoids", "chain"),
+    )
 )
 UNTUNED = tuple(
     Arm(method, f"tf-idf, linear SVM: {about}", runner="problem-transformation", settings={"method": method})
@@ -134,7 +149,7 @@ FROM_PRETRAINED = tuple(
 )  # fmt: skip
 
 SINGLE, PRETRAINED_OURS = ("sgm", "sgm-ocd"), ("sgm-pretrained", "sgm-pretrained-ocd")
-OURS = (*SINGLE, "sgm-ensemble")
+OURS = (*SINGLE, "sgm-svm", "sgm-ensemble")
 
 
 def _names(arms: tuple[Arm, ...]) -> tuple[str, ...]:
@@ -145,6 +160,10 @@ STATEMENTS = (
     Statement(
         "is above the same encoder under the heads of binary relevance, label powerset and a classifier chain",
         SINGLE, _names(SAME_ENCODER), END_POINTS,
+    ),
+    Statement(
+        "is above the same encoder with the same linear machines under the heads of binary relevance, label powerset and a classifier chain",
+        ("sgm-svm",), _names(SAME_ENCODER_AND_MACHINES), END_POINTS,
     ),
     Statement(
         "is above UNTUNED binary relevance, label powerset and classifier chains over tf-idf",
@@ -208,7 +227,7 @@ REUTERS_LATER = ClaimData(
 CLAIM = Claim(
     name="sgm",
     datasets=(REUTERS, REUTERS_LATER),
-    arms=(*VARIANTS, *ABLATIONS, *SAME_ENCODER, *UNTUNED, *TUNED, *FROM_PRETRAINED),
+    arms=(*VARIANTS, *ABLATIONS, *SAME_ENCODER, *SAME_ENCODER_AND_MACHINES, *UNTUNED, *TUNED, *FROM_PRETRAINED),
     differences=DIFFERENCES,
     statements=STATEMENTS,
     bars=(MOONSHOT, PUBLISHED),
