@@ -1,4 +1,4 @@
-"""Sentences of the card about what a PLANT model was planted with, and what that is worth knowing about."""
+"""Sentences of the card about what a model was planted with before it was trained, and what that is worth knowing about."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hf_mlc.cards.facts import CardFacts
 
 # by `planting_control`: what stands in the place of the statistics
 CONTROLS = {
-    "permuted_labels": "every label was planted with the statistics of another label",
+    "permuted_labels": "every label was planted with what was counted or fitted for another label",
     "idf": "every label was planted with the same ranking of tokens, the rarest first",
     "random_ranker": "the ranker that was planted has learned nothing",
 }
@@ -15,10 +15,10 @@ NO_COMPARISON = "Results of the paper say nothing about this model, nor the othe
 
 
 def planting_paragraph(facts: CardFacts) -> str | None:
-    """What of the paper's own idea is in the model, and from which rows; `None` for another architecture."""
+    """What of PLANT's own idea is in the model, and from which rows; of another architecture, its linear machines; else `None`."""
     planting = getattr(facts.config, "planting", None)
     if planting is None:
-        return None
+        return _machines_of_sequences(facts) if facts.config.has_linear_readout else None
     if planting == "none":
         return (
             "It does **not** hold the paper's own idea: the attention is learned from a random start, not planted from "
@@ -73,6 +73,14 @@ def _readout(facts: CardFacts) -> str:
     return text
 
 
+def _machines_of_sequences(facts: CardFacts) -> str:
+    """What every step of a decoder of label sequences adds."""
+    text = "Each step adds to the decoder's scores the log-odds of every label by a linear support vector machine over tf-idf weights, of which"
+    text += f" {facts.config.readout_tokens:,} tokens are kept; the machines were fitted before the rest was trained, which met the training"
+    text += " documents as machines answer them that were fitted without them. The paper has no such part."
+    return " ".join(sentence for sentence in (text, _counted(facts), _control(facts)) if sentence)
+
+
 def _frozen(facts: CardFacts) -> str:
     return " not" if facts.results.get("recipe", {}).get("planting_freeze") else ""
 
@@ -96,7 +104,8 @@ def _counted(facts: CardFacts) -> str:
     # else in an earlier training, whose weights this one began with
     was_planted_here = not facts.results.get("recipe", {}).get("model_name_or_path")
     trained_on = "it was trained on" if was_planted_here else "it was planted with, before this training,"
-    text = f"Its statistics are of the {fingerprint['num_documents']:,} documents that {trained_on} and of no others"
+    noun = "machines are" if getattr(facts.config, "planting", None) is None else "statistics are"
+    text = f"Its {noun} of the {fingerprint['num_documents']:,} documents that {trained_on} and of no others"
     if was_planted_here and facts.results.get("refit"):
         text += ", validation rows among them"
     return f"{text} (fingerprint `{fingerprint['rows']}`)."

@@ -19,6 +19,7 @@ def planted_text(folder: Path, facts: dict | None = None, recipe: dict | None = 
     """The card of a model with such a configuration, whose training wrote such facts."""
     config = {**read(folder / "config.json"), "planting": "attention", "planting_fingerprint": FINGERPRINT, **fields}
     results = {**RESULTS, "planting": facts, "recipe": {**RESULTS["recipe"], **(recipe or {})}}
+    results["model_type"] = config["model_type"]
     write(folder, **{"config.json": config, "results.json": results})
     return write_card(folder, run_snippet=False).read_text(encoding="utf-8")
 
@@ -99,3 +100,16 @@ def test_the_card_of_the_two_stage_form_says_how_the_first_went(model_folder):
     ranking = {"ndcg@15_before": 0.1934, "ndcg@15_after": 0.5391}
     text = planted_text(model_folder, {"control": "none", "ranking": ranking}, planting="pretrain")
     assert "two-stage form" in text and "nDCG@15 went from 0.193 to 0.539" in text and NOT_HELD not in text
+
+
+def test_the_card_of_a_decoder_with_machines_says_so_and_of_which_rows(model_folder):
+    fields = {"model_type": "sgm", "planting": None, "encoder": "lstm", "linear_readout": True, "readout_tokens": 512}
+    text = planted_text(
+        model_folder, {"control": "permuted_labels"}, architectures=["SgmForMultiLabelClassification"], **fields
+    )
+    assert (
+        "the log-odds of every label by a linear support vector machine over tf-idf weights, of which 512 tokens"
+        in text
+    )
+    assert "Its machines are of the 100 documents that it was trained on and of no others" in text
+    assert "**This model is a control" in text and NOT_HELD not in text

@@ -17,7 +17,7 @@ PRETRAINED = "from the pretrained encoder of --encoder_path"
 
 # the seed's parts beside the recipe's: self-attention of the encoder, attention to label vectors, label-wise attention
 _WHOLE = {"encoder_self_attention": True, "label_attention": "both"}
-_WITH_MACHINES = {"linear_readout": True}
+_WITH_MACHINES = {"linear_readout": True, "readout_folds": 5}
 # a pretrained encoder has its own sizes, tokens and vectors, and asks for small rates, the smaller the deeper a layer
 _NOT_PRETRAINED = ("encoder", "embedding_size", "hidden_size", "tokenizer_kind", "word_vectors")
 _FINE_TUNED = {
