@@ -311,6 +311,10 @@ class SgmConfig(MultiLabelConfig):
         for name in ("tfidf_path", "linear_readout"):
             if getattr(self, name) and self.encoder == "image":
                 raise ValueError(f"`{name}` is of texts, found the encoder 'image'")
+        if self.linear_readout and self.scores == "auxiliary":
+            raise ValueError(
+                "`linear_readout` adds to the decoder's steps, and `scores='auxiliary'` reads none of them"
+            )
 
     def validate_labels(self):
         """The order of the labels and the rules of the search fit the labels."""

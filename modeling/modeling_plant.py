@@ -88,7 +88,6 @@ class PlantForMultiLabelClassification(PlantPreTrainedModel):
 
     @property
     def linear_readout(self) -> PlantedReadout | None:
-        """What linear machines are put into before training."""
         return self.decoder.readout if self.config.has_linear_readout else None
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Module:

@@ -100,6 +100,10 @@ class SgmPreTrainedModel(TextPreTrainedModel):
             init.normal_(module.projection)  # of a vector of length 1: its numbers have deviation 1
             init.ones_(module.idf)
 
+    @property
+    def linear_readout(self) -> LinearReadout | None:
+        return self.encoder.readout
+
 
 class SgmForMultiLabelClassification(
     SgmLosses, SgmAnswers, SgmEvidence, SgmGeneration, SgmPreTrainedModel, GenerationMixin
@@ -141,11 +145,6 @@ class SgmForMultiLabelClassification(
     @property
     def reads_token_ids(self) -> bool:
         return self.encoder.looks_up_tokens
-
-    @property
-    def linear_readout(self) -> LinearReadout | None:
-        """What linear machines are put into before training."""
-        return self.encoder.readout
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Module:
         """As `PreTrainedModel.resize_token_embeddings`; refused where tf-idf weights are looked up, of the tokens that training knew."""

@@ -204,6 +204,11 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
         """The parameter of shape `(L,)` added to the logits, where the architecture has one."""
         return None
 
+    @property
+    def linear_readout(self) -> torch.nn.Module | None:
+        """What linear machines are put into before training, where `config.has_linear_readout`."""
+        return None
+
     # -- from scores to answers -------------------------------------------------------------------------------------
 
     def decide(

@@ -37,7 +37,7 @@ class PlantLabelDecoder(nn.Module):
         self.readout = None
         if planted and config.planted_readout is not None:
             sizes = (config.vocab_size, config.num_labels, config.readout_tokens or config.stored_tokens)
-            self.readout = PlantedReadout(*sizes, learns=config.readout_source != "linear_svm")
+            self.readout = PlantedReadout(*sizes, learns=not config.has_linear_readout)
         self.weight = nn.Parameter(torch.empty(shape_LD))  # w, "boost" in the authors' code
         self.bias = nn.Parameter(torch.empty(config.num_labels))  # b
 

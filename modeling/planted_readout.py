@@ -46,7 +46,7 @@ class HeldOutReadouts(nn.Module):
 
     Buffers:
         tokens, weight (`(F, L, K)`): as those of `PlantedReadout`.
-        bias (`torch.FloatTensor` of shape `(F, L)`): what a fold's labels have more than the output bias was planted with.
+        bias (`torch.FloatTensor` of shape `(F, L)`): what a fold's machines have more than those of all rows.
     """
 
     def __init__(self, tokens_FLK: torch.IntTensor, weight_FLK: torch.Tensor, bias_FL: torch.Tensor):
@@ -139,7 +139,7 @@ class PlantedReadout(nn.Module):
 
 
 class LinearReadout(PlantedReadout):
-    """The log-odds of one machine a label, for a decoder whose own output has no bias to put theirs in.
+    """The log-odds of one machine a label, its bias included: nothing of it is trained, where PLANT's output bias is.
 
     Buffers:
         bias (`torch.FloatTensor` of shape `(L,)`): of the machines.

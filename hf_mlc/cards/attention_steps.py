@@ -115,6 +115,8 @@ def steps_caption(facts: CardFacts) -> str:
         text += f"What the steps gave to the others, and to what is no word: {rest}."
     else:
         text += "all are shown."
+    if facts.config.has_linear_readout:
+        text += " What the linear machines read is not in it."
     wrong = sum(step["true"] is False for step in shown["steps"])
     text += " Every label is right." if not wrong else f" Labels marked ✗ are wrong ({wrong})."
     return text

@@ -61,9 +61,7 @@ def _readout(facts: CardFacts) -> str:
         return ""
     number = config.readout_tokens or config.stored_tokens
     if config.readout_source == "linear_svm":
-        text = f"Beside the attentions each label has a linear support vector machine over tf-idf weights, of which {number:,} tokens are"
-        text += " kept; it was fitted before the rest was trained, which met the training documents as machines answer them that were"
-        text += " fitted without them."
+        text = f"Beside the attentions each label has {_machine(number)}"
     else:
         text = f"Beside the attentions each label reads the tf-idf weights of its {number:,} tokens directly, a linear model planted"
         text += " with their mutual information."
@@ -73,11 +71,15 @@ def _readout(facts: CardFacts) -> str:
     return text
 
 
+def _machine(most_tokens: int) -> str:
+    text = f"a linear support vector machine over tf-idf weights, of {most_tokens:,} tokens at most; it was fitted before the rest was"
+    return text + " trained, which met the training documents as machines answer them that were fitted without them."
+
+
 def _machines_of_sequences(facts: CardFacts) -> str:
     """What every step of a decoder of label sequences adds."""
-    text = "Each step adds to the decoder's scores the log-odds of every label by a linear support vector machine over tf-idf weights, of which"
-    text += f" {facts.config.readout_tokens:,} tokens are kept; the machines were fitted before the rest was trained, which met the training"
-    text += " documents as machines answer them that were fitted without them. The paper has no such part."
+    text = f"Each step adds to the decoder's scores the log-odds of every label by {_machine(facts.config.readout_tokens)}"
+    text += " The paper has no such part."
     return " ".join(sentence for sentence in (text, _counted(facts), _control(facts)) if sentence)
 
 

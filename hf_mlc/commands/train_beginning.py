@@ -18,7 +18,7 @@ from hf_mlc.language_modeling import LanguageModelArguments
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import PlantingArguments
 from hf_mlc.planting.planting import sum_of_costs
-from hf_mlc.planting.step import plant_for_training
+from hf_mlc.planting.step import plant_for_training, send_no_buffers
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.known_sets import known_sets_for_training
 from hf_mlc.training.lora import LoraArguments
@@ -117,6 +117,7 @@ class Beginning:
         if not self.is_new:  # a trained model has all that is below, or is not to have it
             if model.config.has_linear_readout:
                 self.tell("the linear machines are kept, and answer rows they were fitted on better than new ones")
+                send_no_buffers(self.args)
             return
         if not is_resumed:
             self.tfidf = fill_for_training(model, step.token_ids(counted.encoded), self.args)

@@ -1,4 +1,4 @@
-"""What a PLANT model is planted with: statistics of tokens and labels, a ranker trained on them, and both put in."""
+"""What a model is planted with: of PLANT statistics of tokens and labels and a ranker trained on them, of it and SGM linear machines."""
 
 from hf_mlc.planting.presence import count_labels, count_tokens
 from hf_mlc.planting.statistics import TokenLabelStore, token_label_store

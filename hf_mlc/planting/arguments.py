@@ -27,7 +27,8 @@ _TRAINED = {"planting_freeze", "planted_learning_rate_scale"}
 
 @dataclass
 class PlantingArguments:
-    """How the statistics of `--planting attention` and `--planting pretrain` are made, and the controls that test them."""
+    """How the statistics of `--planting attention` and `--planting pretrain` and the linear machines of a read-out are made, and the
+    controls that test them."""
 
     planting_kind: str = field(
         default="jaccard", metadata={"help": "Mutual information of tokens and labels: jaccard (in [0, 1]) or raw."}
@@ -47,7 +48,9 @@ class PlantingArguments:
     )
     planting_cache: str | None = field(
         default=None,
-        metadata={"help": "A folder that keeps statistics and rankers, for other runs on the same rows."},
+        metadata={
+            "help": "A folder that keeps statistics, rankers and linear machines, for other runs on the same rows."
+        },
     )
     planting_control: str = field(
         default="none",
@@ -95,6 +98,11 @@ class PlantingArguments:
                 raise UserError(f"found {getattr(self, name)}", field=name, accepted="1 or more")
 
 
+def planting_of(config: MultiLabelConfig | None) -> str:
+    """`config.planting`; "none" of an architecture that has no such field."""
+    return getattr(config, "planting", "none")
+
+
 def without_effect(
     given: Iterable[str], config: MultiLabelConfig | None, *, has_planted_parameters: bool = False
 ) -> list[str]:
@@ -106,7 +114,7 @@ def without_effect(
         has_planted_parameters (`bool`, *optional*, defaults to `False`):
             whether some of the model learn at a rate of their own, planted now, before, or with a tf-idf path.
     """
-    planting = getattr(config, "planting", "none")
+    planting = planting_of(config)
     is_linear = config is not None and config.has_linear_readout
     used = {"planted_learning_rate_scale"} if has_planted_parameters else set()
     if planting == "pretrain":
@@ -124,12 +132,13 @@ def without_effect(
 
 def check_control(config: MultiLabelConfig, args: PlantingArguments) -> None:
     """`UserError` for a control that has nothing to stand in for: the model would be another than its name says."""
-    has_ranker = getattr(config, "planting", "none") == "attention" and config.ranked_attention
+    has_ranker = planting_of(config) == "attention" and config.ranked_attention
     if args.planting_control in OF_THE_RANKER and not has_ranker:
         raise UserError(
             f"found {args.planting_control}, and no ranked attention",
             field="planting_control",
-            accepted="none, permuted_labels, or --planting attention with ranked_attention",
+            accepted="none, permuted_labels"
+            + (", or --planting attention with ranked_attention" if hasattr(config, "planting") else ""),
         )
     if args.planting_control == "idf" and (config.mutual_information_attention or config.planted_readout is not None):
         # their lists are a label's own: of tokens that are the same for all, the rarest, a document has none

@@ -125,7 +125,7 @@ def fill_idf(readout: PlantedReadout, token_counts: np.ndarray, num_documents: i
 @torch.no_grad()
 def put_linear_readout(model: MultiLabelPreTrainedModel, fitted: CrossFitted) -> None:
     """Writes fitted machines and their biases into the model, and what is held out beside them."""
-    readout, factor = model.linear_readout, float(getattr(model.config, "planted_readout", 1))
+    readout, factor = model.linear_readout, float(getattr(model.config, "planted_readout", 1))  # PLANT's has one
     tokens_LK, weight_LK = _tensors(fitted.whole, factor)
     readout.tokens.copy_(tokens_LK)
     readout.weight.copy_(weight_LK)
@@ -141,23 +141,23 @@ def put_linear_readout(model: MultiLabelPreTrainedModel, fitted: CrossFitted) ->
 
 
 def held_out_file(output: str | Path, fingerprint: dict[str, Any]) -> Path:
-    """Where a run keeps what is held out, for its other processes and for going on from a checkpoint: by the rows that it is
-    of, because a refit has others."""
+    """Where a run keeps what is held out and all that was planted beside it, for its other processes and for going on from a
+    checkpoint: by the rows that it is of, because a refit has others."""
     return Path(output) / PLANTING_FOLDER / f"held_out-{fingerprint['rows'].split(':')[-1][:16]}.safetensors"
 
 
-def write_held_out(model: MultiLabelPreTrainedModel, file: Path) -> None:
-    """Writes what is held out of a planted model, and all other buffers with it; the file appears whole or not at all."""
+def write_planted_buffers(model: MultiLabelPreTrainedModel, file: Path) -> None:
+    """Writes a planted model's buffers, what is held out among them; the file appears whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(file, binary=True) as stream:
         stream.write(save({name: buffer.cpu().numpy() for name, buffer in model.named_buffers()}))
 
 
-def read_held_out(model: MultiLabelPreTrainedModel, file: Path) -> None:
-    """What `write_held_out` wrote, into a model of the same configuration; `UserError` where it isn't there or isn't whole.
+def read_planted_buffers(model: MultiLabelPreTrainedModel, file: Path) -> None:
+    """What `write_planted_buffers` wrote, into a model of the same configuration; `UserError` where it isn't there or isn't whole.
 
-    The other buffers too: idf, machines and lists of words are some, and the processes of a run don't hand buffers to each other
-    where they are as large as these.
+    Idf, machines and lists of words are buffers, and with `ddp_broadcast_buffers` off, as it is for them, torch gives a run's other
+    processes none, at the start neither.
     """
     readout, buffers = model.linear_readout, dict(model.named_buffers())
     prefix = next(name for name, module in model.named_modules() if module is readout) + ".held_out."
@@ -169,7 +169,7 @@ def read_held_out(model: MultiLabelPreTrainedModel, file: Path) -> None:
                     buffers[name].copy_(content.get_tensor(name))
     except (OSError, SafetensorError) as error:
         raise UserError(
-            f"the read-outs of the folds can't be read ({error})",
+            f"what was planted can't be read ({error})",
             file=file,
             accepted="to be deleted: they are made anew",
         ) from error

@@ -16,7 +16,7 @@ from transformers.utils import logging
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 from hf_mlc.modeling.modeling_plant import PlantForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
-from hf_mlc.planting.arguments import PlantingArguments, check_control
+from hf_mlc.planting.arguments import PlantingArguments, check_control, planting_of
 from hf_mlc.planting.cache import cache_file, digest, read_cache, write_cache
 from hf_mlc.planting.linear_readout import fill_idf, plant_linear_readout
 from hf_mlc.planting.presence import count_labels, count_tokens
@@ -38,11 +38,6 @@ NOT_OF_THE_SEEDS = (
     "readout_cost",
     "readout_folds",
 )
-
-
-def planting_of(config: MultiLabelConfig) -> str:
-    """`config.planting`; "none" of an architecture that has no such field."""
-    return getattr(config, "planting", "none")
 
 
 def wants_planting(config: MultiLabelConfig) -> bool:

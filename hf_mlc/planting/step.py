@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mlc.files import written_whole
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
-from hf_mlc.planting.arguments import PlantingArguments, check_control
-from hf_mlc.planting.linear_readout import held_out_file, read_held_out, write_held_out
-from hf_mlc.planting.planting import freeze_planted, plant, planting_of, wants_planting
+from hf_mlc.planting.arguments import PlantingArguments, check_control, planting_of
+from hf_mlc.planting.linear_readout import held_out_file, read_planted_buffers, write_planted_buffers
+from hf_mlc.planting.planting import freeze_planted, plant, wants_planting
 from hf_mlc.planting.training_rows import planting_fingerprint
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 
@@ -33,8 +33,8 @@ def plant_for_training(
 ) -> dict[str, Any] | None:
     """Plants `model` where its configuration asks for it.
 
-    One process does it; the others get its weights when training wraps the model. A run that goes on from a checkpoint has
-    the plants in there.
+    One process does it; the others get its parameters when training wraps the model, and with machines its buffers from a file. A
+    run that goes on from a checkpoint has the plants in there.
 
     Args:
         model (`MultiLabelPreTrainedModel`): new; an architecture without planting is left alone.
@@ -59,20 +59,21 @@ def plant_for_training(
     if planting_args.planting_control != "none":  # stays with the weights, whatever they are trained on later
         model.config.planting_fingerprint["control"] = planting_args.planting_control
     file = Path(args.output_dir) / PLANTING_FILE
-    held_out = None
-    if model.config.has_linear_readout:
+    if not model.config.has_linear_readout:
+        held_out = None
+        if is_resumed:
+            return _facts_in(file)
+    else:
         held_out = held_out_file(args.output_dir, model.config.planting_fingerprint)
-        if args.ddp_broadcast_buffers is None:
-            # machines are buffers, large, and the same in every step; the other processes read them below
-            args.ddp_broadcast_buffers = False
-    # without that file the machines are fitted again: a finished run has cleared it away
-    if is_resumed and (held_out is None or held_out.exists()):
-        if held_out is not None:
-            read_held_out(model, held_out)
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        send_no_buffers(args)  # the other processes read them below
     facts = None
     with args.main_process_first(desc="planting"):
-        if args.process_index == 0:
+        if args.process_index == 0 and is_resumed and held_out.exists():
+            read_planted_buffers(model, held_out)
+            facts = _facts_in(file)
+        elif (
+            args.process_index == 0
+        ):  # without that file too: a finished run has cleared it away, and machines are fitted again
             facts = plant(
                 model,
                 encoded,
@@ -86,9 +87,20 @@ def plant_for_training(
             )
             file.parent.mkdir(parents=True, exist_ok=True)
             if held_out is not None:
-                write_held_out(model, held_out)
+                write_planted_buffers(model, held_out)
             with written_whole(file) as stream:
                 json.dump(facts, stream, indent=2)
     if held_out is not None and args.process_index != 0:
-        read_held_out(model, held_out)
+        read_planted_buffers(model, held_out)
     return facts
+
+
+def send_no_buffers(args: MultiLabelTrainingArguments) -> None:
+    """Unless they were asked to, the processes of a run don't hand each other a model's buffers in every step: machines are some,
+    large ones, and stay what they are."""
+    if args.ddp_broadcast_buffers is None:
+        args.ddp_broadcast_buffers = False
+
+
+def _facts_in(file: Path) -> dict[str, Any] | None:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None

@@ -120,6 +120,11 @@ class MultiLabelTrainer(PushingTrainer):
         """As `transformers.Trainer.train`; the best checkpoint so far is found in a folder that was moved too."""
         if isinstance(resume_from_checkpoint, (str, Path)):
             self.best_checkpoint.read(resume_from_checkpoint)
+        readout = getattr(self.model, "linear_readout", None)
+        if readout is not None and not resume_from_checkpoint and not bool((readout.tokens >= 0).any()):
+            logger.warning(
+                "the read-out holds no linear machines and says nothing: hf_mlc.planting.planting.plant puts them in"
+            )
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def get_eval_dataloader(self, eval_dataset=None):

@@ -80,7 +80,7 @@ def test_the_card_of_weights_planted_before_says_that_this_training_had_other_ro
         ),
         (
             {"planted_readout": 1, "readout_source": "linear_svm", "readout_tokens": 1024},
-            "a linear support vector machine over tf-idf weights, of which 1,024 tokens are kept",
+            "a linear support vector machine over tf-idf weights, of 1,024 tokens at most",
         ),
         ({"planted_readout": 3, "shortlist_size": 64}, "Only the 64 labels that it puts first attend to a document."),
         ({"planting_fingerprint": None}, "<!-- rows that the planted statistics are of: unknown -->"),
@@ -108,7 +108,7 @@ def test_the_card_of_a_decoder_with_machines_says_so_and_of_which_rows(model_fol
         model_folder, {"control": "permuted_labels"}, architectures=["SgmForMultiLabelClassification"], **fields
     )
     assert (
-        "the log-odds of every label by a linear support vector machine over tf-idf weights, of which 512 tokens"
+        "the log-odds of every label by a linear support vector machine over tf-idf weights, of 512 tokens at most"
         in text
     )
     assert "Its machines are of the 100 documents that it was trained on and of no others" in text

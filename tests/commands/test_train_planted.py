@@ -159,25 +159,20 @@ def test_the_ranker_scores_what_the_language_model_of_the_run_expects(corpus, tm
     assert torch.equal(model.expected.bias, head[1]) and head[1].abs().sum() > 0
 
 
-MACHINES = [
-    "--planted_readout",
-    "1",
-    "--readout_source",
-    "linear_svm",
-    "--readout_folds",
-    "2",
-    "--shortlist_size",
-    "3",
-]
-MACHINES += ["--ranked_attention", "false"]
+MACHINES = ["--planted_readout", "1", "--readout_source", "linear_svm", "--readout_folds", "2"]
+MACHINES += ["--shortlist_size", "3", "--ranked_attention", "false"]
+SEQUENCES = ["--model_type", "sgm", "--hidden_size", "16", "--embedding_size", "16", "--num_beams", "2", *QUIET]
+SEQUENCES += ["--linear_readout", "true", "--readout_folds", "2", "--readout_tokens", "50"]
+SEQUENCES += ["--num_train_epochs", "2", "--learning_rate", "0.01", "--max_length", "64"]
 
 
-def test_a_run_with_machines_that_goes_on_from_a_checkpoint_ends_as_an_unbroken_one(corpus, tmp_path):
+@pytest.mark.parametrize("model", [[*PLANTED, *MACHINES], SEQUENCES], ids=["plant", "sgm"])
+def test_a_run_with_machines_that_goes_on_from_a_checkpoint_ends_as_an_unbroken_one(corpus, tmp_path, model):
     pytest.importorskip("sklearn")
     found = []
     for name in ("whole", "broken", "cleared"):
         folder = tmp_path / name
-        arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *PLANTED, *MACHINES]
+        arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *model]
         if name != "whole":
             with pytest.MonkeyPatch.context() as patched:  # stopped after the first epoch, its machines still there
                 patched.setattr("hf_mlc.commands.train.write_json", _stops_at_results)
@@ -195,12 +190,28 @@ def test_a_run_with_machines_that_goes_on_from_a_checkpoint_ends_as_an_unbroken_
         assert found[0].keys() == other.keys() and all(torch.equal(found[0][key], other[key]) for key in other)
     facts = json.loads((tmp_path / "broken" / "results.json").read_text(encoding="utf-8"))["planting"]
     assert facts["readout"]["folds"] == 2 and facts["readout"]["slope"] > 0
+    config = json.loads((tmp_path / "broken" / "config.json").read_text(encoding="utf-8"))
+    assert config["planting_fingerprint"]["num_documents"] == facts["documents"] == 160
+    assert any(name.endswith("readout.weight") and weight.any() for name, weight in found[0].items())
 
 
 def _stops_at_results(file, content) -> None:
     if file.name == "results.json":
         raise KeyboardInterrupt
     write_json(file, content)
+
+
+def test_training_that_goes_on_from_machines_keeps_them_and_says_what_that_means(corpus, tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    base = ["--dataset_name", str(corpus), *SEQUENCES, "--num_train_epochs", "1"]
+    assert run(train, [*base, "--output_dir", str(tmp_path / "first")]) == 0
+    more = ["--model_name_or_path", str(tmp_path / "first"), "--output_dir", str(tmp_path / "second"), *QUIET]
+    assert run(train, ["--dataset_name", str(corpus), *more, "--num_train_epochs", "1"]) == 0
+    assert "the linear machines are kept, and answer rows they were fitted on better" in capsys.readouterr().err
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
+    for name in ("weight", "tokens", "bias", "idf"):
+        assert torch.equal(first[f"encoder.readout.{name}"], second[f"encoder.readout.{name}"])
+    assert not torch.equal(first["decoder.output.weight"], second["decoder.output.weight"])
 
 
 def test_two_processes_with_machines_train_as_one(corpus, tmp_path):
@@ -237,40 +248,3 @@ def test_two_processes_are_planted_as_one(corpus, planted, tmp_path):
     for name in ("tokens", "values"):
         assert torch.equal(one[f"decoder.mutual_information.{name}"], two[f"decoder.mutual_information.{name}"])
     assert load_model(str(folder)).model.config.planting_fingerprint["num_documents"] == 160
-
-
-SEQUENCES = [
-    "--model_type",
-    "sgm",
-    "--hidden_size",
-    "16",
-    "--embedding_size",
-    "16",
-    "--max_length",
-    "64",
-    "--num_beams",
-    "2",
-]
-SEQUENCES += ["--linear_readout", "true", "--readout_folds", "2", "--readout_tokens", "50", "--num_train_epochs", "2"]
-SEQUENCES += ["--learning_rate", "0.01", *QUIET]
-
-
-def test_a_decoder_of_sequences_is_planted_with_machines_and_goes_on_from_a_checkpoint(corpus, tmp_path):
-    pytest.importorskip("sklearn")
-    found = []
-    for name in ("whole", "broken"):
-        folder = tmp_path / name
-        arguments = ["--dataset_name", str(corpus), "--output_dir", str(folder), *SEQUENCES]
-        assert run(train, arguments) == 0
-        if name == "broken":  # as if it had been killed after the first epoch
-            last = max(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-            shutil.rmtree(last)
-            (folder / "results.json").unlink()
-            assert run(train, arguments) == 0
-        assert not (folder / "planting").exists() and not (folder / "planting.json").exists()
-        found.append(load_file(folder / "model.safetensors"))
-    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
-    results = json.loads((tmp_path / "whole" / "results.json").read_text(encoding="utf-8"))
-    assert results["planting"]["readout"]["folds"] == 2 and found[0]["encoder.readout.weight"].abs().sum() > 0
-    config = json.loads((tmp_path / "whole" / "config.json").read_text(encoding="utf-8"))
-    assert config["planting_fingerprint"]["num_documents"] == results["planting"]["documents"] == 160

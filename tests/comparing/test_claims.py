@@ -199,5 +199,7 @@ def test_an_arm_has_the_parts_that_its_name_says_whatever_the_recipe_has():
     assert parts["plant-ranked"] == parts["plant-idf"] == ["attention", True, None, False]
     assert parts["plant-mi"] == ["attention", False, None, True]
     assert parts["plant-readout"] == ["attention", False, 10, True]
+    controls = settings_by_arm(claim, claim.data("eurlex57k"), {})
+    assert {controls[f"plant-svm{part}"]["shortlist_size"] for part in ("", "-shuffled", "-untrained")} == {64}
     # where the recipe is silent nothing is said twice, and lines of before stay what they were
     assert settings_by_arm(claim, claim.own_data, {})["plant"] == {"planting": "attention"}

@@ -63,11 +63,14 @@ ONE_OF_EACH = [
 ]
 
 
-@pytest.mark.parametrize("arm", [*ONE_OF_EACH, *OTHERS], ids=lambda arm: arm.name)
+WITH_MACHINES = [arm for arm in OURS if arm.settings.get("linear_readout")]
+
+
+@pytest.mark.parametrize("arm", [*ONE_OF_EACH, *WITH_MACHINES, *OTHERS], ids=lambda arm: arm.name)
 def test_every_kind_of_arm_fits_without_a_look_at_the_measured_rows(arm, rows, tmp_path, monkeypatch):
     monkeypatch.setattr(seed_ensemble, "MEMBERS", 2)
     monkeypatch.setattr(problem_transformations, "CHAINS", 2)
-    if arm in OTHERS:
+    if arm in OTHERS or arm in WITH_MACHINES:
         pytest.importorskip("sklearn")
     settings = {**TINY, **arm.settings} if arm in OURS else {"Cs": (1.0,), **arm.settings}
     blind = dataclasses.replace(rows, measured="/no/such/folder")
@@ -75,6 +78,8 @@ def test_every_kind_of_arm_fits_without_a_look_at_the_measured_rows(arm, rows, t
     scores_NL = scored(fitted, rows.read_measured()["text"][:], len(rows.label_space()))
     assert scores_NL.min() >= 0 and scores_NL.max() <= 1 and scores_NL.std() > 0
     assert fitted.parameters > 0 and fitted.model_bytes > 0 and fitted.min_labels in (0, 1)
+    if arm in WITH_MACHINES:
+        assert fitted.facts["planting"]["readout"]["folds"] == 5
     assert "sgm-same-encoder" not in ARCHITECTURES  # it was shown to this one run
 
 

@@ -18,9 +18,9 @@ from hf_mlc.planting.linear_readout import (
     count_occurrences,
     folds_of,
     held_out_file,
-    read_held_out,
+    read_planted_buffers,
     tfidf_rows,
-    write_held_out,
+    write_planted_buffers,
 )
 from hf_mlc.planting.planting import plant
 from tests.planting.conftest import tokenised
@@ -143,10 +143,10 @@ def test_the_cache_spares_the_fitting(rows, tmp_path):
 def test_held_out_read_outs_come_back_from_their_file(rows, tmp_path):
     model, _ = planted(rows)
     file = held_out_file(tmp_path, {"rows": "sha256:0123"})
-    write_held_out(model, file)
+    write_planted_buffers(model, file)
     # as in another process of the run: a new model, of which nothing was planted
     other = PlantForMultiLabelClassification(model.config)
-    read_held_out(other, file)
+    read_planted_buffers(other, file)
     found = dict(other.named_buffers())
     for name, value in model.named_buffers():
         assert torch.equal(value, found[name]), name
@@ -154,7 +154,7 @@ def test_held_out_read_outs_come_back_from_their_file(rows, tmp_path):
     assert held_out_file(tmp_path, {"rows": "sha256:4567"}) != file  # a refit's
     file.unlink()
     with pytest.raises(UserError, match=r"held_out-0123.safetensors.*they are made anew"):
-        read_held_out(other, file)
+        read_planted_buffers(other, file)
 
 
 def test_shuffled_machines_are_those_of_other_labels(rows):

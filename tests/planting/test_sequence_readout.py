@@ -12,7 +12,13 @@ from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.label_sequences import BOS, EOS, LABEL_OFFSET
 from hf_mlc.modeling.modeling_sgm import SgmForMultiLabelClassification
 from hf_mlc.planting.arguments import PlantingArguments, without_effect
-from hf_mlc.planting.linear_readout import count_occurrences, folds_of, tfidf_rows
+from hf_mlc.planting.linear_readout import (
+    count_occurrences,
+    folds_of,
+    read_planted_buffers,
+    tfidf_rows,
+    write_planted_buffers,
+)
 from hf_mlc.planting.planting import plant
 from tests.planting.conftest import tokenised
 
@@ -123,6 +129,17 @@ def test_machines_are_saved_with_the_model_and_what_is_held_out_is_not(rows, tmp
     assert not fresh.linear_readout.bias.any() and (fresh.linear_readout.tokens == -1).all()
 
 
+def test_another_process_of_the_run_reads_all_that_was_planted(rows, tmp_path):
+    model, _ = planted(rows)
+    write_planted_buffers(model, tmp_path / "planted.safetensors")
+    other = SgmForMultiLabelClassification(model.config)
+    read_planted_buffers(other, tmp_path / "planted.safetensors")
+    found = dict(other.named_buffers())
+    for name, value in model.named_buffers():
+        assert torch.equal(value, found[name]), name
+    assert found["encoder.readout.held_out.weight"].any() and found["encoder.readout.bias"].any()
+
+
 def test_what_cannot_go_with_machines_is_refused(rows):
     model, _ = planted(rows)
     with pytest.raises(ValueError, match="looked up by its `input_ids`, and none were given"):
@@ -131,6 +148,8 @@ def test_what_cannot_go_with_machines_is_refused(rows):
         model.resize_token_embeddings(100)
     with pytest.raises(Exception, match="`linear_readout` is of texts, found the encoder 'image'"):
         SgmConfig(linear_readout=True, encoder="image")
+    with pytest.raises(Exception, match="`scores='auxiliary'` reads none of them"):
+        SgmConfig(linear_readout=True, auxiliary_weight=1.0, scores="auxiliary")
     with pytest.raises(Exception, match="`readout_tokens`"):
         SgmConfig(readout_tokens=0)
     with pytest.raises(UserError, match="no ranked attention"):

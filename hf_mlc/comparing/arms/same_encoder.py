@@ -28,7 +28,6 @@ from hf_mlc.modeling.label_attention import label_attention
 from hf_mlc.modeling.losses import targets_from_ids
 from hf_mlc.modeling.modeling_sgm import SgmPreTrainedModel
 from hf_mlc.modeling.multi_label import MultiLabelOutput
-from hf_mlc.modeling.planted_readout import LinearReadout
 from hf_mlc.modeling.sgm_decoder import AdditiveAttention
 from hf_mlc.modeling.sgm_encoder import SgmEncoder
 
@@ -233,10 +232,6 @@ class SameEncoderModel(SgmPreTrainedModel):
         elif isinstance(module, ChainHead):
             init.zeros_(module.links_LL)
             init.copy_(module.before_LL, _before(self.config))
-
-    @property
-    def linear_readout(self) -> LinearReadout | None:
-        return self.encoder.readout
 
     @torch.no_grad()
     def set_training_statistics(self, counts_L: torch.Tensor, num_documents: int) -> None:

@@ -189,6 +189,7 @@ EURLEX57K = ClaimData(
         "plant-plain": _ALL_LABELS,
         "plant-readout": {**_ALL_LABELS, "planted_readout": 3, "planted_learning_rate_scale": 5},
         "plant-svm": _SHORTLIST,
+        "plant-svm-shuffled": _SHORTLIST,
         "plant-svm-untrained": _SHORTLIST,
     },
 )
