@@ -25,6 +25,7 @@ from pathlib import Path
 
 
 ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false"}
+STARTER = "HF_MLC_STARTER"  # environment variable: the process that started a run
 
 
 class Alone:
@@ -37,7 +38,7 @@ class Alone:
                 [sys.executable, "-m", "hf_mlc.comparing.one_run", str(job_file)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **ENVIRONMENT},
+                env=_environment(),
                 check=False,
             )
         return process.returncode
@@ -63,7 +64,7 @@ class Shared(Alone):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, **ENVIRONMENT},
+                env=_environment(),
             )
         log_file.touch()  # also where the process dies before it can open it
         try:
@@ -93,12 +94,17 @@ class Shared(Alone):
         self._end()
 
 
+def _environment() -> dict[str, str]:
+    return {**os.environ, **ENVIRONMENT, STARTER: str(os.getpid())}
+
+
 def end_with_starter() -> None:
     """Ends this process within a second of the one that started it, also where that was killed in the middle of a run.
 
-    Seen by the parent's number, which on Windows stays: there a run goes on to its end.
+    Seen by the parent's number, which on Windows stays: there a run goes on to its end. The starter says its own number, because it may
+    have ended while this process was importing.
     """
-    starter = os.getppid()
+    starter = int(os.environ.get(STARTER) or os.getppid())
 
     def watch() -> None:
         while os.getppid() == starter:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from hf_mlc.comparing.processes import Shared
+from hf_mlc.comparing.processes import STARTER, Shared
 
 
 def test_a_shared_process_goes_on_after_a_users_mistake_and_a_new_one_after_its_death(tmp_path):
@@ -44,3 +45,11 @@ def test_a_run_ends_with_the_process_that_started_it():
     assert process.stdout.readline() == "running\n"
     process.kill()
     assert process.communicate(timeout=60)[0] == ""  # the pipe is the run's too, and is closed when that has ended
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a parent's number stays on Windows")
+def test_a_run_whose_starter_ended_before_it_could_look_ends_too():
+    run = "import time; from hf_mlc.comparing.processes import end_with_starter; end_with_starter(); time.sleep(600)"
+    # its parent is this process, which is not the one that is said to have started it
+    environment = {**os.environ, STARTER: str(os.getpid() + 1)}
+    assert subprocess.run([sys.executable, "-c", run], env=environment, timeout=60, check=False).returncode == 1
