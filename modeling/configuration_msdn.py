@@ -125,6 +125,15 @@ class MsdnConfig(MultiLabelConfig):
             `document_relations` it needs relations that Viterbi is exact for.
         known_set_weight (`float`, *optional*, defaults to 1.0): how much, with `known_sets="favour"`.
         num_known_sets (`int`, *optional*, defaults to 0): label sets of the training rows that the model holds.
+        forest_weight (`float`, *optional*, defaults to 0.0):
+            w, how much the votes of a random forest over the known sets count beside what the chain says of them; with 0 there is no
+            forest. Of tables, with `known_sets="restrict"`.
+        forest_trees (`int`, *optional*, defaults to 300): trees of the forest.
+        forest_max_features (`float`, *optional*):
+            share of the columns that a tree looks at for a split; the square root of their number if not given.
+        forest_min_rows (`int`, *optional*, defaults to 1): training rows that a leaf of the forest holds at least.
+        num_forest_nodes (`int`, *optional*, defaults to 0): nodes of the forest that the model holds.
+        num_forest_entries (`int`, *optional*, defaults to 0): label sets of its leaves, of all together.
         pad_token_id (`int`, *optional*, defaults to 0): padding of texts.
         unk_token_id (`int`, *optional*, defaults to 1): the unknown token of texts.
     """
@@ -134,7 +143,7 @@ class MsdnConfig(MultiLabelConfig):
 
     # what a Trainer doesn't gather
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
-        "hidden_states", "attentions", "base_logits", "relation_inputs",
+        "hidden_states", "attentions", "base_logits", "relation_inputs", "set_bonus",
     ]  # fmt: skip
 
     encoder: Literal["mlp", "bag_of_words", "convolution", "gru", "lstm", "transformer"] = "mlp"
@@ -186,6 +195,12 @@ class MsdnConfig(MultiLabelConfig):
     known_sets: Literal["off", "restrict", "favour"] = "off"
     known_set_weight: float | int = 1.0
     num_known_sets: int = 0
+    forest_weight: float | int = 0.0
+    forest_trees: int = 300
+    forest_max_features: float | int | None = None
+    forest_min_rows: int = 1
+    num_forest_nodes: int = 0
+    num_forest_entries: int = 0
     pad_token_id: int | None = 0
     unk_token_id: int | None = 1
 
@@ -200,6 +215,7 @@ class MsdnConfig(MultiLabelConfig):
     def _forget_labels(self):
         super()._forget_labels()
         self.label_ranks, self.num_known_sets = None, 0
+        self.num_forest_nodes = self.num_forest_entries = 0
 
     # -- what others ask for ----------------------------------------------------------------------------------------
 
@@ -215,6 +231,11 @@ class MsdnConfig(MultiLabelConfig):
     def is_exact(self) -> bool:
         """Whether the chain looks back few enough labels for a table of their states, and so for exact decoding."""
         return self.variant == "causal" and not self.dilations and max(self.effective_kernel_sizes) <= MAX_EXACT_REACH
+
+    @property
+    def has_forest(self) -> bool:
+        """Whether a forest votes on the known sets."""
+        return self.forest_weight > 0
 
     @property
     def label_orders(self) -> list[list[int]]:
@@ -272,8 +293,10 @@ class MsdnConfig(MultiLabelConfig):
                 raise ValueError(f"`{name}` must be in [0, 1], found {getattr(self, name)}")
         if not 0 <= self.known_set_weight < float("inf"):
             raise ValueError(f"`known_set_weight` must not be negative, found {self.known_set_weight}")
-        if self.num_known_sets < 0:
-            raise ValueError(f"`num_known_sets` must not be negative, found {self.num_known_sets}")
+        for name in ("num_known_sets", "num_forest_nodes", "num_forest_entries"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must not be negative, found {getattr(self, name)}")
+        self._check_forest()
         if self.variant == "parallel":
             if self.decision == "expected_f1":
                 raise ValueError("`decision` 'expected_f1' is of the causal variant, found 'parallel'")
@@ -292,6 +315,17 @@ class MsdnConfig(MultiLabelConfig):
                 f"`known_sets` with `document_relations` needs relations that reach {MAX_EXACT_REACH} labels back at most "
                 f"(`kernel_sizes`, `dilations`), found {self.kernel_sizes} and {self.dilations}"
             )
+
+    def _check_forest(self):
+        check_positive(self, ("forest_trees", "forest_min_rows"))
+        if not 0 <= self.forest_weight < float("inf"):
+            raise ValueError(f"`forest_weight` must not be negative, found {self.forest_weight}")
+        if self.forest_max_features is not None and not 0 < self.forest_max_features <= 1:
+            raise ValueError(f"`forest_max_features` must be in (0, 1], found {self.forest_max_features}")
+        if self.has_forest and self.encoder != "mlp":
+            raise ValueError(f"`forest_weight` is of tables, which the encoder 'mlp' reads, found '{self.encoder}'")
+        if self.has_forest and self.known_sets != "restrict":
+            raise ValueError(f"`forest_weight` needs `known_sets` 'restrict', found '{self.known_sets}'")
 
     def validate_labels(self):
         """The orders are permutations of the labels, as many as there are to be."""

@@ -189,6 +189,7 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
                 [output.base_logits for _, output, _ in parts],
                 [weight for _, _, weight in parts],
                 added_KBMD=[output.relation_inputs for _, output, _ in parts],
+                set_bonus_KBS=[output.set_bonus for _, output, _ in parts],
                 min_labels=self.config.min_labels,
             )
         return with_fewest(chosen_BL, logits_BL, self.config.min_labels)

@@ -9,8 +9,8 @@ Using 1-Dimensional Convolutional Neural Networks", arXiv:2107.05941; its layers
 In the causal variant the labels are a chain, `P(y|x) = prod_j P(y_j | x, labels before j)`: trained with the true answers as
 history, all labels in one convolution, and searched afterwards. In the parallel variant guesses of all labels are refined together.
 
-Shape legend: B documents, T tokens, H width of a document, L labels, M orders of the labels, P label ids a document, S chosen labels, D
-channels of a relation.
+Shape legend: B documents, T tokens, H width of a document, L labels, M orders of the labels, P label ids a document, S chosen labels or
+known sets, D channels of a relation.
 """
 
 import copy
@@ -31,6 +31,7 @@ from .msdn_document_chain import DocumentChain
 from .msdn_known_sets import KnownSets
 from .msdn_relations import SELF_INITIALISED as OF_RELATIONS
 from .msdn_relations import build_relations
+from .msdn_set_forest import SetForest
 from .msdn_unmasking import settled_again, unmask
 from .multi_label import MultiLabelOutput
 from .set_scores import with_fewest
@@ -48,10 +49,13 @@ class MsdnOutput(MultiLabelOutput):
         base_logits (`torch.FloatTensor` of shape `(B, L)`): of the document alone, before labels say anything of each other.
         relation_inputs (`torch.FloatTensor` of shape `(B, M, D)`, *optional*):
             what the document adds to the channels of each order's relations, with `document_relations`.
+        set_bonus (`torch.FloatTensor` of shape `(B, S)`, *optional*):
+            what a forest adds to the log-probability of each known set, with `forest_weight`; where documents are answered.
     """
 
     base_logits: torch.FloatTensor | None = None
     relation_inputs: torch.FloatTensor | None = None
+    set_bonus: torch.FloatTensor | None = None
 
 
 class MsdnPreTrainedModel(TextPreTrainedModel):
@@ -67,6 +71,8 @@ class MsdnPreTrainedModel(TextPreTrainedModel):
         elif isinstance(module, KnownSets):
             init.zeros_(module.packed)
             init.zeros_(module.counts)
+        elif isinstance(module, SetForest):
+            module.reset_parameters()
         elif isinstance(module, nn.Linear):
             bound = module.in_features**-0.5
             init.uniform_(module.weight, -bound, bound)
@@ -90,6 +96,8 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         self.head = nn.Linear(config.hidden_size, config.num_labels)
         self.relations = build_relations(config)
         self.known_sets = KnownSets(config.num_known_sets, config.num_labels)
+        num_trees = config.forest_trees if config.num_forest_nodes else 0
+        self.set_forest = SetForest(num_trees, config.num_forest_nodes, config.num_forest_entries)
         self._kept_orders: tuple[Any, torch.LongTensor | None] = (None, None)
         self._kept_decoder: _KeptDecoder | None = None
         self.post_init()
@@ -162,11 +170,12 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             output_attentions=config.output_attentions if output_attentions is None else output_attentions,
         )
         base_BL, inputs_BMD = self.head(encoded.vector), self._relation_inputs(encoded.vector)
-        loss, logits_BL, chosen_BL = None, None, None
+        loss, logits_BL, chosen_BL, bonus_BS = None, None, None, None
         if labels is not None or label_ids is not None:
             loss, logits_BL = self._loss(base_BL, encoded.vector, inputs_BMD, labels, label_ids, num_items_in_batch)
         if not self.training or logits_BL is None:
-            logits_BL, chosen_BL = self._answers(base_BL, encoded.vector, inputs_BMD)
+            bonus_BS = self._set_bonus(input_features)
+            logits_BL, chosen_BL = self._answers(base_BL, encoded.vector, inputs_BMD, bonus_BS)
         output = MsdnOutput(
             loss=loss,
             logits=logits_BL,
@@ -175,6 +184,7 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             attentions=encoded.attentions,
             base_logits=base_BL,
             relation_inputs=inputs_BMD,
+            set_bonus=bonus_BS,
         )
         return output if return_dict else output.to_tuple()
 
@@ -270,7 +280,11 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
 
     @torch.compiler.disable  # a loop over the labels
     def _answers(
-        self, base_BL: torch.Tensor, documents_BH: torch.Tensor, inputs_BMD: torch.Tensor | None
+        self,
+        base_BL: torch.Tensor,
+        documents_BH: torch.Tensor,
+        inputs_BMD: torch.Tensor | None,
+        bonus_BS: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.BoolTensor | None]:
         """Logits of the scores that `config.scores` names, and the sets of `config.decoding` where they decide."""
         config = self.config
@@ -280,11 +294,24 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             raise ValueError("a search over a chain of labels can't be exported, found the variant 'causal'")
         else:
             with torch.autocast(base_BL.device.type, enabled=False):  # sums over many labels and sets
-                answer = self.chain_decoder()(base_BL, inputs_BMD, with_sets=self.decides_on_sets)
+                answer = self.chain_decoder()(base_BL, inputs_BMD, bonus_BS, with_sets=self.decides_on_sets)
             logits_BL, chosen_BL = answer.logits_BL, answer.chosen_BL
         if not self.decides_on_sets or exporting():  # what was exported decides by its scores
             return logits_BL, None
         return logits_BL, with_fewest(chosen_BL, logits_BL, config.min_labels)
+
+    @torch.compiler.disable  # a walk as long as the deepest tree
+    def _set_bonus(self, input_features: torch.Tensor | None) -> torch.Tensor | None:
+        """`MsdnOutput.set_bonus`; `None` without a forest."""
+        config = self.config
+        if not config.has_forest:
+            return None
+        if not len(self.set_forest):
+            raise ValueError(
+                f"`forest_weight` {config.forest_weight} needs a forest over the label sets of the training rows, found none: a training "
+                f"with it grows one (train --model_name_or_path OUT --known_sets restrict --forest_weight {config.forest_weight})"
+            )
+        return config.forest_weight * self.set_forest.log_votes(input_features, len(self.known_sets))
 
     def chains(self) -> list[OrderedChain]:
         """The chain of each order, as searches see it: as a table of states where that is small enough. The causal variant's."""
@@ -372,9 +399,11 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
     @torch.no_grad()
     def path_inputs(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the scores hang on that would jump on the way from one document to another: the label set that is found, and in
-        which round each label of it, or the sets that are drawn. Each is `(B, anything)`."""
-        encoded = self._encode(**inputs)
-        found = self._choices(self.head(encoded.vector), encoded.vector)
+        which round each label of it, or the sets that are drawn; and what a forest says of known sets. Each is `(B, anything)`."""
+        encoded, bonus_BS = self._encode(**inputs), self._set_bonus(inputs.get("input_features"))
+        found = self._choices(self.head(encoded.vector), encoded.vector, bonus_BS)
+        if bonus_BS is not None:
+            found["set_bonus_BS"] = bonus_BS
         return {name: value.flatten(1) for name, value in found.items()}
 
     def label_logits(self, chosen_ids_S: torch.LongTensor, **inputs) -> torch.FloatTensor:
@@ -387,10 +416,14 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
             chosen_ids_S (`torch.LongTensor` of shape `(S,)`): the labels.
             inputs: what `forward` takes, without targets; and what `path_inputs` found, of as many rows, or else it is found anew.
         """
-        given = {name: inputs.pop(name) for name in ("answers_BL", "rounds_BL", "drawn_BMNL") if name in inputs}
+        names = ("answers_BL", "rounds_BL", "drawn_BMNL", "set_bonus_BS")
+        given = {name: inputs.pop(name) for name in names if name in inputs}
         encoded = self._encode(**inputs)
         base_BL = self.head(encoded.vector)
-        choices = given or self._choices(base_BL, encoded.vector)
+        bonus_BS = (
+            given.pop("set_bonus_BS") if "set_bonus_BS" in given else self._set_bonus(inputs.get("input_features"))
+        )
+        choices = given or self._choices(base_BL, encoded.vector, bonus_BS)
         if self.config.variant == "parallel":
             refine = self._refiner(base_BL, encoded.vector)
             logits_BL = refine()
@@ -402,16 +435,18 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
                 choices = {"drawn_BMNL": given["drawn_BMNL"].unflatten(1, shape)}
             inputs_BMD = self._relation_inputs(encoded.vector)
             with torch.autocast(base_BL.device.type, enabled=False):
-                logits_BL = self.chain_decoder().scores_given(base_BL, choices, inputs_BMD)
+                logits_BL = self.chain_decoder().scores_given(base_BL, choices, inputs_BMD, bonus_BS)
         return logits_BL[:, chosen_ids_S]
 
     @torch.no_grad()
-    def _choices(self, base_BL: torch.Tensor, documents_BH: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _choices(
+        self, base_BL: torch.Tensor, documents_BH: torch.Tensor, bonus_BS: torch.Tensor | None
+    ) -> dict[str, torch.Tensor]:
         """As `path_inputs`, in the shapes that their names tell."""
         if self.config.variant == "causal":
             inputs_BMD = self._relation_inputs(documents_BH)
             with torch.autocast(base_BL.device.type, enabled=False):
-                return self.chain_decoder().choices(base_BL, inputs_BMD)
+                return self.chain_decoder().choices(base_BL, inputs_BMD, bonus_BS)
         if self.config.scores == "marginals":
             return {}
         refine = self._refiner(base_BL, documents_BH)

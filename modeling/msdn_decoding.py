@@ -84,15 +84,18 @@ class ChainOfDocuments(NamedTuple):
         ordered ([`OrderedChain`]): it and its order.
         chain ([`~msdn_chain.LabelChain`]): of these documents; the same, where relations don't read them.
         logits_BL (`torch.Tensor` of shape `(B, L)`): their base logits.
+        set_bonus_BS (`torch.Tensor` of shape `(B, S)`, *optional*): what the known sets' log-probabilities get beside the chain's.
     """
 
     ordered: OrderedChain
     chain: LabelChain
     logits_BL: torch.Tensor
+    set_bonus_BS: torch.Tensor | None = None
 
     def of_rows(self, documents: slice) -> ChainOfDocuments:
         """Some of the documents."""
-        return ChainOfDocuments(self.ordered, self.chain.of_rows(documents), self.logits_BL[documents])
+        bonus_BS = None if self.set_bonus_BS is None else self.set_bonus_BS[documents]
+        return ChainOfDocuments(self.ordered, self.chain.of_rows(documents), self.logits_BL[documents], bonus_BS)
 
     def log_probs(self, labels_BCL: torch.Tensor) -> torch.FloatTensor:
         """log P of given sets of each document, in the user's order of labels, `(B, C)`."""
@@ -113,7 +116,8 @@ class ChainAnswer(NamedTuple):
     Args:
         logits_BL (`torch.FloatTensor` of shape `(B, L)`): log-odds of the labels' scores.
         chosen_BL (`torch.BoolTensor` of shape `(B, L)`, *optional*): their label sets, where these were asked for.
-        log_probs_B (`torch.FloatTensor` of shape `(B,)`, *optional*): log P of the set; of several orders, the mean.
+        log_probs_B (`torch.FloatTensor` of shape `(B,)`, *optional*):
+            log P of the set; of several orders, the mean. What a set has beside the chain is in it.
     """
 
     logits_BL: torch.FloatTensor
@@ -207,6 +211,7 @@ class ChainDecoder:
         self,
         logits_BL: torch.Tensor,
         added_BMD: torch.Tensor | None = None,
+        set_bonus_BS: torch.Tensor | None = None,
         *,
         with_sets: bool = True,
         block_bytes: int | None = None,
@@ -217,6 +222,8 @@ class ChainDecoder:
             logits_BL (`torch.Tensor` of shape `(B, L)`): base logits in the user's order of labels.
             added_BMD (`torch.Tensor` of shape `(B, M, D)`, *optional*):
                 what documents add to the channels of each order's relation, where relations read them.
+            set_bonus_BS (`torch.Tensor` of shape `(B, S)`, *optional*):
+                what is added to the log-probability of each known set, of each document; with `"restrict"` alone.
             with_sets (`bool`, *optional*, defaults to `True`): whether sets are wanted; marginals alone need no search.
             block_bytes (`int`, *optional*): memory of a block; 32 MiB.
         """
@@ -226,18 +233,33 @@ class ChainDecoder:
         with torch.no_grad():
             answers = [
                 self._answer(
-                    self.of_documents(logits_BL[rows], None if added_BMD is None else added_BMD[rows]), with_sets
+                    self.of_documents(
+                        logits_BL[rows],
+                        None if added_BMD is None else added_BMD[rows],
+                        None if set_bonus_BS is None else set_bonus_BS[rows],
+                    ),
+                    with_sets,
                 )
                 for rows in blocks
             ]
         return ChainAnswer(*(torch.cat(parts) for parts in zip(*answers, strict=True) if parts[0] is not None))
 
-    def of_documents(self, logits_BL: torch.Tensor, added_BMD: torch.Tensor | None = None) -> list[ChainOfDocuments]:
+    def of_documents(
+        self,
+        logits_BL: torch.Tensor,
+        added_BMD: torch.Tensor | None = None,
+        set_bonus_BS: torch.Tensor | None = None,
+    ) -> list[ChainOfDocuments]:
         """The chains with these documents, M.
 
         Args:
-            logits_BL, added_BMD: as a call takes them, all at once.
+            logits_BL, added_BMD, set_bonus_BS: as a call takes them, all at once.
+
+        Raises:
+            `ValueError`: `added_BMD` or `set_bonus_BS` where nothing reads it, or none where relations need it.
         """
+        if set_bonus_BS is not None and self.known_sets != "restrict":
+            raise ValueError(f"`set_bonus_BS` is of `known_sets` 'restrict', found '{self.known_sets}'")
         logits_BL, parts = logits_BL.float(), []
         for number, ordered in enumerate(self.chains):
             chain = ordered.chain
@@ -248,22 +270,27 @@ class ChainDecoder:
                 )
             if ordered.reads_documents:
                 chain = chain.of_documents(added_BMD[:, number])
-            parts.append(ChainOfDocuments(ordered, chain, ordered.to_chain(logits_BL)))
+            parts.append(ChainOfDocuments(ordered, chain, ordered.to_chain(logits_BL), set_bonus_BS))
         return parts
 
     @torch.no_grad()
-    def choices(self, logits_BL: torch.Tensor, added_BMD: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    def choices(
+        self,
+        logits_BL: torch.Tensor,
+        added_BMD: torch.Tensor | None = None,
+        set_bonus_BS: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
         """What scores hang on that jumps from one document to another, for `scores_given`; nothing where all is smooth.
 
         Args:
-            logits_BL, added_BMD: as a call takes them.
+            logits_BL, added_BMD, set_bonus_BS: as a call takes them.
 
         Returns:
             `answers_BL`, the answered sets, where scores are those along them; `drawn_BMNL`, each order's samples (in its order),
             where these estimate marginals.
         """
         if self.scores == "decoded":
-            return {"answers_BL": self(logits_BL, added_BMD).chosen_BL}
+            return {"answers_BL": self(logits_BL, added_BMD, set_bonus_BS).chosen_BL}
         if not any(self._draws(ordered, with_sets=False) for ordered in self.chains):
             return {}
         parts = self.of_documents(logits_BL.detach(), added_BMD)
@@ -271,15 +298,19 @@ class ChainDecoder:
         return {"drawn_BMNL": torch.stack([samples.labels_BNL for samples in drawn], dim=1)}
 
     def scores_given(
-        self, logits_BL: torch.Tensor, choices: dict[str, torch.Tensor], added_BMD: torch.Tensor | None = None
+        self,
+        logits_BL: torch.Tensor,
+        choices: dict[str, torch.Tensor],
+        added_BMD: torch.Tensor | None = None,
+        set_bonus_BS: torch.Tensor | None = None,
     ) -> torch.FloatTensor:
         """The logits that a call answers with, `(B, L)`, with gradients by the base logits and what is added; not in blocks.
 
         Args:
-            logits_BL, added_BMD: as a call takes them.
+            logits_BL, added_BMD, set_bonus_BS: as a call takes them.
             choices (`dict`): of the documents, from `choices`.
         """
-        parts = self.of_documents(logits_BL, added_BMD)
+        parts = self.of_documents(logits_BL, added_BMD, set_bonus_BS)
         if self.scores == "decoded":
             return self._along(parts, choices["answers_BL"])
         drawn = choices["drawn_BMNL"].unbind(dim=1) if "drawn_BMNL" in choices else [None] * len(parts)
@@ -290,12 +321,14 @@ class ChainDecoder:
         return self._marginals(parts, estimated, self.of_sets(parts))
 
     def of_sets(self, parts: list[ChainOfDocuments]) -> torch.FloatTensor | None:
-        """log P of the known sets under each order, `(M, B, S)`, where they matter."""
+        """log P of the known sets under each order, `(M, B, S)`, where they matter, with what they have beside the chain."""
         if self.known_sets == "off":
             return None
-        return torch.stack(
+        of_sets_MBS = torch.stack(
             [scorer(part.logits_BL, part.chain) for scorer, part in zip(self.scorers, parts, strict=True)]
         )
+        bonus_BS = parts[0].set_bonus_BS  # the same for every order
+        return of_sets_MBS if bonus_BS is None else of_sets_MBS + bonus_BS
 
     def _bytes_a_document(self, num_labels: int) -> int:
         candidates = {"beam": self.num_beams, "sample": self.num_samples}.get(self.decoding, 1)

@@ -39,13 +39,19 @@ class Voter:
         logits_BL (`torch.Tensor` of shape `(B, L)`): its base logits, in the user's order of labels as everything here.
         weight (`float`): w_k.
         added_BMD (`torch.Tensor` of shape `(B, M, D)`, *optional*): what documents add to its relations, where these read them.
+        set_bonus_BS (`torch.Tensor` of shape `(B, S)`, *optional*): what its known sets have beside its chains.
     """
 
     def __init__(
-        self, decoder: ChainDecoder, logits_BL: torch.Tensor, weight: float, added_BMD: torch.Tensor | None = None
+        self,
+        decoder: ChainDecoder,
+        logits_BL: torch.Tensor,
+        weight: float,
+        added_BMD: torch.Tensor | None = None,
+        set_bonus_BS: torch.Tensor | None = None,
     ):
         self.decoder, self.weight = decoder, weight
-        self.parts = decoder.of_documents(logits_BL, added_BMD)
+        self.parts = decoder.of_documents(logits_BL, added_BMD, set_bonus_BS)
         self.of_sets_BS: torch.Tensor | None = None
         if decoder.known_sets != "off":
             self.of_sets_BS = _mean_of_orders(decoder.of_sets(self.parts))
@@ -87,13 +93,13 @@ class Voter:
     def log_probs(self, labels_BCL: torch.BoolTensor, rows: slice) -> torch.FloatTensor:
         """log P_k of given sets, `(B, C)`, of some of the documents; -inf of those that a restricted model does not know."""
         decoder = self.decoder
+        if decoder.known_sets == "restrict":  # looked up, with what a set has beside the chains
+            places_BC, log_shares_BS = decoder.finder(labels_BCL), self.of_sets_BS[rows].log_softmax(dim=1)
+            return log_shares_BS.gather(1, places_BC.clamp(min=0)).masked_fill(places_BC < 0, float("-inf"))
         log_probs_BC = _mean_of_orders([part.of_rows(rows).log_probs(labels_BCL) for part in self.parts])
         if self.of_sets_BS is None:
             return log_probs_BC
         places_BC, of_sets_BS = decoder.finder(labels_BCL), self.of_sets_BS[rows]
-        if decoder.known_sets == "restrict":
-            total_B1 = of_sets_BS.logsumexp(dim=1, keepdim=True)
-            return (log_probs_BC - total_B1).masked_fill(places_BC < 0, float("-inf"))
         # all sets together have 1, and the known ones what favouring adds
         surplus_B1 = (of_sets_BS + decoder.log_surplus_S).logsumexp(dim=1, keepdim=True)
         total_B1 = torch.logaddexp(surplus_B1, torch.zeros_like(surplus_B1))
@@ -107,6 +113,7 @@ def voted_sets(
     weights: Sequence[float],
     *,
     added_KBMD: Sequence[torch.Tensor | None] | None = None,
+    set_bonus_KBS: Sequence[torch.Tensor | None] | None = None,
     min_labels: int = 0,
     block_bytes: int | None = None,
 ) -> torch.BoolTensor:
@@ -118,6 +125,8 @@ def voted_sets(
         weights (`Sequence[float]`): w_k, above 0.
         added_KBMD (`Sequence[torch.Tensor | None]` of shape `(B, M, D)`, *optional*):
             what documents add to each model's relations; none to those that don't read them.
+        set_bonus_KBS (`Sequence[torch.Tensor | None]` of shape `(B, S)`, *optional*):
+            what each model's known sets have beside its chains; none where there is no such thing.
         min_labels (`int`, *optional*, defaults to 0): a smaller set is answered only where no other was named.
         block_bytes (`int`, *optional*): memory of a block of documents while sets are scored; 32 MiB.
 
@@ -129,15 +138,21 @@ def voted_sets(
     """
     if min_labels and all(decoder.known_sets == "restrict" for decoder in decoders):
         large_sets(torch.cat([decoder.sets_SL for decoder in decoders]), min_labels)
-    added_KBMD = [None] * len(decoders) if added_KBMD is None else added_KBMD
+    none_K = [None] * len(decoders)
+    added_KBMD = none_K if added_KBMD is None else added_KBMD
+    set_bonus_KBS = none_K if set_bonus_KBS is None else set_bonus_KBS
     num_rows, num_labels = logits_KBL[0].shape
     bytes_a_document = sum(Voter.bytes_a_document(decoder, num_labels) for decoder in decoders)
     bytes_a_document += num_labels * sum(map(Voter.num_named, decoders))
     answers = []
     for rows in row_blocks(num_rows, bytes_a_document, _SEARCHED_AT_ONCE if block_bytes is None else block_bytes):
         voters = [
-            Voter(decoder, logits_BL[rows], weight, None if added_BMD is None else added_BMD[rows])
-            for decoder, logits_BL, weight, added_BMD in zip(decoders, logits_KBL, weights, added_KBMD, strict=True)
+            Voter(
+                decoder, logits_BL[rows], weight, *(None if of is None else of[rows] for of in (added_BMD, bonus_BS))
+            )
+            for decoder, logits_BL, weight, added_BMD, bonus_BS in zip(
+                decoders, logits_KBL, weights, added_KBMD, set_bonus_KBS, strict=True
+            )
         ]
         answers.append(_voted(voters, min_labels, block_bytes))
     return torch.cat(answers)

@@ -22,6 +22,7 @@ from hf_mlc.planting.step import plant_for_training, send_no_buffers
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.known_sets import known_sets_for_training
 from hf_mlc.training.lora import LoraArguments
+from hf_mlc.training.set_forest import set_forest_for_training
 from hf_mlc.word_vectors.arguments import WordVectorArguments
 from hf_mlc.word_vectors.lsa import fill_for_training
 from hf_mlc.word_vectors.step import WordVectorStep
@@ -74,7 +75,8 @@ class Beginning:
             },
             args=args,
         )
-        self.known_sets, self.tfidf, self.token_start, self.planted = None, None, None, None
+        self.known_sets, self.set_forest = None, None
+        self.tfidf, self.token_start, self.planted = None, None, None
 
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:
         """The configuration's fields that were given, and those that a language model or word vectors decide."""
@@ -114,6 +116,8 @@ class Beginning:
         )
         # those of the rows that are trained on now, in a trained model and on the way from a checkpoint too
         self.known_sets = known_sets_for_training(model, counted.encoded)
+        collator = step.collator(processor, model.config.num_labels)
+        self.set_forest = set_forest_for_training(model, counted.encoded, collator, seed=self.args.seed)
         if not self.is_new:  # a trained model has all that is below, or is not to have it
             if model.config.has_linear_readout:
                 self.tell("the linear machines are kept, and answer rows they were fitted on better than new ones")
@@ -122,9 +126,7 @@ class Beginning:
         if not is_resumed:
             self.tfidf = fill_for_training(model, step.token_ids(counted.encoded), self.args)
             step.begin(model, processor, *counted)
-            self.token_start = start_for_training(
-                model, counted.encoded, step.collator(processor, model.config.num_labels), self.args
-            )
+            self.token_start = start_for_training(model, counted.encoded, collator, self.args)
         before = self.planted
         self.planted = plant_for_training(
             model, *counted, processor, self.planting_args, self.args, is_resumed=is_resumed
@@ -143,6 +145,7 @@ class Beginning:
             "language_model": self.preparation.facts,
             "word_vectors": self.word_vectors.facts,
             "known_sets": self.known_sets,
+            "set_forest": self.set_forest,
             "tfidf_path": self.tfidf,
             "token_start": self.token_start,
             "planting": self.planted,

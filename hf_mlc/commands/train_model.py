@@ -22,7 +22,8 @@ CHANGEABLE = {
     "loss", "loss_reduction", "label_smoothing", "focal_gamma", "asymmetric_gamma_positive", "asymmetric_gamma_negative",
     "asymmetric_clip", "thresholds", "min_labels", "decision", "scores", "num_beams", "max_labels", "end_bias",
     "rescoring_weight", "label_parents", "label_exclusions", "sequence_loss", "alignment", "ocd_sample_rate",
-    "set_bce_weight", "decoding", "num_samples", "known_sets", "known_set_weight", "unmasking_rounds", "false_history_rate",
+    "set_bce_weight", "decoding", "num_samples", "known_sets", "known_set_weight", "forest_weight", "forest_trees",
+    "forest_max_features", "forest_min_rows", "unmasking_rounds", "false_history_rate",
     "sparse_gradients", "hnsw_threads", "shortlist_size", "max_positives", "shared_shortlist", "cycle_epochs", "proxy_epochs", "proxy_learning_rate",
     "proxy_batch_size", "beta", "scoring", "index", "hnsw_m", "hnsw_ef_construction", "hnsw_ef", "hnsw_cache", "block_size",
 }  # fmt: skip

@@ -10,6 +10,9 @@ from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
 # by name, the setting and the value of it that a field of the configuration is of
 _OF_ONE_VALUE = {
     "known_set_weight": ("known_sets", "favour"),
+    "forest_trees": ("has_forest", True),
+    "forest_max_features": ("has_forest", True),
+    "forest_min_rows": ("has_forest", True),
     "numeric_bins": ("numeric_embedding", "piecewise_linear"),
     "numeric_frequencies": ("numeric_embedding", "periodic"),
     "numeric_frequency_std": ("numeric_embedding", "periodic"),
@@ -17,7 +20,7 @@ _OF_ONE_VALUE = {
 
 
 def without_relations(given: Iterable[str], config: MultiLabelConfig) -> list[str]:
-    """Which of the given arguments are about known label sets or embeddings of numbers, and are read by nothing in a model of this
+    """Which of the given arguments are about known label sets, a forest over them or embeddings of numbers, and are read by nothing in a model of this
     configuration.
 
     Args:

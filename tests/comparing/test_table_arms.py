@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from hf_mlc.comparing.arms import Job, fit
-from hf_mlc.comparing.arms.powerset_forest import PowersetForest
 from hf_mlc.comparing.arms.problem_transformations import PLANE
 from hf_mlc.comparing.arms.table_columns import TableColumns
 from hf_mlc.comparing.arms.table_methods import METHODS, _chosen_rule
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.tabular.fitting import fit_table
+from hf_mlc.tabular.powerset_forest import PowersetForest
 
 
 pytest.importorskip("sklearn")

@@ -20,13 +20,13 @@ import scipy.sparse
 import torch
 
 from hf_mlc.comparing.arms import Fitted, Job, Scored
-from hf_mlc.comparing.arms.powerset_forest import PowersetForest
 from hf_mlc.comparing.arms.problem_transformations import PLANE, powerset_scores, worth_of_answers
 from hf_mlc.comparing.arms.table_columns import TableColumns
 from hf_mlc.comparing.data import TABLE_SETTINGS
 from hf_mlc.comparing.tuning import chosen_rule, multi_hot
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
+from hf_mlc.tabular.powerset_forest import PowersetForest
 
 
 CHAINS = 10

@@ -1,4 +1,5 @@
-"""A random forest whose classes are the distinct label sets of the training rows: the bar on small tables.
+"""A random forest whose classes are the distinct label sets of the training rows: the bar on small tables, and what a model of label
+relations may have beside its chain (hf_mlc/training/set_forest.py).
 
 It is scikit-learn's `RandomForestClassifier`, tree for tree and drawn row for drawn row, but for what is kept. A tree of
 scikit-learn has a number for every node and class: with thousands of label sets three hundred trees would take tens of gigabytes. Here
@@ -9,6 +10,7 @@ Shape legend: N rows, P columns, S label sets, L labels, T leaves.
 
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -24,14 +26,14 @@ class Tree(NamedTuple):
     Args:
         left, right (`np.ndarray`): children of each node; of a leaf -1.
         column, threshold (`np.ndarray`): where a row goes left: its value is at most the threshold.
-        shares (`scipy.sparse.csr_matrix` of shape `(nodes, S)`): of each leaf how its training rows are spread over the sets.
+        counts (`scipy.sparse.csr_matrix` of shape `(nodes, S)`): of each leaf how many of the rows drawn for the tree have each set.
     """
 
     left: np.ndarray
     right: np.ndarray
     column: np.ndarray
     threshold: np.ndarray
-    shares: scipy.sparse.csr_matrix
+    counts: scipy.sparse.csr_matrix
 
     def leaves(self, features_NP: np.ndarray) -> np.ndarray:
         """The leaf of each row, `(N,)`."""
@@ -47,7 +49,7 @@ class Tree(NamedTuple):
     @property
     def num_parameters(self) -> int:
         """A column and a threshold an inner node, and the numbers of the leaves."""
-        return 2 * int((self.left >= 0).sum()) + self.shares.nnz
+        return 2 * int((self.left >= 0).sum()) + self.counts.nnz
 
 
 class PowersetForest:
@@ -67,14 +69,18 @@ class PowersetForest:
 
     def fit(self, features_NP, truth_NL: np.ndarray) -> PowersetForest:
         """Grows the trees, each on rows drawn with replacement."""
-        sklearn = _scikit_learn()
         self.sets_SL, set_of_N = np.unique(truth_NL, axis=0, return_inverse=True)
-        set_of_N = set_of_N.ravel()
+        return self.fit_sets(features_NP, set_of_N.ravel(), len(self.sets_SL))
+
+    def fit_sets(self, features_NP, set_of_N: np.ndarray, num_sets: int) -> PowersetForest:
+        """The same with sets that are numbered already: `set_of_N` is each row's, of `num_sets`."""
+        sklearn = _scikit_learn()
+        self.num_sets = num_sets
         if scipy.sparse.issparse(features_NP):
             features_NP = features_NP.astype(np.float32).tocsc()
         else:
             features_NP = np.asarray(features_NP, np.float32)
-        num_rows, draws = len(truth_NL), np.random.RandomState(self.seed)  # the generator of scikit-learn's forests
+        num_rows, draws = len(set_of_N), np.random.RandomState(self.seed)  # the generator of scikit-learn's forests
         seeds = [draws.randint(np.iinfo(np.int32).max) for _ in range(self.n_estimators)]
         self.trees = []
         for seed in seeds:
@@ -82,8 +88,13 @@ class PowersetForest:
             counts_N = np.bincount(drawn, minlength=num_rows).astype(np.float64)
             tree = sklearn.DecisionTreeClassifier(**self.settings, random_state=seed)
             # all rows with the weight of how often they were drawn, 0 for many; but every set is a class of every tree
-            tree.fit(features_NP, set_of_N, sample_weight=counts_N)
-            self.trees.append(_kept(tree, features_NP, set_of_N, counts_N, len(self.sets_SL)))
+            with warnings.catch_warnings():
+                # of tables in which most rows have a set of their own: that these are numbers to regress on
+                warnings.filterwarnings(
+                    "ignore", message="The number of unique classes is greater than", category=UserWarning
+                )
+                tree.fit(features_NP, set_of_N, sample_weight=counts_N)
+            self.trees.append(_kept(tree, features_NP, set_of_N, counts_N, num_sets))
         return self
 
     def shares(self, features_NP) -> np.ndarray:
@@ -91,11 +102,12 @@ class PowersetForest:
         if scipy.sparse.issparse(features_NP):
             features_NP = features_NP.toarray()
         features_NP = np.asarray(features_NP, np.float32)
-        shares_NS = np.zeros((len(features_NP), len(self.sets_SL)))
+        shares_NS = np.zeros((len(features_NP), self.num_sets))
         for tree in self.trees:
-            found = tree.shares[tree.leaves(features_NP)]
+            found = tree.counts[tree.leaves(features_NP)]
             rows = np.repeat(np.arange(len(features_NP)), np.diff(found.indptr))
-            shares_NS[rows, found.indices] += found.data
+            totals_N = np.asarray(found.sum(axis=1)).ravel()
+            shares_NS[rows, found.indices] += found.data / totals_N[rows]
         return shares_NS / len(self.trees)
 
     @property
@@ -107,14 +119,11 @@ def _kept(tree: Any, features_NP, set_of_N: np.ndarray, counts_N: np.ndarray, nu
     nodes, drawn = tree.tree_, np.flatnonzero(counts_N)
     rows = features_NP.tocsr()[drawn] if scipy.sparse.issparse(features_NP) else features_NP[drawn]
     leaves = nodes.apply(rows)
-    shares = scipy.sparse.csr_matrix(
+    counts = scipy.sparse.csr_matrix(
         (counts_N[drawn], (leaves, set_of_N[drawn])), shape=(nodes.node_count, num_sets), dtype=np.float64
     )
-    totals = np.asarray(shares.sum(axis=1)).ravel()
-    shares = scipy.sparse.diags(1 / np.where(totals > 0, totals, 1)) @ shares
     return Tree(
-        nodes.children_left.copy(), nodes.children_right.copy(), nodes.feature.copy(), nodes.threshold.copy(),
-        shares.tocsr(),
+        nodes.children_left.copy(), nodes.children_right.copy(), nodes.feature.copy(), nodes.threshold.copy(), counts
     )  # fmt: skip
 
 
@@ -122,5 +131,7 @@ def _scikit_learn() -> SimpleNamespace:
     try:
         from sklearn.tree import DecisionTreeClassifier
     except ImportError as error:
-        raise UserError("scikit-learn is not installed", accepted="pip install hf_mlc[compare]") from error
+        raise UserError(
+            "scikit-learn is not installed", accepted="pip install hf_mlc[planting] or hf_mlc[compare]"
+        ) from error
     return SimpleNamespace(DecisionTreeClassifier=DecisionTreeClassifier)

@@ -1,0 +1,115 @@
+"""The forest over known label sets that a model of tables may have beside its label chain: grown on training rows.
+
+Shape legend: R rows, P columns, S known sets, L labels, T trees, N nodes of all trees, E entries of all leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from scipy import sparse
+
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
+from hf_mlc.run_facts import Stopwatch
+from hf_mlc.tabular.powerset_forest import PowersetForest, Tree
+
+
+ROWS_AT_ONCE = 1024
+_SPARSE = 0.1  # of a table with fewer numbers that aren't 0 trees are grown faster from these alone
+
+
+def set_forest_for_training(
+    model: MultiLabelPreTrainedModel,
+    encoded: Dataset,
+    collator: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+    *,
+    seed: int,
+) -> dict[str, Any] | None:
+    """Grows the forest of a model that is to have one, and takes it out of one that is to go on without; before it is trained.
+
+    As known sets do, whose numbers it speaks of (`known_sets_for_training` comes first), it belongs to the rows that are trained
+    on now: a run that goes on from a checkpoint grows the same trees again, for its buffers' sizes.
+
+    Args:
+        model (`MultiLabelPreTrainedModel`): left alone if it has no place for a forest.
+        encoded (`datasets.Dataset`): TRAINING rows, ready for the collator; of a second training, validation rows too.
+        collator (callable): what makes batches of them, for training too.
+        seed (`int`): of the rows and columns that are drawn; the same in every process of a run.
+
+    Returns:
+        Facts for results.json, `None` where no forest was grown.
+
+    Raises:
+        `UserError`: scikit-learn is missing.
+    """
+    config = model.config
+    if not hasattr(model, "set_forest"):
+        return None
+    if not config.has_forest:
+        config.num_forest_nodes = config.num_forest_entries = 0
+        model.set_forest.fill(**buffers_of([]))
+        return None
+    stopwatch, num_sets = Stopwatch(), len(model.known_sets)
+    set_of_R = _known_set_of(model, encoded)
+    kept_R = np.flatnonzero(set_of_R >= 0)  # a model of very many sets has not all of them
+    forest = PowersetForest(
+        n_estimators=config.forest_trees,
+        max_features="sqrt" if config.forest_max_features is None else float(config.forest_max_features),
+        min_samples_leaf=config.forest_min_rows,
+        seed=seed,
+    ).fit_sets(_features(encoded.select(kept_R), collator), set_of_R[kept_R], num_sets)
+    model.set_forest.fill(**buffers_of(forest.trees))
+    config.num_forest_nodes, config.num_forest_entries = len(model.set_forest.columns), len(model.set_forest.sets)
+    facts = {"trees": config.forest_trees, "rows": len(kept_R), "nodes": config.num_forest_nodes}
+    return facts | {"seconds": stopwatch.read()["seconds"]}
+
+
+def buffers_of(trees: list[Tree]) -> dict[str, torch.Tensor]:
+    """What `SetForest.fill` takes, of trees that number their sets as the model does."""
+    sizes_T = [len(tree.left) for tree in trees]
+    roots_T = np.cumsum([0, *sizes_T])[:-1] if trees else np.zeros(0, np.int64)
+    branches = [
+        np.stack([np.where(side >= 0, side + root, -1) for side in (tree.left, tree.right)], axis=1)
+        for tree, root in zip(trees, roots_T, strict=True)
+    ]
+    counts = sparse.vstack([tree.counts for tree in trees], format="csr") if trees else sparse.csr_matrix((0, 1))
+    arrays = {
+        "roots": roots_T,
+        "branches": np.concatenate(branches) if trees else np.zeros((0, 2), np.int64),
+        "columns": np.concatenate([np.maximum(tree.column, 0) for tree in trees]) if trees else np.zeros(0, np.int64),
+        "starts": counts.indptr,
+        "sets": counts.indices,
+        "counts": counts.data,
+    }
+    thresholds_N = _float32_below(np.concatenate([tree.threshold for tree in trees]) if trees else np.zeros(0))
+    tensors = {name: torch.from_numpy(np.asarray(array, np.int32)) for name, array in arrays.items()}
+    return tensors | {"thresholds": torch.from_numpy(thresholds_N)}
+
+
+def _float32_below(thresholds_N: np.ndarray) -> np.ndarray:
+    """The largest float32 that is not above each threshold: a float32 is at most the one if it is at most the other."""
+    rounded_N = thresholds_N.astype(np.float32)
+    return np.where(rounded_N > thresholds_N, np.nextafter(rounded_N, np.float32(-np.inf)), rounded_N)
+
+
+def _known_set_of(model: MultiLabelPreTrainedModel, encoded: Dataset) -> np.ndarray:
+    """The number of each row's label set among the known ones, `(R,)`; -1 where it isn't one."""
+    known_SL = model.known_sets.sets_SL.cpu().numpy()
+    number_of = {tuple(np.flatnonzero(row_L).tolist()): number for number, row_L in enumerate(known_SL)}
+    sets = (tuple(sorted(set(map(int, ids)))) for ids in encoded["label_ids"])
+    return np.fromiter((number_of.get(ids, -1) for ids in sets), np.int64, len(encoded))
+
+
+def _features(encoded: Dataset, collator: Callable) -> np.ndarray | sparse.csr_matrix:
+    """The rows as the encoder reads them, float32 `(R, P)`."""
+    blocks = []
+    for start in range(0, len(encoded), ROWS_AT_ONCE):
+        batch = collator([encoded[place] for place in range(start, min(start + ROWS_AT_ONCE, len(encoded)))])
+        blocks.append(sparse.csr_matrix(batch["input_features"].numpy().astype(np.float32)))
+    features_RP = sparse.vstack(blocks, format="csr")
+    share = features_RP.nnz / max(1, np.prod(features_RP.shape))
+    return features_RP if share < _SPARSE else features_RP.toarray()
