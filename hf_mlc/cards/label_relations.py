@@ -61,6 +61,11 @@ def relations_words(facts: CardFacts) -> str | None:
             f" The model's file holds the {config.num_known_sets:,} label sets that training documents have, "
             "and of how many documents each is."
         )
+    if config.num_forest_nodes:
+        text += (
+            f" It also holds a random forest over them, grown on the training documents ({config.num_forest_nodes:,} nodes); the logarithm "
+            f"of its votes counts {config.forest_weight:g} times as much as that of the chain's probability."
+        )
     return text
 
 

@@ -18,11 +18,18 @@ GIVEN = ["known_set_weight", "learning_rate", "numeric_bins", "numeric_frequenci
         ({}, ["known_set_weight", "numeric_bins", "numeric_frequencies", "numeric_frequency_std"]),
         ({"known_sets": "restrict", "numeric_embedding": "piecewise_linear"}, ["known_set_weight", *GIVEN[3:]]),
         ({"known_sets": "favour", "numeric_embedding": "periodic"}, ["numeric_bins"]),
+        (
+            {"known_sets": "restrict", "forest_weight": 1.0, "numeric_embedding": "periodic"},
+            ["known_set_weight", "numeric_bins"],
+        ),
     ],
 )
 def test_options_of_another_setting_are_without_effect(fields, unread):
     config = MsdnConfig(input_size=3, **fields)
     assert without_relations(GIVEN, config) == unread
+    assert without_relations(["forest_trees", "forest_weight"], config) == (
+        [] if config.has_forest else ["forest_trees"]
+    )
     assert without_relations(["known_sets", "numeric_embedding", "num_beams"], config) == []
 
 
