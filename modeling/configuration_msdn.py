@@ -128,11 +128,12 @@ class MsdnConfig(MultiLabelConfig):
         forest_weight (`float`, *optional*, defaults to 0.0):
             w, how much the votes of a random forest over the known sets count beside what the chain says of them; with 0 there is no
             forest. Of tables, with `known_sets="restrict"`.
-        forest_trees (`int`, *optional*, defaults to 300): trees of the forest.
+        forest_trees (`int`, *optional*, defaults to 300): trees that are grown.
         forest_max_features (`float`, *optional*):
             share of the columns that a tree looks at for a split; the square root of their number if not given.
         forest_min_rows (`int`, *optional*, defaults to 1): training rows that a leaf of the forest holds at least.
-        num_forest_nodes (`int`, *optional*, defaults to 0): nodes of the forest that the model holds.
+        num_forest_trees (`int`, *optional*, defaults to 0): trees of the forest that the model holds.
+        num_forest_nodes (`int`, *optional*, defaults to 0): their nodes.
         num_forest_entries (`int`, *optional*, defaults to 0): label sets of its leaves, of all together.
         pad_token_id (`int`, *optional*, defaults to 0): padding of texts.
         unk_token_id (`int`, *optional*, defaults to 1): the unknown token of texts.
@@ -199,6 +200,7 @@ class MsdnConfig(MultiLabelConfig):
     forest_trees: int = 300
     forest_max_features: float | int | None = None
     forest_min_rows: int = 1
+    num_forest_trees: int = 0
     num_forest_nodes: int = 0
     num_forest_entries: int = 0
     pad_token_id: int | None = 0
@@ -215,7 +217,7 @@ class MsdnConfig(MultiLabelConfig):
     def _forget_labels(self):
         super()._forget_labels()
         self.label_ranks, self.num_known_sets = None, 0
-        self.num_forest_nodes = self.num_forest_entries = 0
+        self.num_forest_trees = self.num_forest_nodes = self.num_forest_entries = 0
 
     # -- what others ask for ----------------------------------------------------------------------------------------
 
@@ -293,7 +295,7 @@ class MsdnConfig(MultiLabelConfig):
                 raise ValueError(f"`{name}` must be in [0, 1], found {getattr(self, name)}")
         if not 0 <= self.known_set_weight < float("inf"):
             raise ValueError(f"`known_set_weight` must not be negative, found {self.known_set_weight}")
-        for name in ("num_known_sets", "num_forest_nodes", "num_forest_entries"):
+        for name in ("num_known_sets", "num_forest_trees", "num_forest_nodes", "num_forest_entries"):
             if getattr(self, name) < 0:
                 raise ValueError(f"`{name}` must not be negative, found {getattr(self, name)}")
         self._check_forest()

@@ -96,8 +96,9 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         self.head = nn.Linear(config.hidden_size, config.num_labels)
         self.relations = build_relations(config)
         self.known_sets = KnownSets(config.num_known_sets, config.num_labels)
-        num_trees = config.forest_trees if config.num_forest_nodes else 0
-        self.set_forest = SetForest(num_trees, config.num_forest_nodes, config.num_forest_entries)
+        self.set_forest: SetForest | None = None
+        if config.num_forest_trees:
+            self.make_room_for_forest()
         self._kept_orders: tuple[Any, torch.LongTensor | None] = (None, None)
         self._kept_decoder: _KeptDecoder | None = None
         self.post_init()
@@ -111,6 +112,11 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         """Parameters of the encoder, of the head that binary relevance has too, and of the relations between labels."""
         parts = {"encoder": self.encoder, "head": self.head, "relation": self.relations}
         return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
+    def make_room_for_forest(self) -> None:
+        """A forest of the configuration's sizes (`num_forest_trees`, ...), to be filled; none where there are to be no trees."""
+        sizes = self.config.num_forest_trees, self.config.num_forest_nodes, self.config.num_forest_entries
+        self.set_forest = SetForest(*sizes).to(self.device) if sizes[0] else None
 
     def label_orders(self, device: torch.device) -> torch.LongTensor:
         """The label at each place of each order, `(M, L)`; kept on the device until the configuration has others."""
@@ -306,7 +312,11 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         config = self.config
         if not config.has_forest:
             return None
-        if not len(self.set_forest):
+        if config.known_sets != "restrict":
+            raise ValueError(
+                f"`forest_weight` needs `known_sets` 'restrict', found '{config.known_sets}'; or set it to 0"
+            )
+        if self.set_forest is None or not self.set_forest.is_grown:
             raise ValueError(
                 f"`forest_weight` {config.forest_weight} needs a forest over the label sets of the training rows, found none: a training "
                 f"with it grows one (train --model_name_or_path OUT --known_sets restrict --forest_weight {config.forest_weight})"

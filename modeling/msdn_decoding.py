@@ -117,7 +117,8 @@ class ChainAnswer(NamedTuple):
         logits_BL (`torch.FloatTensor` of shape `(B, L)`): log-odds of the labels' scores.
         chosen_BL (`torch.BoolTensor` of shape `(B, L)`, *optional*): their label sets, where these were asked for.
         log_probs_B (`torch.FloatTensor` of shape `(B,)`, *optional*):
-            log P of the set; of several orders, the mean. What a set has beside the chain is in it.
+            log P of the set by the chain; of several orders, the mean. Of known sets with what they have beside it (`set_bonus_BS`),
+            not normalised.
     """
 
     logits_BL: torch.FloatTensor
@@ -338,7 +339,11 @@ class ChainDecoder:
         held += sum(self.bytes_of_chains())
         if self.known_sets == "off":
             return held
-        return held + sum(scorer.bytes_a_document for scorer in self.scorers) + 16 * len(self.sets_SL)
+        return (
+            held
+            + sum(scorer.bytes_a_document for scorer in self.scorers)
+            + (16 + 4 * len(self.chains)) * len(self.sets_SL)
+        )
 
     def bytes_of_chains(self) -> list[int]:
         """What each order's chain of a document takes, in bytes, where it is the document's own."""

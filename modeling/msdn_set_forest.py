@@ -1,8 +1,8 @@
 """A random forest over the known label sets, whose votes join what the label chain says of each of them.
 
-On small tables a random forest whose classes are the label sets of the training rows is hard to beat in exact sets, and it errs
-elsewhere than a chain of labels. Both give every known set a probability, so they can be multiplied (a product of experts,
-Hinton, 2002; a forest as one of them is ours):
+On small tables a random forest whose classes are the label sets of the training rows is hard to beat in exact sets. Both it and a chain
+of labels give every known set a probability, so they can be multiplied (a product of experts, Hinton, 2002; a forest as one of them
+is ours):
 
     log P(S|x) = log P_chain(S|x) + w log(v_S(x) + 1 / (3 T)) + const,    v_S the share of the T trees' votes that is for S
 
@@ -14,12 +14,14 @@ Trees are walked side by side, all documents at once, so that a step of the walk
 Shape legend: B documents, P columns, T trees, N nodes of all trees, E entries of all leaves, S known sets.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 from transformers import initialization as init
 
 
-_PATHS_AT_ONCE = 2**22  # documents x trees that are walked at once, with about 40 bytes each
+_AT_ONCE = 2**20  # documents x trees that are walked at once, or entries of their leaves; some 60 bytes each
 
 
 class SetForest(nn.Module):
@@ -30,12 +32,12 @@ class SetForest(nn.Module):
 
     Buffers:
         roots (`torch.IntTensor` of shape `(T,)`): each tree's first node.
-        branches (`torch.IntTensor` of shape `(N, 2)`): where a document goes whose value is at most the threshold, and where others
-            go; -1 of a leaf.
+        branches (`torch.IntTensor` of shape `(N, 2)`):
+            where a document goes whose value is at most the threshold, and where others go: to a later node; -1 of a leaf.
         columns (`torch.IntTensor` of shape `(N,)`): of `input_features`, that a node looks at.
         threshold_bits (`torch.IntTensor` of shape `(N,)`): the thresholds, the bits of float32.
         starts (`torch.IntTensor` of shape `(N + 1,)`): where each node's entries begin; of inner nodes there are none.
-        sets, counts (`torch.IntTensor` of shape `(E,)`): a known set, and how many training rows of the leaf have it.
+        sets, counts (`torch.IntTensor` of shape `(E,)`): a known set, and how many rows that the tree drew in this leaf have it.
     """
 
     def __init__(self, num_trees: int, num_nodes: int, num_entries: int):
@@ -46,39 +48,42 @@ class SetForest(nn.Module):
         }  # fmt: skip
         for name, shape in sizes.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.int32))
+        self.reset_parameters()
 
     def __len__(self) -> int:
         return len(self.roots)
 
+    @property
+    def is_grown(self) -> bool:
+        """Whether there are trees, and not only room for them."""
+        return bool(len(self)) and bool((self.counts[:1] > 0).all())
+
     def reset_parameters(self) -> None:
-        """Zeros, which are no tree: it is grown or loaded."""
-        for buffer in self.buffers():
-            init.zeros_(buffer)
+        """Leaves without entries, which vote for nothing: trees are grown or loaded."""
+        for name, buffer in self.named_buffers():
+            init.constant_(buffer, -1 if name == "branches" else 0)
 
     @torch.no_grad()
     def fill(self, **tensors: torch.Tensor) -> None:
-        """Takes other trees in; the caller writes their sizes into the configuration.
+        """Takes other trees in.
 
         Args:
             tensors: the buffers by name, `thresholds` (`(N,)`, float32) in place of their bits.
 
         Raises:
-            `ValueError`: a buffer is missing, or of a shape that doesn't fit the others.
+            `ValueError`: a buffer is missing, or of a shape that doesn't fit the module's sizes.
         """
-        tensors["threshold_bits"] = tensors.pop("thresholds").float().view(torch.int32)
-        num_nodes, num_entries = len(tensors["columns"]), len(tensors["sets"])
-        expected = SetForest(len(tensors["roots"]), num_nodes, num_entries)
-        for name, buffer in expected.named_buffers():
-            if name not in tensors or tensors[name].shape != buffer.shape:
-                found = tuple(tensors[name].shape) if name in tensors else None
-                raise ValueError(
-                    f"`{name}` of {num_nodes} nodes and {num_entries} entries must be {tuple(buffer.shape)}, found {found}"
-                )
-            setattr(self, name, tensors[name].to(self.roots.device, torch.int32))
+        if "thresholds" in tensors:
+            tensors["threshold_bits"] = tensors.pop("thresholds").float().view(torch.int32)
+        for name, buffer in self.named_buffers():
+            found = tuple(tensors[name].shape) if name in tensors else None
+            if found != tuple(buffer.shape):
+                raise ValueError(f"`{name}` must be of shape {tuple(buffer.shape)}, found {found}")
+            buffer.copy_(tensors[name])
 
     @torch.no_grad()
     def forward(self, features_BP: torch.Tensor, num_sets: int) -> torch.FloatTensor:
-        """The share of the votes that each known set has, `(B, S)`, float32; without a tree 0.
+        """The share of the votes that each known set has, `(B, S)`, float32.
 
         A tree's vote is divided among the sets of the leaf as its training rows are.
 
@@ -88,13 +93,13 @@ class SetForest(nn.Module):
         """
         features_BP = features_BP.float()
         votes_BS = torch.zeros(len(features_BP), num_sets, device=features_BP.device)
-        if not len(self):
-            return votes_BS
-        step = max(1, _PATHS_AT_ONCE // len(self))
-        totals_N = self._totals()
-        for start in range(0, len(features_BP), step):
-            leaves_BT = self._leaves(features_BP[start : start + step])
-            self._add(votes_BS[start : start + step], leaves_BT, totals_N)
+        for rows in _blocks(len(features_BP), len(self)):
+            leaves_BT = self._leaves(features_BP[rows])
+            numbers_BT = self.starts[leaves_BT + 1] - self.starts[leaves_BT]
+            part_BS = votes_BS[rows]
+            # of large leaves a document has many entries
+            for block in _blocks(len(leaves_BT), int(numbers_BT.sum(dim=1).max())):
+                part_BS[block] = self._shares(leaves_BT[block], numbers_BT[block], num_sets)
         return votes_BS / len(self)
 
     def log_votes(self, features_BP: torch.Tensor, num_sets: int) -> torch.FloatTensor:
@@ -110,25 +115,27 @@ class SetForest(nn.Module):
             if not is_inner_BT.any():
                 return node_BT
             values_BT = features_BP.gather(1, self.columns[node_BT].long())
-            goes_right_BT = ~(values_BT <= thresholds_N[node_BT])
-            next_BT = torch.where(goes_right_BT, branches_BT2[..., 1], branches_BT2[..., 0])
+            is_low_BT = values_BT <= thresholds_N[node_BT]
+            next_BT = torch.where(is_low_BT, branches_BT2[..., 0], branches_BT2[..., 1])
             node_BT = torch.where(is_inner_BT, next_BT, node_BT)
 
-    def _totals(self) -> torch.FloatTensor:
-        """Training rows of each node that has entries, `(N,)`."""
-        sums = torch.cat([self.counts.new_zeros(1, dtype=torch.long), self.counts.long().cumsum(0)])
-        return (sums[self.starts[1:].long()] - sums[self.starts[:-1].long()]).clamp(min=1).float()
+    def _shares(self, leaves_BT: torch.LongTensor, numbers_BT: torch.Tensor, num_sets: int) -> torch.FloatTensor:
+        """Sums over the trees, `(B, S)`. In float64 and one after another, so that they are the same in any batch."""
+        leaves, numbers = leaves_BT.flatten(), numbers_BT.flatten().long()
+        paths = torch.arange(len(leaves), device=leaves.device).repeat_interleave(numbers)
+        within = torch.arange(len(paths), device=leaves.device) - (numbers.cumsum(0) - numbers)[paths]
+        entries = self.starts[leaves[paths]].long() + within
+        counts = self.counts[entries].long()
+        totals = torch.zeros_like(leaves).index_add(0, paths, counts)
+        cells = paths // leaves_BT.shape[1] * num_sets + self.sets[entries].long()
+        sums = torch.bincount(cells, weights=counts.double() / totals[paths], minlength=len(leaves_BT) * num_sets)
+        return sums.view(len(leaves_BT), num_sets).float()
 
-    def _add(self, votes_BS: torch.Tensor, leaves_BT: torch.LongTensor, totals_N: torch.Tensor) -> None:
-        starts = self.starts.long()
-        leaves = leaves_BT.flatten()
-        lengths = starts[leaves + 1] - starts[leaves]
-        paths = torch.arange(len(leaves), device=leaves.device).repeat_interleave(lengths)
-        within = torch.arange(len(paths), device=leaves.device) - (lengths.cumsum(0) - lengths)[paths]
-        entries = starts[leaves[paths]] + within
-        shares = self.counts[entries].float() / totals_N[leaves[paths]]
-        rows = paths // leaves_BT.shape[1]
-        votes_BS.index_put_((rows, self.sets[entries].long()), shares, accumulate=True)
+
+def _blocks(num_rows: int, size: int) -> Iterator[slice]:
+    """Slices of rows of so many numbers each."""
+    step = max(1, _AT_ONCE // max(1, size))
+    return (slice(start, start + step) for start in range(0, num_rows, step))
 
 
 __all__ = ["SetForest"]

@@ -61,7 +61,7 @@ def relations_words(facts: CardFacts) -> str | None:
             f" The model's file holds the {config.num_known_sets:,} label sets that training documents have, "
             "and of how many documents each is."
         )
-    if config.num_forest_nodes:
+    if config.num_forest_trees:
         text += (
             f" It also holds a random forest over them, grown on the training documents ({config.num_forest_nodes:,} nodes); the logarithm "
             f"of its votes counts {config.forest_weight:g} times as much as that of the chain's probability."

@@ -102,7 +102,7 @@ def _chain_words(config: Any) -> str:
             "one whose expected F1 is highest" if config.decision == "expected_f1" else "most probable one"
         )
         if config.has_forest:
-            text += f", by the model and a random forest of {config.forest_trees} trees over these sets together"
+            text += f", by the model and a random forest of {config.num_forest_trees} trees over these sets together"
     elif config.decision == "expected_f1":
         text = "the label set whose expected F1 is highest, by label sets drawn from the model"
     elif decoding == "viterbi" and not config.is_exact:

@@ -28,7 +28,7 @@ BUCKET_METRICS = ("f1_micro", "f1_macro_present", "precision_micro", "recall_mic
 _FOUND_IN_TRAINING = {
     "thresholds", "min_labels", "max_position_embeddings", "text_config", "backbone_config", "vision_config",
     "label_ranks", "label_parents", "label_exclusions", "input_size", "numeric_size", "num_known_sets", "beta",
-    "num_forest_nodes", "num_forest_entries",
+    "num_forest_trees", "num_forest_nodes", "num_forest_entries",
 }  # fmt: skip
 # of label sequences; `hf_mlc.metrics.sequences` defines them
 _SEQUENCE_METRICS = {

@@ -23,12 +23,9 @@ def config_names(config_class: type[PreTrainedConfig]) -> list[str]:
     inherited = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     own = [field.name for field in dataclasses.fields(config_class) if field.name not in inherited]
     kept_by_us = {"label_space", "label_space_file", "label_count", "vocab_size", "pad_token_id", "unk_token_id"}
-    kept_by_us |= {
-        "planting_fingerprint",
-        "num_known_sets",
-        "num_forest_nodes",
-        "num_forest_entries",
-    }  # of what was counted, not of what is asked for
+    # of what was counted, not of what is asked for
+    kept_by_us |= {"planting_fingerprint", "num_known_sets"}
+    kept_by_us |= {"num_forest_trees", "num_forest_nodes", "num_forest_entries"}
     return [name for name in own if name not in kept_by_us]
 
 

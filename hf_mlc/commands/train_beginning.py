@@ -117,6 +117,11 @@ class Beginning:
         # those of the rows that are trained on now, in a trained model and on the way from a checkpoint too
         self.known_sets = known_sets_for_training(model, counted.encoded)
         collator = step.collator(processor, model.config.num_labels)
+        if getattr(model.config, "has_forest", False):
+            self.tell(
+                f"a forest of {model.config.forest_trees} trees is grown over the label sets of the training rows"
+            )
+            send_no_buffers(self.args)  # every process grows the same
         self.set_forest = set_forest_for_training(model, counted.encoded, collator, seed=self.args.seed)
         if not self.is_new:  # a trained model has all that is below, or is not to have it
             if model.config.has_linear_readout:

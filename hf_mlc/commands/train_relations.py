@@ -20,8 +20,8 @@ _OF_ONE_VALUE = {
 
 
 def without_relations(given: Iterable[str], config: MultiLabelConfig) -> list[str]:
-    """Which of the given arguments are about known label sets, a forest over them or embeddings of numbers, and are read by nothing in a model of this
-    configuration.
+    """Which of the given arguments are about known label sets, a forest over them or embeddings of numbers, and are read by nothing
+    in a model of this configuration.
 
     Args:
         given (iterable of `str`): names of arguments of `train`.

@@ -13,11 +13,15 @@ import torch
 from datasets import Dataset
 from scipy import sparse
 
+from hf_mlc.errors import UserError
+from hf_mlc.modeling.configuration_msdn import MsdnConfig
+from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.run_facts import Stopwatch
 from hf_mlc.tabular.powerset_forest import PowersetForest, Tree
 
 
+MOST_BYTES = 4 * 2**30  # of a tree that grows
 ROWS_AT_ONCE = 1024
 _SPARSE = 0.1  # of a table with fewer numbers that aren't 0 trees are grown faster from these alone
 
@@ -44,48 +48,69 @@ def set_forest_for_training(
         Facts for results.json, `None` where no forest was grown.
 
     Raises:
-        `UserError`: scikit-learn is missing.
+        `UserError`: scikit-learn is missing, or a tree would take more than 4 GiB while it grows.
     """
-    config = model.config
     if not hasattr(model, "set_forest"):
         return None
+    config = model.config
     if not config.has_forest:
-        config.num_forest_nodes = config.num_forest_entries = 0
-        model.set_forest.fill(**buffers_of([]))
+        _put(model, [])
         return None
     stopwatch, num_sets = Stopwatch(), len(model.known_sets)
     set_of_R = _known_set_of(model, encoded)
     kept_R = np.flatnonzero(set_of_R >= 0)  # a model of very many sets has not all of them
+    _check_size(config, len(kept_R), num_sets)
     forest = PowersetForest(
         n_estimators=config.forest_trees,
         max_features="sqrt" if config.forest_max_features is None else float(config.forest_max_features),
         min_samples_leaf=config.forest_min_rows,
         seed=seed,
     ).fit_sets(_features(encoded.select(kept_R), collator), set_of_R[kept_R], num_sets)
-    model.set_forest.fill(**buffers_of(forest.trees))
-    config.num_forest_nodes, config.num_forest_entries = len(model.set_forest.columns), len(model.set_forest.sets)
-    facts = {"trees": config.forest_trees, "rows": len(kept_R), "nodes": config.num_forest_nodes}
+    _put(model, forest.trees)
+    facts = {"trees": config.num_forest_trees, "rows": len(kept_R), "nodes": config.num_forest_nodes}
     return facts | {"seconds": stopwatch.read()["seconds"]}
+
+
+def _check_size(config: MsdnConfig, num_rows: int, num_sets: int) -> None:
+    """scikit-learn holds a number for each node and class of the tree that it grows."""
+    nodes = 2 * num_rows // config.forest_min_rows + 1
+    size = 8 * nodes * num_sets
+    if size > MOST_BYTES or nodes * config.forest_trees >= 2**31:
+        raise UserError(
+            f"a tree of {num_rows:,} rows and {num_sets:,} label sets may take {size / 2**30:,.0f} GiB while it grows",
+            field="forest_weight",
+            accepted=f"0, no forest; or a forest_min_rows above {config.forest_min_rows}, at most {MOST_BYTES // 2**30} GiB a tree",
+        )
+
+
+def _put(model: MsdnForMultiLabelClassification, trees: list[Tree]) -> None:
+    buffers, config = buffers_of(trees), model.config
+    names = {"num_forest_trees": "roots", "num_forest_nodes": "columns", "num_forest_entries": "sets"}
+    for name, buffer in names.items():
+        setattr(config, name, len(buffers[buffer]))
+    model.make_room_for_forest()
+    if trees:
+        model.set_forest.fill(**buffers)
 
 
 def buffers_of(trees: list[Tree]) -> dict[str, torch.Tensor]:
     """What `SetForest.fill` takes, of trees that number their sets as the model does."""
-    sizes_T = [len(tree.left) for tree in trees]
-    roots_T = np.cumsum([0, *sizes_T])[:-1] if trees else np.zeros(0, np.int64)
+    empty = np.zeros(0, np.int32)
+    roots_T = np.cumsum([0, *(len(tree.left) for tree in trees)])[:-1]
     branches = [
         np.stack([np.where(side >= 0, side + root, -1) for side in (tree.left, tree.right)], axis=1)
         for tree, root in zip(trees, roots_T, strict=True)
     ]
-    counts = sparse.vstack([tree.counts for tree in trees], format="csr") if trees else sparse.csr_matrix((0, 1))
+    counts = sparse.vstack([tree.counts for tree in trees] or [sparse.csr_matrix((0, 1))], format="csr")
     arrays = {
         "roots": roots_T,
-        "branches": np.concatenate(branches) if trees else np.zeros((0, 2), np.int64),
-        "columns": np.concatenate([np.maximum(tree.column, 0) for tree in trees]) if trees else np.zeros(0, np.int64),
+        "branches": np.concatenate(branches or [np.zeros((0, 2))]),
+        "columns": np.concatenate([np.maximum(tree.column, 0) for tree in trees] or [empty]),
         "starts": counts.indptr,
         "sets": counts.indices,
         "counts": counts.data,
     }
-    thresholds_N = _float32_below(np.concatenate([tree.threshold for tree in trees]) if trees else np.zeros(0))
+    thresholds_N = _float32_below(np.concatenate([tree.threshold for tree in trees] or [np.zeros(0)]))
     tensors = {name: torch.from_numpy(np.asarray(array, np.int32)) for name, array in arrays.items()}
     return tensors | {"thresholds": torch.from_numpy(thresholds_N)}
 
@@ -109,7 +134,7 @@ def _features(encoded: Dataset, collator: Callable) -> np.ndarray | sparse.csr_m
     blocks = []
     for start in range(0, len(encoded), ROWS_AT_ONCE):
         batch = collator([encoded[place] for place in range(start, min(start + ROWS_AT_ONCE, len(encoded)))])
-        blocks.append(sparse.csr_matrix(batch["input_features"].numpy().astype(np.float32)))
+        blocks.append(sparse.csr_matrix(batch["input_features"].float().numpy()))
     features_RP = sparse.vstack(blocks, format="csr")
     share = features_RP.nnz / max(1, np.prod(features_RP.shape))
     return features_RP if share < _SPARSE else features_RP.toarray()

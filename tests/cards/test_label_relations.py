@@ -178,7 +178,7 @@ def test_the_picture_is_the_same_each_time_and_takes_any_model(found):
             "of the label sets of training documents the one whose expected F1 is highest",
         ),
         (
-            {"known_sets": "restrict", "forest_weight": 2.0, "forest_trees": 20},
+            {"known_sets": "restrict", "forest_weight": 2.0, "num_forest_trees": 20},
             "of the label sets of training documents the most probable one, by the model and a random forest of 20 trees over these",
         ),
         ({"variant": "parallel"}, "by fixing labels one after another"),
@@ -201,7 +201,13 @@ def test_how_labels_are_related_is_said():
     )
     assert "label sets" not in words()
     assert "holds the 1,234 label sets that training documents have" in words(num_known_sets=1234)
-    forest = {"known_sets": "restrict", "forest_weight": 2.0, "num_known_sets": 3, "num_forest_nodes": 4_567}
+    forest = {
+        "known_sets": "restrict",
+        "forest_weight": 2.0,
+        "num_known_sets": 3,
+        "num_forest_trees": 20,
+        "num_forest_nodes": 4_567,
+    }
     assert (
         "random forest over them, grown on the training documents (4,567 nodes); the logarithm of its votes counts 2 times"
         in words(**forest)

@@ -75,14 +75,14 @@ def test_a_training_that_goes_on_without_takes_the_forest_out(table, tmp_path, c
     goes_on += ["--max_steps", "1", *QUIET]
     assert run(train, [*goes_on, "--output_dir", str(tmp_path / "without"), "--forest_weight", "0"]) == 0
     without = load_model(str(tmp_path / "without")).model
-    assert len(without.set_forest) == without.config.num_forest_nodes == 0
+    assert without.set_forest is None and without.config.num_forest_trees == without.config.num_forest_nodes == 0
     assert results_of(tmp_path / "without")["set_forest"] is None
     again = [*goes_on[:1], str(tmp_path / "without"), *goes_on[2:], "--output_dir", str(tmp_path / "again")]
     assert run(train, [*again, "--forest_weight", "1", "--forest_trees", "3", "--forest_min_rows", "4"]) == 0
     model = load_model(str(tmp_path / "again")).model
     assert len(model.set_forest) == 3 and model.config.forest_min_rows == 4
     capsys.readouterr()
-    assert run(train, [*goes_on, "--output_dir", str(tmp_path / "off"), "--known_sets", "off"]) != 0
+    assert run(train, [*goes_on, "--output_dir", str(tmp_path / "off"), "--known_sets", "off"]) == 2
     assert "`forest_weight` needs `known_sets` 'restrict', found 'off'" in capsys.readouterr().err
 
 

@@ -34,14 +34,14 @@ def grown(**settings) -> tuple[PowersetForest, np.ndarray]:
     return forest.fit_sets(features, set_of.ravel(), len(sets)), sets
 
 
-def planted(*, weight: float = 0.7, orders: int = 2, fill: bool = True, **settings) -> MsdnForMultiLabelClassification:
+def planted(*, weight: float = 0.7, orders: int = 2, **settings) -> MsdnForMultiLabelClassification:
     """A model whose relations say something, with the forest and the sets of the table."""
     forest, sets = grown()
     nodes = sum(len(tree.left) for tree in forest.trees)
     entries = sum(tree.counts.nnz for tree in forest.trees)
     config = MsdnConfig(
         input_size=COLUMNS, num_labels=LABELS, hidden_size=8, num_orders=orders, known_sets="restrict", forest_weight=weight,
-        forest_trees=TREES, num_known_sets=len(sets), num_forest_nodes=nodes, num_forest_entries=entries, **settings,
+        num_forest_trees=TREES, num_known_sets=len(sets), num_forest_nodes=nodes, num_forest_entries=entries, **settings,
     )  # fmt: skip
     torch.manual_seed(5)
     model = MsdnForMultiLabelClassification(config).eval()
@@ -49,9 +49,15 @@ def planted(*, weight: float = 0.7, orders: int = 2, fill: bool = True, **settin
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter))
     model.known_sets.fill(pack_sets(torch.from_numpy(sets)), torch.ones(len(sets), dtype=torch.long))
-    if fill:
-        model.set_forest.fill(**buffers_of(forest.trees))
+    model.set_forest.fill(**buffers_of(forest.trees))
     return model
+
+
+def module_of(forest: PowersetForest) -> SetForest:
+    buffers = buffers_of(forest.trees)
+    module = SetForest(*(len(buffers[name]) for name in ("roots", "columns", "sets")))
+    module.fill(**buffers)
+    return module
 
 
 def asked(num_rows: int = 40) -> dict[str, torch.Tensor]:
@@ -79,8 +85,7 @@ def expected_log_shares(model: MsdnForMultiLabelClassification, batch) -> torch.
 @pytest.mark.parametrize("settings", [{}, {"min_samples_leaf": 5}], ids=["pure", "mixed"])
 def test_votes_are_those_of_the_forest(settings):
     forest, sets = grown(**settings)
-    module = SetForest(0, 0, 0)
-    module.fill(**buffers_of(forest.trees))
+    module = module_of(forest)
     rows = np.concatenate([table()[0], table(50, seed=2)[0]])  # on thresholds, and beside them
     expected = torch.from_numpy(forest.shares(rows))
     found = module(torch.from_numpy(rows), len(sets))
@@ -90,14 +95,18 @@ def test_votes_are_those_of_the_forest(settings):
     torch.testing.assert_close(alone, found[:20])
 
 
-def test_rows_are_walked_in_blocks(monkeypatch):
-    forest, sets = grown()
-    module = SetForest(0, 0, 0)
-    module.fill(**buffers_of(forest.trees))
-    rows = torch.from_numpy(table(50, seed=2)[0])
-    whole = module(rows, len(sets))
-    monkeypatch.setattr("hf_mlc.modeling.msdn_set_forest._PATHS_AT_ONCE", 7 * TREES)
-    assert torch.equal(module(rows, len(sets)), whole)
+@pytest.mark.parametrize("settings", [{}, {"min_samples_leaf": 20}], ids=["pure", "mixed"])
+def test_votes_are_the_same_in_blocks_of_rows_and_with_any_number_of_threads(monkeypatch, settings):
+    forest, sets = grown(**settings)
+    module, rows = module_of(forest), torch.from_numpy(table(5_000, seed=2)[0])
+    whole, threads = module(rows, len(sets)), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert all(torch.equal(module(rows, len(sets)), whole) for _ in range(3))
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr("hf_mlc.modeling.msdn_set_forest._AT_ONCE", 7 * TREES)
+    assert torch.equal(module(rows[:60], len(sets)), whole[:60])
 
 
 def test_a_threshold_between_two_float32_goes_where_scikit_learn_goes():
@@ -106,21 +115,13 @@ def test_a_threshold_between_two_float32_goes_where_scikit_learn_goes():
     above = np.nextafter(below, np.float32(5.0))
     features = np.array([[below], [above]] * 10, np.float32)
     forest = PowersetForest(n_estimators=TREES, seed=0).fit_sets(features, np.array([0, 1] * 10), 2)
-    module = SetForest(0, 0, 0)
-    module.fill(**buffers_of(forest.trees))
+    module = module_of(forest)
     assert torch.equal(module(torch.from_numpy(features), 2).argmax(dim=1), torch.tensor([0, 1] * 10))
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("reads", [False, True], ids=["tables", "documents"])
-def test_the_answer_is_the_best_of_the_product(reads):
-    model, batch = planted(document_relations=reads), asked()
-    if reads:
-        without = planted(document_relations=True, weight=0)
-        assert not torch.equal(model(**batch).chosen, without(**batch).chosen)
-        votes = model.set_forest.log_votes(batch["input_features"], len(model.known_sets))
-        torch.testing.assert_close(model(**batch).set_bonus, 0.7 * votes)
-        return
+def test_the_answer_is_the_best_of_the_product():
+    model, batch = planted(), asked()
     log_shares = expected_log_shares(model, batch)
     sets = model.known_sets.sets_SL
     output = model(**batch)
@@ -137,6 +138,48 @@ def test_the_answer_is_the_best_of_the_product(reads):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("reads", [False, True], ids=["tables", "documents"])
+def test_a_document_is_answered_alike_in_any_batch(reads):
+    model, batch = planted(document_relations=reads), asked()
+    whole = model(**batch)
+    alone = [model(input_features=row[None]) for row in batch["input_features"]]
+    assert torch.equal(torch.cat([output.chosen for output in alone]), whole.chosen)
+    torch.testing.assert_close(torch.cat([output.logits for output in alone]), whole.logits)
+    without = planted(document_relations=reads, weight=0)
+    assert not torch.equal(without(**batch).chosen, whole.chosen)
+    votes = model.set_forest.log_votes(batch["input_features"], len(model.known_sets))
+    torch.testing.assert_close(whole.set_bonus, 0.7 * votes)
+
+
+@torch.no_grad()
+def test_other_rules_go_by_the_product_too():
+    model, batch = planted(), asked()
+    sets, log_shares = model.known_sets.sets_SL, expected_log_shares(model, batch)
+    model.config.min_labels = 2
+    large = sets.sum(dim=1) >= 2
+    expected = sets[log_shares.mean(dim=0).masked_fill(~large, float("-inf")).argmax(dim=1)]
+    assert torch.equal(model(**batch).chosen, expected)
+    model.config.min_labels, model.config.decision = 0, "expected_f1"
+    shares = log_shares.logsumexp(dim=0).softmax(dim=1)
+    both = (sets[:, None] & sets[None]).sum(dim=2) * 2.0
+    sizes = sets.sum(dim=1)
+    f1 = torch.where(sizes[:, None] + sizes[None] > 0, both / (sizes[:, None] + sizes[None]).clamp(min=1), 1.0)
+    worth = shares @ f1.double()
+    places = (model(**batch).chosen[:, None] == sets).all(dim=2).int().argmax(dim=1)
+    torch.testing.assert_close(worth.gather(1, places[:, None]).squeeze(1), worth.amax(dim=1), atol=1e-5, rtol=0)
+    model.config.decision, model.config.scores = "sets", "decoded"
+    output = model(**batch)
+    assert torch.equal(output.chosen, sets[log_shares.mean(dim=0).argmax(dim=1)])
+    along = model.logits_given(output.base_logits, output.chosen.float()).mean(dim=1)
+    torch.testing.assert_close(output.logits, along)
+
+
+def test_a_model_without_a_forest_saves_nothing_of_one():
+    config = MsdnConfig(input_size=COLUMNS, num_labels=LABELS, known_sets="restrict", num_known_sets=3)
+    assert not any("forest" in name for name in MsdnForMultiLabelClassification(config).state_dict())
+
+
+@torch.no_grad()
 def test_a_forest_is_saved_and_no_cast_moves_a_threshold(tmp_path):
     model, batch = planted(), asked()
     model.save_pretrained(tmp_path)
@@ -148,7 +191,13 @@ def test_a_forest_is_saved_and_no_cast_moves_a_threshold(tmp_path):
     without = MsdnForMultiLabelClassification.from_pretrained(tmp_path, forest_weight=0).eval()
     assert without(**batch).set_bonus is None
     more_labels = MsdnConfig.from_pretrained(tmp_path, num_labels=LABELS + 1)
-    assert more_labels.num_forest_nodes == more_labels.num_forest_entries == more_labels.num_known_sets == 0
+    assert (
+        more_labels.num_forest_trees
+        == more_labels.num_forest_nodes
+        == more_labels.num_forest_entries
+        == more_labels.num_known_sets
+        == 0
+    )
 
 
 @torch.no_grad()
@@ -163,7 +212,7 @@ def test_explanations_hold_the_votes_still():
 
 
 @torch.no_grad()
-def test_an_ensemble_votes_with_its_members_forests():
+def test_an_ensemble_votes_with_its_members_forests(tmp_path):
     members, batch = [planted(orders=1), planted(orders=2)], asked()
     config = EnsembleConfig.of([member.config for member in members], decision="sets")
     model = EnsembleForMultiLabelClassification(config).eval()
@@ -171,6 +220,9 @@ def test_an_ensemble_votes_with_its_members_forests():
         own.load_state_dict(member.state_dict())
     shares = sum(expected_log_shares(member, batch).logsumexp(dim=0).softmax(dim=1) for member in members)
     assert torch.equal(model(**batch).chosen, members[0].known_sets.sets_SL[shares.argmax(dim=1)])
+    model.save_pretrained(tmp_path)
+    loaded = EnsembleForMultiLabelClassification.from_pretrained(tmp_path).eval()
+    assert torch.equal(loaded(**batch).chosen, model(**batch).chosen)
 
 
 def test_what_a_forest_needs_is_said():
@@ -182,12 +234,16 @@ def test_what_a_forest_needs_is_said():
         MsdnConfig(input_size=2, forest_weight=-1)
     with pytest.raises(Refused, match=r"`forest_max_features` must be in \(0, 1\], found 2"):
         MsdnConfig(input_size=2, forest_max_features=2)
-    config = MsdnConfig(
-        input_size=COLUMNS, num_labels=LABELS, known_sets="restrict", forest_weight=1, num_known_sets=1
-    )
-    with pytest.raises(ValueError, match=r"needs a forest over the label sets .*train --model_name_or_path"):
-        MsdnForMultiLabelClassification(config).eval()(**asked())
-    with pytest.raises(ValueError, match=r"`columns` of 2 nodes .* must be \(2,\), found None|`branches`"):
-        SetForest(0, 0, 0).fill(
-            roots=torch.zeros(1), columns=torch.zeros(2), sets=torch.zeros(1), thresholds=torch.zeros(2)
-        )
+    settings = {"input_size": COLUMNS, "num_labels": LABELS, "known_sets": "restrict", "num_known_sets": 1}
+    room = {"num_forest_trees": 1, "num_forest_nodes": 3, "num_forest_entries": 2}
+    for sizes in ({}, room):  # with none, and with room for one that nobody has grown
+        model = MsdnForMultiLabelClassification(MsdnConfig(**settings, forest_weight=1, **sizes)).eval()
+        model.known_sets.fill(pack_sets(torch.ones(1, LABELS)), torch.ones(1, dtype=torch.long))
+        with pytest.raises(ValueError, match=r"needs a forest over the label sets .*train --model_name_or_path"):
+            model(**asked())
+    model = planted()
+    model.config.known_sets = "off"
+    with pytest.raises(ValueError, match="`forest_weight` needs `known_sets` 'restrict', found 'off'; or set it to 0"):
+        model(**asked())
+    with pytest.raises(ValueError, match=r"`branches` must be of shape \(3, 2\), found None"):
+        SetForest(1, 3, 2).fill(roots=torch.zeros(1))

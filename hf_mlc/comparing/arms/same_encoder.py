@@ -53,11 +53,16 @@ def fit(job: Job, folder: Path) -> Fitted:
         "decision": "thresholds",
     }
     if settings["head"] == "powerset":
-        space = job.rows.label_space()
-        sets = {tuple(sorted(set(space.encode(labels).tolist()))) for labels in job.rows.read("train")["labels"]}
-        settings["label_sets"] = [list(one) for one in sorted(sets)]
+        settings["label_sets"] = _label_sets(job, ["train", "validation"] if settings.get("refit") else ["train"])
     with ours.shown(SameEncoderModel, like="sgm"):
         return ours.fit(replace(job, settings=settings), folder)
+
+
+def _label_sets(job: Job, splits: list[str]) -> list[list[int]]:
+    """The label sets of the rows that are trained on in the end, each once."""
+    space = job.rows.label_space()
+    rows = (labels for split in splits for labels in job.rows.read(split)["labels"])
+    return [list(ids) for ids in sorted({tuple(sorted(set(space.encode(labels).tolist()))) for labels in rows})]
 
 
 @strict

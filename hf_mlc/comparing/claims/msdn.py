@@ -84,7 +84,7 @@ _BEST = (
     {"num_orders": 5, **_RESTRICT, **_SLOW},
 )
 
-# the chain's word on a known set times a forest's; folds of training rows (yeast, enron, birds) had the most exact sets with 1 to 4
+# what the chain says of a known set times what a forest says, which counts more or less
 _BESIDE_FOREST = (
     {"forest_weight": 2.0},
     {"forest_weight": 1.0, **_WIDE},
