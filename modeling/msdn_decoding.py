@@ -231,16 +231,10 @@ class ChainDecoder:
         logits_BL = logits_BL.detach()
         with_sets = with_sets or self.scores == "decoded"
         blocks = row_blocks(len(logits_BL), self._bytes_a_document(logits_BL.shape[1]), block_bytes)
+        given = (logits_BL, added_BMD, set_bonus_BS)
         with torch.no_grad():
             answers = [
-                self._answer(
-                    self.of_documents(
-                        logits_BL[rows],
-                        None if added_BMD is None else added_BMD[rows],
-                        None if set_bonus_BS is None else set_bonus_BS[rows],
-                    ),
-                    with_sets,
-                )
+                self._answer(self.of_documents(*(None if of is None else of[rows] for of in given)), with_sets)
                 for rows in blocks
             ]
         return ChainAnswer(*(torch.cat(parts) for parts in zip(*answers, strict=True) if parts[0] is not None))
