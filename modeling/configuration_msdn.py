@@ -217,6 +217,10 @@ class MsdnConfig(MultiLabelConfig):
     def _forget_labels(self):
         super()._forget_labels()
         self.label_ranks, self.num_known_sets = None, 0
+        self.forget_forest()
+
+    def forget_forest(self):
+        """The model holds no forest."""
         self.num_forest_trees = self.num_forest_nodes = self.num_forest_entries = 0
 
     # -- what others ask for ----------------------------------------------------------------------------------------

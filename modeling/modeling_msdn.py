@@ -114,9 +114,9 @@ class MsdnForMultiLabelClassification(MsdnPreTrainedModel):
         return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
 
     def make_room_for_forest(self) -> None:
-        """A forest of the configuration's sizes (`num_forest_trees`, ...), to be filled; none where there are to be no trees."""
+        """A forest of the configuration's sizes (`num_forest_trees`, ...), to be filled."""
         sizes = self.config.num_forest_trees, self.config.num_forest_nodes, self.config.num_forest_entries
-        self.set_forest = SetForest(*sizes).to(self.device) if sizes[0] else None
+        self.set_forest = SetForest(*sizes).to(self.device)
 
     def label_orders(self, device: torch.device) -> torch.LongTensor:
         """The label at each place of each order, `(M, L)`; kept on the device until the configuration has others."""

@@ -216,6 +216,11 @@ def row_blocks(num_rows: int, bytes_a_row: int, budget: int | None = None) -> It
         yield slice(start, min(start + size, num_rows))
 
 
+def rows_of(rows: slice, *tensors: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    """Some rows of each tensor; `None` of what isn't there."""
+    return tuple(None if tensor is None else tensor[rows] for tensor in tensors)
+
+
 __all__ = [
     "BLOCK_BYTES",
     "LabelChain",
@@ -226,5 +231,6 @@ __all__ = [
     "cell_log_probs",
     "log_probabilities",
     "row_blocks",
+    "rows_of",
     "states_of",
 ]

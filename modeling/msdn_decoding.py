@@ -32,7 +32,7 @@ import torch
 from torch.nn import functional as F
 from transformers.utils import logging
 
-from .msdn_chain import LabelChain, log_probabilities, row_blocks
+from .msdn_chain import LabelChain, log_probabilities, row_blocks, rows_of
 from .msdn_document_chain import DocumentChain
 from .msdn_exact import forward_marginals, viterbi
 from .msdn_known_sets import KnownSets, SetFinder, SetScorer, large_sets, share_log_odds
@@ -94,8 +94,8 @@ class ChainOfDocuments(NamedTuple):
 
     def of_rows(self, documents: slice) -> ChainOfDocuments:
         """Some of the documents."""
-        bonus_BS = None if self.set_bonus_BS is None else self.set_bonus_BS[documents]
-        return ChainOfDocuments(self.ordered, self.chain.of_rows(documents), self.logits_BL[documents], bonus_BS)
+        tensors = rows_of(documents, self.logits_BL, self.set_bonus_BS)
+        return ChainOfDocuments(self.ordered, self.chain.of_rows(documents), *tensors)
 
     def log_probs(self, labels_BCL: torch.Tensor) -> torch.FloatTensor:
         """log P of given sets of each document, in the user's order of labels, `(B, C)`."""
@@ -231,10 +231,9 @@ class ChainDecoder:
         logits_BL = logits_BL.detach()
         with_sets = with_sets or self.scores == "decoded"
         blocks = row_blocks(len(logits_BL), self._bytes_a_document(logits_BL.shape[1]), block_bytes)
-        given = (logits_BL, added_BMD, set_bonus_BS)
         with torch.no_grad():
             answers = [
-                self._answer(self.of_documents(*(None if of is None else of[rows] for of in given)), with_sets)
+                self._answer(self.of_documents(*rows_of(rows, logits_BL, added_BMD, set_bonus_BS)), with_sets)
                 for rows in blocks
             ]
         return ChainAnswer(*(torch.cat(parts) for parts in zip(*answers, strict=True) if parts[0] is not None))

@@ -14,14 +14,14 @@ Trees are walked side by side, all documents at once, so that a step of the walk
 Shape legend: B documents, P columns, T trees, N nodes of all trees, E entries of all leaves, S known sets.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import nn
 from transformers import initialization as init
 
+from .msdn_chain import row_blocks
 
-_AT_ONCE = 2**20  # documents x trees that are walked at once, or entries of their leaves; some 60 bytes each
+
+_BYTES_A_PATH = 60  # of a document and a tree while it is walked, and of each entry of its leaf
 
 
 class SetForest(nn.Module):
@@ -93,12 +93,13 @@ class SetForest(nn.Module):
         """
         features_BP = features_BP.float()
         votes_BS = torch.zeros(len(features_BP), num_sets, device=features_BP.device)
-        for rows in _blocks(len(features_BP), len(self)):
+        for rows in row_blocks(len(features_BP), _BYTES_A_PATH * len(self)):
             leaves_BT = self._leaves(features_BP[rows])
             numbers_BT = self.starts[leaves_BT + 1] - self.starts[leaves_BT]
             part_BS = votes_BS[rows]
             # of large leaves a document has many entries
-            for block in _blocks(len(leaves_BT), int(numbers_BT.sum(dim=1).max())):
+            most = max(numbers_BT.sum(dim=1).tolist(), default=0)
+            for block in row_blocks(len(leaves_BT), _BYTES_A_PATH * most):
                 part_BS[block] = self._shares(leaves_BT[block], numbers_BT[block], num_sets)
         return votes_BS / len(self)
 
@@ -130,12 +131,6 @@ class SetForest(nn.Module):
         cells = paths // leaves_BT.shape[1] * num_sets + self.sets[entries].long()
         sums = torch.bincount(cells, weights=counts.double() / totals[paths], minlength=len(leaves_BT) * num_sets)
         return sums.view(len(leaves_BT), num_sets).float()
-
-
-def _blocks(num_rows: int, size: int) -> Iterator[slice]:
-    """Slices of rows of so many numbers each."""
-    step = max(1, _AT_ONCE // max(1, size))
-    return (slice(start, start + step) for start in range(0, num_rows, step))
 
 
 __all__ = ["SetForest"]

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .msdn_chain import row_blocks
+from .msdn_chain import row_blocks, rows_of
 from .msdn_decoding import ChainDecoder
 from .msdn_known_sets import large_sets
 
@@ -147,9 +147,7 @@ def voted_sets(
     answers = []
     for rows in row_blocks(num_rows, bytes_a_document, _SEARCHED_AT_ONCE if block_bytes is None else block_bytes):
         voters = [
-            Voter(
-                decoder, logits_BL[rows], weight, *(None if of is None else of[rows] for of in (added_BMD, bonus_BS))
-            )
+            Voter(decoder, logits_BL[rows], weight, *rows_of(rows, added_BMD, bonus_BS))
             for decoder, logits_BL, weight, added_BMD, bonus_BS in zip(
                 decoders, logits_KBL, weights, added_KBMD, set_bonus_KBS, strict=True
             )

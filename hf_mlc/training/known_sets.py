@@ -98,6 +98,18 @@ def fill_known_sets(
     return {"rows": rows, "sets": len(ranked), "kept": len(kept), "seen_once": once / rows if rows else 0.0}
 
 
+def known_set_numbers(known: KnownSets, label_ids: Iterable[Iterable[int]]) -> np.ndarray:
+    """The number of each row's label set among the known ones, `(N,)`; -1 where it isn't one.
+
+    Args:
+        known ([`~hf_mlc.modeling.msdn_known_sets.KnownSets`]): filled.
+        label_ids (iterable of lists): the labels of each row.
+    """
+    number_of = {row_W.tobytes(): number for number, row_W in enumerate(known.packed.cpu().numpy())}
+    packed_NW = _packed([tuple(ids) for ids in label_ids], known.packed.shape[1]).numpy()
+    return np.array([number_of.get(row_W.tobytes(), -1) for row_W in packed_NW], dtype=np.int64)
+
+
 def _packed(sets: list[tuple[int, ...]], width: int) -> torch.Tensor:
     """As `modeling.msdn_known_sets.pack_sets`, from ids: the sets' 0 and 1 would need eight times the room."""
     packed_SW = np.zeros((len(sets), width), dtype=np.uint8)

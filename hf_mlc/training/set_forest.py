@@ -19,6 +19,7 @@ from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.run_facts import Stopwatch
 from hf_mlc.tabular.powerset_forest import PowersetForest, Tree
+from hf_mlc.training.known_sets import known_set_numbers
 
 
 MOST_BYTES = 4 * 2**30  # of a tree that grows
@@ -54,10 +55,11 @@ def set_forest_for_training(
         return None
     config = model.config
     if not config.has_forest:
-        _put(model, [])
+        model.set_forest = None
+        config.forget_forest()
         return None
     stopwatch, num_sets = Stopwatch(), len(model.known_sets)
-    set_of_R = _known_set_of(model, encoded)
+    set_of_R = known_set_numbers(model.known_sets, encoded["label_ids"])
     kept_R = np.flatnonzero(set_of_R >= 0)  # a model of very many sets has not all of them
     _check_size(config, len(kept_R), num_sets)
     forest = PowersetForest(
@@ -89,28 +91,26 @@ def _put(model: MsdnForMultiLabelClassification, trees: list[Tree]) -> None:
     for name, buffer in names.items():
         setattr(config, name, len(buffers[buffer]))
     model.make_room_for_forest()
-    if trees:
-        model.set_forest.fill(**buffers)
+    model.set_forest.fill(**buffers)
 
 
 def buffers_of(trees: list[Tree]) -> dict[str, torch.Tensor]:
     """What `SetForest.fill` takes, of trees that number their sets as the model does."""
-    empty = np.zeros(0, np.int32)
     roots_T = np.cumsum([0, *(len(tree.left) for tree in trees)])[:-1]
     branches = [
         np.stack([np.where(side >= 0, side + root, -1) for side in (tree.left, tree.right)], axis=1)
         for tree, root in zip(trees, roots_T, strict=True)
     ]
-    counts = sparse.vstack([tree.counts for tree in trees] or [sparse.csr_matrix((0, 1))], format="csr")
+    counts = sparse.vstack([tree.counts for tree in trees], format="csr")
     arrays = {
         "roots": roots_T,
-        "branches": np.concatenate(branches or [np.zeros((0, 2))]),
-        "columns": np.concatenate([np.maximum(tree.column, 0) for tree in trees] or [empty]),
+        "branches": np.concatenate(branches),
+        "columns": np.concatenate([np.maximum(tree.column, 0) for tree in trees]),
         "starts": counts.indptr,
         "sets": counts.indices,
         "counts": counts.data,
     }
-    thresholds_N = _float32_below(np.concatenate([tree.threshold for tree in trees] or [np.zeros(0)]))
+    thresholds_N = _float32_below(np.concatenate([tree.threshold for tree in trees]))
     tensors = {name: torch.from_numpy(np.asarray(array, np.int32)) for name, array in arrays.items()}
     return tensors | {"thresholds": torch.from_numpy(thresholds_N)}
 
@@ -119,14 +119,6 @@ def _float32_below(thresholds_N: np.ndarray) -> np.ndarray:
     """The largest float32 that is not above each threshold: a float32 is at most the one if it is at most the other."""
     rounded_N = thresholds_N.astype(np.float32)
     return np.where(rounded_N > thresholds_N, np.nextafter(rounded_N, np.float32(-np.inf)), rounded_N)
-
-
-def _known_set_of(model: MultiLabelPreTrainedModel, encoded: Dataset) -> np.ndarray:
-    """The number of each row's label set among the known ones, `(R,)`; -1 where it isn't one."""
-    known_SL = model.known_sets.sets_SL.cpu().numpy()
-    number_of = {tuple(np.flatnonzero(row_L).tolist()): number for number, row_L in enumerate(known_SL)}
-    sets = (tuple(sorted(set(map(int, ids)))) for ids in encoded["label_ids"])
-    return np.fromiter((number_of.get(ids, -1) for ids in sets), np.int64, len(encoded))
 
 
 def _features(encoded: Dataset, collator: Callable) -> np.ndarray | sparse.csr_matrix:

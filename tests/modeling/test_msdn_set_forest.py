@@ -105,8 +105,9 @@ def test_votes_are_the_same_in_blocks_of_rows_and_with_any_number_of_threads(mon
         assert all(torch.equal(module(rows, len(sets)), whole) for _ in range(3))
     finally:
         torch.set_num_threads(threads)
-    monkeypatch.setattr("hf_mlc.modeling.msdn_set_forest._AT_ONCE", 7 * TREES)
+    monkeypatch.setattr("hf_mlc.modeling.msdn_chain.BLOCK_BYTES", 60 * 7 * TREES)
     assert torch.equal(module(rows[:60], len(sets)), whole[:60])
+    assert module(rows[:0], len(sets)).shape == (0, len(sets))
 
 
 def test_a_threshold_between_two_float32_goes_where_scikit_learn_goes():
