@@ -23,6 +23,7 @@ from hf_mlc.comparing.claims.sgm import RECIPE
 from hf_mlc.comparing.data import Rows, prepare_rows
 from hf_mlc.comparing.runs import Plan
 from hf_mlc.data import train_tokenizer
+from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.training.end_bias import can_be_tuned
 
@@ -79,7 +80,10 @@ def test_every_kind_of_arm_fits_without_a_look_at_the_measured_rows(arm, rows, t
     assert scores_NL.min() >= 0 and scores_NL.max() <= 1 and scores_NL.std() > 0
     assert fitted.parameters > 0 and fitted.model_bytes > 0 and fitted.min_labels in (0, 1)
     if arm in WITH_MACHINES:
-        assert fitted.facts["planting"]["readout"]["folds"] == 5
+        trained = [folder / RESULTS_FILE for folder in (tmp_path / "model-members").glob("[0-9]*") if folder.is_dir()]
+        found = [json.loads(file.read_text("utf-8")) for file in trained or [tmp_path / "model" / RESULTS_FILE]]
+        assert len(found) == (2 if arm.runner == "seed-ensemble" else 1)
+        assert all(results["planting"]["readout"]["folds"] == 5 for results in found)
     assert "sgm-same-encoder" not in ARCHITECTURES  # it was shown to this one run
 
 
@@ -246,9 +250,9 @@ def pretrained(tmp_path_factory) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("name", ["sgm-pretrained", "sgm-pretrained-br"])
+@pytest.mark.parametrize("name", ["sgm-pretrained", "sgm-pretrained-br", "sgm-pretrained-svm", "sgm-pretrained-svm-br"])
 def test_an_arm_starts_from_the_pretrained_encoder(name, pretrained, rows, tmp_path):
-    """With all that the recipe says, less what is about its own encoder."""
+    """With all that the recipe says, less what is about its own encoder; and with machines over its tokens where it has some."""
     data, arm = CLAIM.datasets[0], CLAIM.arm(name)
     plan = Plan(
         CLAIM, data, CLAIM.arms, [0], [None], "test", Path(), Path(), data.train_settings(), Path(), encoder=pretrained
@@ -260,3 +264,5 @@ def test_an_arm_starts_from_the_pretrained_encoder(name, pretrained, rows, tmp_p
     found = load_file(tmp_path / "model" / "model.safetensors")
     [embeddings] = [one for key, one in found.items() if key.endswith("embeddings.word_embeddings.weight")]
     assert torch.allclose(embeddings, expected, atol=1e-6)
+    machines = [value for key, value in found.items() if key.endswith("readout.weight")]
+    assert len(machines) == bool(arm.settings.get("linear_readout")) and all(value.abs().sum() > 0 for value in machines)
