@@ -250,7 +250,9 @@ def pretrained(tmp_path_factory) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("name", ["sgm-pretrained", "sgm-pretrained-br", "sgm-pretrained-svm", "sgm-pretrained-svm-br"])
+@pytest.mark.parametrize(
+    "name", ["sgm-pretrained", "sgm-pretrained-br", "sgm-pretrained-svm", "sgm-pretrained-svm-br"]
+)
 def test_an_arm_starts_from_the_pretrained_encoder(name, pretrained, rows, tmp_path):
     """With all that the recipe says, less what is about its own encoder; and with machines over its tokens where it has some."""
     data, arm = CLAIM.datasets[0], CLAIM.arm(name)
@@ -265,4 +267,6 @@ def test_an_arm_starts_from_the_pretrained_encoder(name, pretrained, rows, tmp_p
     [embeddings] = [one for key, one in found.items() if key.endswith("embeddings.word_embeddings.weight")]
     assert torch.allclose(embeddings, expected, atol=1e-6)
     machines = [value for key, value in found.items() if key.endswith("readout.weight")]
-    assert len(machines) == bool(arm.settings.get("linear_readout")) and all(value.abs().sum() > 0 for value in machines)
+    assert len(machines) == bool(arm.settings.get("linear_readout")) and all(
+        value.abs().sum() > 0 for value in machines
+    )

@@ -72,7 +72,12 @@ VARIANTS = (
     Arm("sgm-svm-refit", "the same machines, all of it once more with validation rows", settings=_REFITTED),
     Arm("sgm-sequence", "the most probable set of the search", settings={"decision": "sequence"}),
     Arm("sgm-ensemble", "five seeds, averaged", runner="seed-ensemble"),
-    Arm("sgm-svm-ensemble", "five seeds with the same machines, averaged", runner="seed-ensemble", settings=_WITH_MACHINES),
+    Arm(
+        "sgm-svm-ensemble",
+        "five seeds with the same machines, averaged",
+        runner="seed-ensemble",
+        settings=_WITH_MACHINES,
+    ),
 )
 ABLATIONS = (
     Arm("sgm-whole", "with all of the seed's attentions", settings=_WHOLE),
