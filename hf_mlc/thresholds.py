@@ -33,6 +33,7 @@ PARTS = {
     "balanced": ("f1_micro", "f1_macro", "subset_accuracy"),
 }
 SHRINKAGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
+SMALLEST_SETS = (0, 1)  # values of `min_labels` that are chosen among
 # A label whose best F1 stays below this has no threshold worth having: the best one is then often "nearly every document"
 # (the FBR heuristic of Yang, 2001, "A Study on Thresholding Strategies for Text Categorization", and of Lewis et al.,
 # 2004, who found it necessary for rare labels).
@@ -187,7 +188,7 @@ class ThresholdTuner:
     ):
         _check_arguments(kind, metric, shrinkage, num_folds)
         self.num_labels, self.kind, self.metric = num_labels, kind, metric
-        self.min_label_choices = (0, 1) if choose_min_labels else (0,)
+        self.min_label_choices = SMALLEST_SETS if choose_min_labels else (0,)
         self.shrinkages = SHRINKAGES if shrinkage == "auto" else (float(shrinkage),)
         self.own_allowed_L = np.ones(num_labels, bool) if train_counts is None else np.asarray(train_counts) > 0
         self.num_folds, self.seed = num_folds, seed

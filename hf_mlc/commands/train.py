@@ -190,7 +190,8 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
     search = trainer.tune_search()
     if search is not None:
         weight = "" if search.rescoring_weight is None else f", rescoring weight {search.rescoring_weight:g}"
-        tell(f"search from validation: end bias {search.end_bias:g}{weight} ({search.metric} {search.value:.4f})")
+        rules = f"end bias {search.end_bias:g}, at least {search.min_labels} labels{weight}"
+        tell(f"search from validation: {rules} ({search.metric} {search.value:.4f})")
     choice = trainer.tune_thresholds()
     if trainer.smallest_set is not None:
         values = ", ".join(f"{one['value']:.4f} with {one['min_labels']}" for one in trainer.smallest_set.tried)

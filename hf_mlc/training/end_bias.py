@@ -1,12 +1,15 @@
-"""When a search over label sequences should end: a bias of the end's logit, chosen on validation rows.
+"""When a search over label sequences should end: a bias of the end's logit and the fewest labels, chosen on validation rows.
 
 A decoder taught to write exactly the true labels ends too early where it is unsure: every further label costs probability
 (precision is high, recall low). One number taken off the end's logit in search mends it, and it is chosen as thresholds
 are: after training, on validation rows only, for the metric that the run is about.
 
+*The fewest labels.* Whether a document may be left without a label is chosen together with it, as it is chosen together with thresholds for models
+without a search (`hf_mlc.thresholds`): of a model whose rows all have labels, an empty answer is wrong for certain.
+
 *What is searched again.* The bias changes every step's distribution, so it changes which beams survive: at a bias of 1 the
 search meets label sets that it had dropped at 0. Weighing the beams of one search anew would compare only sets that this
-search had liked enough to keep, short ones; so each bias of the grid is decoded once, on all validation rows.
+search had liked enough to keep, short ones; so each bias is decoded once with each smallest set, on all validation rows.
 The weight of logistic rescoring changes only the order of what was found: its grid costs no further search.
 
 Shape legend: B documents of a batch, L labels, C candidates (weights of rescoring; one where nothing is rescored).
@@ -14,6 +17,7 @@ Shape legend: B documents of a batch, L labels, C candidates (weights of rescori
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +28,7 @@ from transformers.utils import logging
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.set_scores import answered_set, beam_marginals, merge_sets, rescore
-from hf_mlc.thresholds import ThresholdTuner, value_of
+from hf_mlc.thresholds import SMALLEST_SETS, ThresholdTuner, value_of
 from hf_mlc.training.arguments import END_BIASES
 
 
@@ -44,6 +48,7 @@ class SearchChoice:
 
     Args:
         end_bias (`float`): taken off the end's logit.
+        min_labels (`int`): the smallest set that a document may get.
         rescoring_weight (`float`, *optional*): of the auxiliary head; `None` where nothing is rescored.
         value (`float`): the metric, of the rows that chose: somewhat optimistic.
         metric (`str`): its name.
@@ -53,6 +58,7 @@ class SearchChoice:
     """
 
     end_bias: float
+    min_labels: int
     rescoring_weight: float | None
     value: float
     metric: str
@@ -79,11 +85,11 @@ def tune_search(
     end_biases: Sequence[float] = END_BIASES,
     rescoring_weights: Sequence[float] = RESCORING_WEIGHTS,
 ) -> SearchChoice | None:
-    """Chooses `end_bias`, and `rescoring_weight` where scores are rescored, and writes both to the model's configuration.
+    """Chooses `end_bias` and `min_labels`, and `rescoring_weight` where scores are rescored, and writes them to the model's configuration.
 
     The metric is the run's `threshold_metric`: of the label sets, for a model that decides on sets; otherwise the best
-    value that one threshold for all labels reaches on the marginals. Of equal candidates the bias nearest to 0, then the
-    smaller weight: the plainer search.
+    value that one threshold for all labels reaches on the marginals. Of equal candidates the smaller `min_labels`, then the bias
+    nearest to 0, then the smaller weight: the plainer search. A `min_labels` above 0 was asked for, and is kept.
 
     Args:
         trainer ([`~hf_mlc.training.trainer.MultiLabelTrainer`]): with the trained model.
@@ -106,28 +112,29 @@ def tune_search(
     dataset = trainer.eval_dataset if dataset is None else dataset
     if dataset is None:
         raise UserError("no validation rows to choose the search by", field="eval_dataset")
-    before, tried, num_documents = config.end_bias, [], 0
+    before, tried, num_documents = (config.end_bias, config.min_labels), [], 0
     # what was asked for, or chosen by an earlier training, is tried as well
-    end_biases = list(dict.fromkeys([*map(float, end_biases), float(before)]))
+    end_biases = list(dict.fromkeys([*map(float, end_biases), float(config.end_bias)]))
+    sizes = SMALLEST_SETS if config.min_labels == 0 else (config.min_labels,)
     weights = [None]
     if config.scores == "rescored":
         weights = list(dict.fromkeys([*map(float, rescoring_weights), float(config.rescoring_weight)]))
     try:
-        for bias in end_biases:
-            config.end_bias = bias
+        for size, bias in itertools.product(sizes, end_biases):
+            config.min_labels, config.end_bias = size, bias
             meters = [_Meter(trainer, len(weights)) for _ in weights]
             for answers_BCL, targets in _answers(trainer, dataset, weights):
                 for candidate, meter in enumerate(meters):
                     meter.update(answers_BCL[:, candidate], targets)
             num_documents = meters[0].num_documents
             for weight, meter in zip(weights, meters, strict=True):
-                tried.append({"end_bias": bias, "rescoring_weight": weight, "value": meter.value()})
+                tried.append(
+                    {"end_bias": bias, "min_labels": size, "rescoring_weight": weight, "value": meter.value()}
+                )
     finally:
-        config.end_bias = before
-    best = min(
-        tried, key=lambda one: (-round(one["value"], DIGITS), abs(one["end_bias"]), one["rescoring_weight"] or 0.0)
-    )
-    config.end_bias = best["end_bias"]
+        config.end_bias, config.min_labels = before
+    best = min(tried, key=_from_best_and_plainest)
+    config.end_bias, config.min_labels = best["end_bias"], best["min_labels"]
     if best["rescoring_weight"] is not None:
         config.rescoring_weight = best["rescoring_weight"]
     if best["end_bias"] in (min(end_biases), max(end_biases)) and len(end_biases) > 1:
@@ -141,6 +148,12 @@ def tune_search(
         num_documents=num_documents,
         tried=tried,
     )
+
+
+def _from_best_and_plainest(candidate: dict[str, float | None]) -> tuple[float, ...]:
+    """What candidates are sorted by."""
+    value, weight = round(candidate["value"], DIGITS), candidate["rescoring_weight"] or 0.0
+    return -value, candidate["min_labels"], abs(candidate["end_bias"]), weight
 
 
 class _Meter:

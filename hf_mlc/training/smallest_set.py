@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from hf_mlc.metrics import MultiLabelMetrics
 from hf_mlc.modeling.set_scores import with_fewest
-from hf_mlc.thresholds import value_of
+from hf_mlc.thresholds import SMALLEST_SETS, value_of
 from hf_mlc.training.end_bias import DIGITS
 from hf_mlc.training.evaluation import scores_of
 
 
 if TYPE_CHECKING:
     from hf_mlc.training.trainer import MultiLabelTrainer
-
-
-SIZES = (0, 1)
 
 
 @dataclass
@@ -58,13 +55,13 @@ def tune_smallest_set(trainer: MultiLabelTrainer, dataset) -> SmallestSetChoice 
         dataset (`datasets.Dataset`): validation rows. Never test rows.
 
     Returns:
-        [`SmallestSetChoice`], or `None` for a model that decides by thresholds, whose search has rules of its own
-        (`tune_search`), or that has a `min_labels` above 0 already.
+        [`SmallestSetChoice`], or `None` for a model that decides by thresholds, of label sequences (`tune_search`
+        chooses it together with the search's end), or that has a `min_labels` above 0 already.
     """
     config = trainer.model.config
     if not getattr(trainer.model, "decides_on_sets", False) or hasattr(config, "end_bias") or config.min_labels:
         return None
-    meters = {size: MultiLabelMetrics(len(trainer.label_space), ks=(1,), score_budget_mb=0) for size in SIZES}
+    meters = {size: MultiLabelMetrics(len(trainer.label_space), ks=(1,), score_budget_mb=0) for size in SMALLEST_SETS}
     if getattr(config, "known_sets", "off") == "restrict":
         try:
             for size, meter in meters.items():
@@ -99,4 +96,4 @@ def _largest_known(model) -> int:
     return int(model.known_sets.sets_SL.sum(dim=1).max())
 
 
-__all__ = ["SIZES", "SmallestSetChoice", "tune_smallest_set"]
+__all__ = ["SmallestSetChoice", "tune_smallest_set"]

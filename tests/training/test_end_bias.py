@@ -94,9 +94,12 @@ def test_the_bias_that_is_best_on_validation_is_chosen_and_its_value_is_that_of_
     choice = tune_search(trained, end_biases=GRID)
     assert config.end_bias == choice.end_bias > 0
     assert choice.num_documents == len(TEXTS) and choice.decision == "sequence" and choice.rescoring_weight is None
-    assert [one["end_bias"] for one in choice.tried] == list(GRID)
+    assert [(one["min_labels"], one["end_bias"]) for one in choice.tried] == [
+        (n, bias) for n in (0, 1) for bias in GRID
+    ]
+    assert config.min_labels == choice.min_labels
     for one in choice.tried:
-        config.end_bias = one["end_bias"]
+        config.end_bias, config.min_labels = one["end_bias"], one["min_labels"]
         assert trained.evaluate()[f"eval_tuned_{metric}"] == pytest.approx(one["value"])
     assert choice.value == max(one["value"] for one in choice.tried) > choice.tried[1]["value"]
 
@@ -109,11 +112,12 @@ def test_each_candidate_is_searched_once_whatever_the_weights_of_rescoring(train
         trained.model, "_search", lambda memory, *rest: searched.append(len(memory.mask_Bm)) or search(memory, *rest)
     )
     choice = tune_search(trained, end_biases=GRID, rescoring_weights=(0.0, 0.5))
-    assert sum(searched) == len(GRID) * len(TEXTS)
-    assert len(choice.tried) == 3 * len(GRID) and config.rescoring_weight == choice.rescoring_weight
+    assert sum(searched) == 2 * len(GRID) * len(TEXTS)  # with and without empty sets
+    assert len(choice.tried) == 2 * 3 * len(GRID) and config.rescoring_weight == choice.rescoring_weight
     assert {one["rescoring_weight"] for one in choice.tried} == {0.0, 0.5, 7.0}  # the configuration's own too
-    for one in choice.tried[3:8]:
+    for one in (*choice.tried[3:8], choice.tried[-2]):
         config.end_bias, config.rescoring_weight = one["end_bias"], one["rescoring_weight"]
+        config.min_labels = one["min_labels"]
         assert trained.evaluate()["eval_f1_micro"] == pytest.approx(one["value"])
 
 
@@ -129,7 +133,7 @@ def test_of_equals_the_plainest_search_is_chosen(trained, monkeypatch):
     monkeypatch.setattr("hf_mlc.training.end_bias.value_of", lambda metrics, name: 0.5)
     trained.model.config.scores = "rescored"
     choice = tune_search(trained, end_biases=(-1.0, 0.5, 0.0), rescoring_weights=(1.0, 0.25))
-    assert (choice.end_bias, choice.rescoring_weight) == (0.0, 0.25)
+    assert (choice.min_labels, choice.end_bias, choice.rescoring_weight) == (0, 0.0, 0.25)
 
 
 def test_a_bias_that_was_asked_for_is_tried_too(trained, monkeypatch):
@@ -141,11 +145,32 @@ def test_a_bias_that_was_asked_for_is_tried_too(trained, monkeypatch):
 
 
 def test_a_failure_leaves_the_configuration_as_it_was(trained, monkeypatch):
-    trained.model.config.end_bias = 0.25
-    monkeypatch.setattr("hf_mlc.training.end_bias.value_of", lambda metrics, name: 1 / 0)
+    config, calls = trained.model.config, []
+    config.end_bias = 0.25
+    monkeypatch.setattr(
+        "hf_mlc.training.end_bias.value_of",
+        lambda metrics, name: calls.append(config.min_labels) or 1 / (1 - calls[-1]),
+    )
     with pytest.raises(ZeroDivisionError):
         tune_search(trained, end_biases=GRID)
-    assert trained.model.config.end_bias == 0.25
+    assert calls[-1] == 1 and (config.end_bias, config.min_labels) == (0.25, 0)
+
+
+@pytest.mark.parametrize("decision", ["sequence", "thresholds"])
+def test_no_document_is_left_without_labels_where_that_is_better_on_validation(trained, decision):
+    """All rows here have labels, and the end comes too early: with no other bias to choose from the smallest set is what helps."""
+    config = trained.model.config
+    config.decision, trained.args.threshold_metric, trained.args.threshold_kind = decision, "subset_accuracy", "global"
+    choice = tune_search(trained, end_biases=(0.0,))
+    values = {one["min_labels"]: one["value"] for one in choice.tried}
+    assert choice.min_labels == config.min_labels == 1 and values[1] > values[0]
+    assert trained.tune_thresholds().min_labels == 1
+    assert trained.evaluate()["eval_subset_accuracy"] == pytest.approx(values[1])
+
+
+def test_a_smallest_set_that_was_asked_for_is_kept(trained):
+    trained.model.config.min_labels = 2
+    assert {one["min_labels"] for one in tune_search(trained, end_biases=GRID).tried} == {2}
 
 
 def test_thresholds_leave_the_rules_of_the_search_alone(trained):
