@@ -230,8 +230,8 @@ class MsdnConfig(MultiLabelConfig):
         """The widths that the convolutions over the labels have: `kernel_sizes` within the labels; odd in the parallel variant."""
         if self.variant == "causal":
             return [min(size, self.num_labels) for size in self.kernel_sizes]
-        most = self.num_labels - 1 + self.num_labels % 2
-        return [min(size + 1 - size % 2, max(most, 1)) for size in self.kernel_sizes]
+        most = 2 * self.num_labels - 1  # from the first label to the last, and back
+        return [min(size + 1 - size % 2, most) for size in self.kernel_sizes]
 
     @property
     def is_exact(self) -> bool:

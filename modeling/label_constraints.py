@@ -71,9 +71,11 @@ class LabelConstraints:
         self.repeat_mask, self.num_groups = repeat_mask, len(groups)
         edges = sorted({(label, parent) for label, listed in enumerate(parents) for parent in listed})
         members = [(label, number) for number, group in enumerate(groups) for label in group]
-        # long and thin, not (L, L): a hierarchy of ten thousand labels has about as many edges
-        self._child_E, self._parent_E = torch.tensor(edges, dtype=torch.long).reshape(-1, 2).unbind(1)
-        self._label_M, self._group_M = torch.tensor(members, dtype=torch.long).reshape(-1, 2).unbind(1)
+        # long and thin, not (L, L): a hierarchy of ten thousand labels has about as many edges. On the CPU whatever device a model is
+        # made on: these are kept, and asked by other models too
+        as_pairs = {"dtype": torch.long, "device": "cpu"}
+        self._child_E, self._parent_E = torch.tensor(edges, **as_pairs).reshape(-1, 2).unbind(1)
+        self._label_M, self._group_M = torch.tensor(members, **as_pairs).reshape(-1, 2).unbind(1)
 
     @classmethod
     def from_config(cls, config) -> LabelConstraints:
@@ -190,12 +192,16 @@ class LabelConstraintsProcessor(LogitsProcessor):
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Masks `scores` `(B, V)` after the prefixes `input_ids` `(B, T)`, which begin with the start token.
 
-        Rows that have ended are left as they are: `generate` itself fills them up.
+        Rows that have ended are left as they are: `generate` itself fills them up. Where the model's own rules have left nothing of
+        what is allowed here, the sequence ends.
         """
         used_BV = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, input_ids, True)
         has_ended_B = used_BV[:, EOS]
         allowed_BV = self.constraints.mask(used_BV, step=input_ids.shape[1] - 1)
-        return scores.masked_fill(~allowed_BV & ~has_ended_B[:, None], float("-inf"))
+        scores = scores.masked_fill(~allowed_BV & ~has_ended_B[:, None], float("-inf"))
+        is_stuck_B = (scores == float("-inf")).all(dim=1)
+        scores[:, EOS] = scores[:, EOS].masked_fill(is_stuck_B, 0.0)
+        return scores
 
 
 def _check_ids(name: str, lists: Sequence[Sequence[int]], num_labels: int) -> None:

@@ -45,6 +45,8 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
     """The mean of several models; what `AutoModel` returns for `model_type` "ensemble"."""
 
     config: EnsembleConfig
+    # a member's edges of bins are read as exactly here as alone
+    _keep_in_fp32_modules_strict = MsdnForMultiLabelClassification._keep_in_fp32_modules_strict
 
     def __init__(self, config: EnsembleConfig):
         super().__init__(config)

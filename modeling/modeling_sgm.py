@@ -162,7 +162,7 @@ class SgmForMultiLabelClassification(
         """As `MultiLabelPreTrainedModel.set_training_statistics`; the decoder's read-out starts at the shares that labels and
         ends have of all that is to be written."""
         super().set_training_statistics(counts_L, num_documents)
-        self._warn_of_idle_loss()
+        self._warn_of_idle_settings()
         if self.encoder.readout is not None:  # the machines' log-odds know how frequent labels are; the end's are even
             self.decoder.output.bias.zero_()
             return
@@ -171,11 +171,21 @@ class SgmForMultiLabelClassification(
         self.decoder.output.bias[LABEL_OFFSET:] = torch.log(counts_L / total).to(self.decoder.output.bias)
         self.decoder.output.bias[EOS] = torch.log(max(num_documents, 1) / total).to(self.decoder.output.bias)
 
-    def _warn_of_idle_loss(self) -> None:
-        """Says which settings of the per-label loss change nothing, since no head is trained by it."""
+    def _warn_of_idle_settings(self) -> None:
+        """Says which settings change nothing, or less than one would think: of the per-label loss where no head is trained by it, a second
+        weight of the set's loss, and rules of the search where thresholds decide."""
+        config = self.config
+        if config.set_bce_weight and config.sequence_loss == "set_bce":
+            logger.warning("set_bce_weight will change nothing: it is of 'set_bce' beside another sequence_loss")
+        rules = [name for name in ("max_labels", "label_parents", "label_exclusions") if getattr(config, name)]
+        if rules and config.decision == "thresholds":
+            logger.warning(
+                f"{' and '.join(rules)}: kept by every sequence that scores come from, but not by the labels that reach a "
+                "threshold; decision='sequence' or 'expected_f1' answers with such sets alone"
+            )
         usual = {"loss": "bce", "use_pos_weight": False, "label_smoothing": 0}
-        given = [name for name, value in usual.items() if getattr(self.config, name) != value]
-        if given and not self.config.auxiliary_weight:
+        given = [name for name, value in usual.items() if getattr(config, name) != value]
+        if given and not config.auxiliary_weight:
             logger.warning(
                 f"{' and '.join(given)} will change nothing: of the auxiliary head, and auxiliary_weight is 0; sequences "
                 "are trained by sequence_loss"

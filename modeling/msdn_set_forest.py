@@ -129,7 +129,9 @@ class SetForest(nn.Module):
         counts = self.counts[entries].long()
         totals = torch.zeros_like(leaves).index_add(0, paths, counts)
         cells = paths // leaves_BT.shape[1] * num_sets + self.sets[entries].long()
-        sums = torch.bincount(cells, weights=counts.double() / totals[paths], minlength=len(leaves_BT) * num_sets)
+        sums = torch.zeros(len(leaves_BT) * num_sets, dtype=torch.float64, device=cells.device)
+        # not `bincount`, which on a GPU adds up in any order and has no other way
+        sums = sums.index_add(0, cells, counts.double() / totals[paths])
         return sums.view(len(leaves_BT), num_sets).float()
 
 

@@ -114,6 +114,11 @@ class ImageReader(nn.Module):
                     f"`vision_config` must be a model that reads pixel_values, found '{config.vision_config.model_type}', "
                     f"which reads {self.backbone.main_input_name}"
                 )
+            if getattr(config.vision_config, "mask_ratio", 0):
+                raise refusal(
+                    f"`vision_config` must read whole pictures, found '{config.vision_config.model_type}' with a mask_ratio of "
+                    f"{config.vision_config.mask_ratio}, which hides random patches at every pass"
+                )
             channels = _width_of(config.vision_config)
             pooler = getattr(self.backbone, "pooler", None)
             if isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters()):
@@ -143,7 +148,8 @@ def _built(auto_class, config, *, field: str, dtype: torch.dtype) -> nn.Module:
 
 def _width_of(config) -> int:
     """The width of a vision model's last states."""
-    sizes = getattr(config, "hidden_sizes", None)
+    # where there is a neck, it comes after the stages
+    sizes = getattr(config, "neck_hidden_sizes", None) or getattr(config, "hidden_sizes", None)
     if sizes:
         return sizes[-1]
     if hasattr(config, "hidden_size"):

@@ -13,6 +13,7 @@ from .label_sequences import BOS, EOS, PAD
 SPECIAL_IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "decoder_start_token_id": BOS}
 # what a batch may bring along and neither an encoder nor a search reads
 TARGETS = ("labels", "label_ids", "num_items_in_batch")
+_OF_SEARCH = ("num_beams", "do_sample", "length_penalty", "max_length", "max_new_tokens")
 _DEFAULT_MAX_LENGTHS = (None, 20, 21)  # transformers' own, without and with the begin: nobody asked for it
 
 
@@ -27,7 +28,7 @@ class SgmGeneration:
         """As `GenerationMixin.generate`, over label sequences: label l is the id l + 3, the end 2, padding 0.
 
         Beams are those of the configuration and their scores sums of log-probabilities (`length_penalty=0`) unless something
-        else is asked for; with `do_sample=True` there is one beam. A `generation_config` says its beams itself; what else it
+        else is asked for, here or in the model's own `generation_config`; with `do_sample=True` there is one beam. A `generation_config` says its beams itself; what else it
         leaves at transformers' defaults (a `length_penalty` of 1, a `max_length` of 20) is filled in as without one. The
         configuration's rules (`min_labels`, `max_labels`, parents, exclusions) and `end_bias` hold in every step;
         `repeat_mask` too.
@@ -44,12 +45,7 @@ class SgmGeneration:
         if generation_config is not None:
             generation_config = self._filled_generation_config(generation_config, kwargs)
         else:
-            kwargs = SPECIAL_IDS | kwargs
-            kwargs.setdefault("num_beams", 1 if kwargs.get("do_sample") else self.config.num_beams)
-            if kwargs["num_beams"] > 1:
-                kwargs.setdefault("length_penalty", 0.0)
-            if kwargs.get("max_length") is None and kwargs.get("max_new_tokens") is None:
-                kwargs["max_new_tokens"] = LabelConstraints.from_config(self.config).most_steps
+            kwargs = SPECIAL_IDS | self._defaults(kwargs) | kwargs
         if constraints is not None:
             logits_processor = LogitsProcessorList(logits_processor or [])
             logits_processor.append(LabelConstraintsProcessor(constraints))
@@ -58,6 +54,19 @@ class SgmGeneration:
             else:
                 generation_config.renormalize_logits = True
         return super().generate(inputs, generation_config, logits_processor=logits_processor, **kwargs)
+
+    def _defaults(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What neither `kwargs` nor the model's own `generation_config` say of the search."""
+        own = self.generation_config
+        said = {name: kwargs.get(name, getattr(own, name, None)) for name in _OF_SEARCH}
+        filled = {}
+        if said["num_beams"] is None:
+            filled["num_beams"] = 1 if said["do_sample"] else self.config.num_beams
+        if (said["num_beams"] or filled["num_beams"]) > 1 and said["length_penalty"] is None:
+            filled["length_penalty"] = 0.0
+        if said["max_length"] is None and said["max_new_tokens"] is None:
+            filled["max_new_tokens"] = LabelConstraints.from_config(self.config).most_steps
+        return filled
 
     def _filled_generation_config(self, given: GenerationConfig, kwargs: dict[str, Any]) -> GenerationConfig:
         """A copy of a given one with the label vocabulary's ids and what label sequences need; `kwargs` go before it."""

@@ -19,9 +19,19 @@ _OF_ONE_VALUE = {
 }
 
 
+def _unread(config: MultiLabelConfig) -> set[str]:
+    """Fields that more than one setting decides on."""
+    unread = {name for name, (of, value) in _OF_ONE_VALUE.items() if getattr(config, of) != value}
+    if config.label_order != "random" and config.num_orders == 1:
+        unread.add("label_order_seed")
+    if config.variant == "causal" and config.known_sets == "restrict":
+        unread.add("decoding")  # each known set is scored as a whole
+    return unread
+
+
 def without_relations(given: Iterable[str], config: MultiLabelConfig) -> list[str]:
-    """Which of the given arguments are about known label sets, a forest over them or embeddings of numbers, and are read by nothing
-    in a model of this configuration.
+    """Which of the given arguments are about label orders, decoding, known label sets, a forest over them or embeddings of numbers, and
+    are read by nothing in a model of this configuration.
 
     Args:
         given (iterable of `str`): names of arguments of `train`.
@@ -29,5 +39,4 @@ def without_relations(given: Iterable[str], config: MultiLabelConfig) -> list[st
     """
     if config.model_type != "msdn":
         return []
-    without = {name for name, (of, value) in _OF_ONE_VALUE.items() if getattr(config, of) != value}
-    return sorted(without.intersection(given))
+    return sorted(_unread(config).intersection(given))

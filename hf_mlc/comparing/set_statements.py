@@ -66,6 +66,12 @@ class SetMeans:
         lines = [line for (data, _), runs in self._lines.items() if data in chosen for line in runs.values()]
         return SetMeans(lines, [name for name in self.claimed if name in chosen], [*self.ranked, *self.unranked])
 
+    def without(self, arms: Iterable[str]) -> SetMeans:
+        """The same with fewer arms that are ranked, as if these had not run."""
+        dropped = set(arms)
+        lines = [line for (_, arm), runs in self._lines.items() if arm not in dropped for line in runs.values()]
+        return SetMeans(lines, self.claimed, [arm for arm in (*self.ranked, *self.unranked) if arm not in dropped])
+
     def values(self, dataset: str, arm: str, name: str) -> dict[int, float]:
         """By seed, a metric, or a number of the line itself, as `train_seconds`; seeds whose runs lack it are left out."""
         found = {}
@@ -139,14 +145,22 @@ class NonInferior:
 
     The margin is held against means: test sets of some hundred rows cannot show a difference of one point. What the intervals
     show stands in the tables of the data sets.
+
+    Args:
+        ours, other (`str`): the arms.
+        metric (`str`, *optional*, defaults to `"subset_accuracy"`): of both.
+        margin (`float`, *optional*, defaults to 0.01): how much worse is still level.
+        variants (`tuple[str]`, *optional*): ranked arms of the same authors, which are left out of the ranks.
     """
 
     ours: str
     other: str
     metric: str = "subset_accuracy"
     margin: float = 0.01
+    variants: tuple[str, ...] = ()
 
     def answer(self, means: SetMeans) -> str:
+        means = means.without(self.variants)
         pair = means.paired(self.ours, self.other, self.metric)
         ranks = means.on(pair.values).average_ranks(self.metric)
         ranked = self.ours in ranks and self.other in ranks
@@ -190,7 +204,8 @@ class BestRank:
     Args:
         ours (`str`): the arm.
         metric (`str`, *optional*, defaults to `"subset_accuracy"`): of the ranks.
-        variants (`tuple[str]`, *optional*): ranked arms of the same authors, which it need not be ahead of.
+        variants (`tuple[str]`, *optional*): ranked arms of the same authors, which are left out of the ranks: near copies would push
+            the others apart.
     """
 
     ours: str
@@ -198,8 +213,8 @@ class BestRank:
     variants: tuple[str, ...] = ()
 
     def answer(self, means: SetMeans) -> str:
+        means = means.without(self.variants)
         ranks = means.average_ranks(self.metric)
-        ranks = {arm: rank for arm, rank in ranks.items() if arm == self.ours or arm not in self.variants}
         said = f"{self.ours} has the best average rank in {self.metric} of {len(ranks)} ranked systems"
         said += f" ({', '.join(self.variants)} left out)" if self.variants else ""
         if not means.ran(self.ours):

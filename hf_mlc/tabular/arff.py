@@ -150,10 +150,10 @@ class ArffFile:
         if text[:1] in ("'", '"'):
             name, end = self._quoted(text, 0, line)
             return name, text[end:].strip()
-        name, _, rest = text.partition(" ") if "\t" not in text.split(" ")[0] else text.partition("\t")
+        name = re.match(r"[^\s{]*", text)[0]  # the values of a nominal one may follow it at once
         if not name:
             raise self.error("no name", line, accepted="@attribute NAME TYPE")
-        return name, rest.strip()
+        return name, text[len(name) :].strip()
 
     # -- rows
 

@@ -33,5 +33,17 @@ def test_options_of_another_setting_are_without_effect(fields, unread):
     assert without_relations(["known_sets", "numeric_embedding", "num_beams"], config) == []
 
 
+def test_a_seed_of_an_order_that_is_not_drawn_and_a_decoding_that_is_not_used_are_named():
+    given = ["decoding", "label_order_seed"]
+    for fields, unread in (
+        ({}, ["label_order_seed"]),
+        ({"label_order": "random"}, []),
+        ({"num_orders": 3}, []),
+        ({"known_sets": "restrict"}, given),
+        ({"known_sets": "favour", "label_order": "random"}, []),
+    ):
+        assert without_relations(given, MsdnConfig(input_size=3, num_labels=4, **fields)) == unread, fields
+
+
 def test_other_architectures_have_none_of_them():
     assert without_relations(GIVEN, PlantConfig()) == []

@@ -201,6 +201,7 @@ def test_a_vision_transformer_and_a_broken_picture(work, tmp_path, capsys):
         (["--backbone_config", '{"model_type": "resnet", "out_features": ["x"]}'], "`backbone_config` is no configuration"),
         (["--backbone_config", '{"model_type": "bert"}'], "`backbone_config` can't be built as 'bert'"),
         (["--vision_config", '{"model_type": "bert", "hidden_size": 4, "num_attention_heads": 1}'], "reads pixel_values, found 'bert'"),
+        (["--vision_config", '{"model_type": "vit_mae", "hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "decoder_hidden_size": 16}'], "found 'vit_mae' with a mask_ratio of 0.75"),
         (["--encoder", "gru", "--backbone_config", json.dumps(BACKBONE)], "field 'encoder': found 'gru' beside backbone_config"),
         (["--encoder", "gru", "--image_encoder", "some/model"], "field 'encoder': found 'gru' beside image_encoder"),
     ],

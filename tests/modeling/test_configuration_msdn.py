@@ -41,7 +41,9 @@ def test_it_reads_tables_unless_another_encoder_is_named():
         ("causal", 5, [2, 4, 5]),
         ("causal", 1, [1, 1, 1]),
         ("parallel", 20, [3, 5, 9]),
-        ("parallel", 6, [3, 5, 5]),
+        ("parallel", 6, [3, 5, 9]),
+        ("parallel", 4, [3, 5, 7]),
+        ("parallel", 2, [3, 3, 3]),
         ("parallel", 1, [1, 1, 1]),
     ],
 )

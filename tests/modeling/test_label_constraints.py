@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.modeling.label_constraints import LabelConstraints, LabelConstraintsProcessor
 from hf_mlc.modeling.label_sequences import BOS, EOS, LABEL_OFFSET, PAD, sets_of_sequences
 
@@ -178,3 +179,19 @@ def test_generate_keeps_to_the_rules_by_the_processor():
     assert constraints.keeps(sets).all() and len({tuple(row) for row in sets.tolist()}) > 2
     scores = torch.randn(64, V)
     assert torch.equal(process(ids, scores), scores)  # rows that have ended are not touched
+
+
+def test_where_a_model_s_own_rules_leave_nothing_that_is_allowed_the_sequence_ends():
+    """The model allows the end alone after one label; this call asks for two."""
+    process = LabelConstraintsProcessor(rules(min_labels=2))
+    scores = torch.full((2, V), float("-inf"))
+    scores[0, EOS] = scores[1, LABEL_OFFSET + 1] = -0.5
+    masked = process(torch.tensor([[BOS, LABEL_OFFSET]] * 2), scores.clone())
+    assert masked.softmax(dim=1).argmax(dim=1).tolist() == [EOS, LABEL_OFFSET + 1] and not masked.isnan().any()
+
+
+def test_rules_made_under_another_device_serve_models_on_this_one():
+    config = SgmConfig(num_labels=4, label_exclusions=[[0, 1]], label_parents=[[], [], [0], []])
+    with torch.device("meta"):
+        LabelConstraints.from_config(config)
+    assert LabelConstraints.from_config(config).mask(torch.zeros(1, 7, dtype=torch.bool)).device.type == "cpu"

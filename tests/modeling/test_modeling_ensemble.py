@@ -294,3 +294,17 @@ def test_architectures_may_be_mixed_and_a_document_alone_gets_the_same_answer():
     with torch.enable_grad():
         loss = model(**batch, labels=torch.ones(6, 5)).loss
     assert loss.isfinite()
+
+
+def test_members_read_numbers_with_the_same_bins_in_half_precision_as_alone(tmp_path):
+    settings = {"encoder": "mlp", "input_size": 1, "numeric_size": 1, "hidden_size": 16, "num_labels": 4}
+    member = MsdnForMultiLabelClassification(MsdnConfig(**settings, numeric_embedding="piecewise_linear"))
+    bins = next(module for module in member.modules() if hasattr(module, "fill_edges"))
+    edges = torch.linspace(-1, 1.001, bins.edges.shape[1]).expand(bins.edges.shape)
+    bins.fill_edges(edges)
+    model = EnsembleForMultiLabelClassification(EnsembleConfig(members=[member.config.to_dict()], num_labels=4))
+    model.members[0].load_state_dict(member.state_dict())
+    model.save_pretrained(tmp_path)
+    loaded = EnsembleForMultiLabelClassification.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    found = next(module for module in loaded.modules() if hasattr(module, "fill_edges")).edges
+    assert loaded.dtype == torch.bfloat16 and found.dtype == torch.float32 and torch.equal(found, edges)

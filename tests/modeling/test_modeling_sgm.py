@@ -269,10 +269,17 @@ def test_training_statistics_start_the_read_out_at_the_shares_of_what_is_written
         ({"loss": "focal"}, "loss will change nothing"),
         ({"use_pos_weight": True, "label_smoothing": 0.1}, "use_pos_weight and label_smoothing will change nothing"),
         ({"loss": "focal", "auxiliary_weight": 0.1}, None),
+        ({"sequence_loss": "set_bce", "set_bce_weight": 0.5}, "set_bce_weight will change nothing"),
+        ({"set_bce_weight": 0.5}, None),
+        (
+            {"decision": "thresholds", "max_labels": 2},
+            "max_labels: kept by every sequence that scores come from, but not",
+        ),
+        ({"max_labels": 2}, None),
         ({}, None),
     ],
 )
-def test_settings_of_a_loss_that_trains_nothing_are_told(settings, said, caplog):
+def test_settings_that_change_nothing_or_less_than_one_would_think_are_told(settings, said, caplog):
     model = build(SgmModelTester(), **settings)
     with caplog.at_level(logging.WARNING):
         model.set_training_statistics(torch.ones(5), 3)

@@ -52,6 +52,14 @@ VISION = (
 )  # fmt: skip
 
 
+def test_a_vision_model_whose_neck_has_another_width_than_its_stages_is_read():
+    neck = {"hidden_sizes": [8, 12, 16], "neck_hidden_sizes": [4, 4, 8, 8, 12, 16, 24]}
+    model = build(SgmModelTester(encoder="image"), vision_config={"model_type": "mobilevit", "image_size": 32, **neck})
+    with torch.no_grad():
+        logits = model(pixel_values=torch.randn(2, 3, 32, 32)).logits
+    assert logits.shape == (2, 5) and torch.isfinite(logits).all()
+
+
 @pytest.mark.parametrize("settings", VISION, ids=["default", "vit", "resnet", "vitdet", "convnext"])
 def test_images_are_read_by_any_backbone_or_vision_model(settings, tmp_path):
     tester = SgmModelTester(encoder="image")

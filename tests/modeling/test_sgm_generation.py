@@ -66,6 +66,30 @@ def test_a_generation_config_gives_the_answers_of_the_same_words_given_one_by_on
     assert torch.equal(found, model.generate(**batch, num_beams=4, constraints=rules))
 
 
+def test_the_model_s_own_generation_config_is_kept_to():
+    tester = SgmModelTester()
+    batch = tester.collate(tester.documents())
+    model = build(tester, num_labels=30, end_bias=1.0)
+    expected = model.generate(**batch, num_beams=1, max_new_tokens=2)
+    model.generation_config.num_beams, model.generation_config.max_new_tokens = 1, 2
+    assert torch.equal(model.generate(**batch), expected) and expected.shape[1] == 3
+    assert model.generate(**batch, max_new_tokens=4).shape[1] == 5  # what is given with the call goes before it
+    model.generation_config.num_beams, model.generation_config.do_sample = None, True
+    torch.manual_seed(0)
+    drawn = model.generate(**batch)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, model.generate(**batch, num_beams=1))
+
+
+def test_rules_that_contradict_the_configuration_s_end_the_sequence():
+    tester = SgmModelTester()
+    model, batch = build(tester, max_labels=1), tester.collate(tester.documents())
+    rules = LabelConstraints(5, min_labels=2)
+    for settings in ({"num_beams": 1}, {"num_beams": 3}, {"do_sample": True}):
+        sequences = model.generate(**batch, constraints=rules, **settings)
+        assert (sequences == EOS).any(dim=1).all() and (sets_of_sequences(sequences[:, 1:], 5).sum(dim=1) == 1).all()
+
+
 def test_an_end_bias_makes_sets_larger_in_both_searches_alike():
     tester = SgmModelTester()
     model, batch = build(tester), tester.collate(tester.documents())
