@@ -207,11 +207,25 @@ class EnsembleForMultiLabelClassification(TextPreTrainedModel):
         members = zip(self.weights, self.members, strict=True)
         return sum(weight * member.token_weights(chosen_ids_S, **inputs) for weight, member in members)
 
-    def label_logits(self, chosen_ids_S: torch.LongTensor, **inputs) -> torch.FloatTensor:
-        """As `MultiLabelPreTrainedModel.label_logits`; each member leaves other labels out where it can."""
+    def path_inputs(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What each member's scores hang on, by "member.name"."""
         shared = self._inputs_of_members(inputs, inputs.pop("inputs_embeds", None))
-        pairs = zip(self.members, shared, strict=True)
-        return self._averaged([member.label_logits(chosen_ids_S, **own) for member, own in pairs])
+        return {
+            f"{number}.{name}": value
+            for number, (member, own) in enumerate(zip(self.members, shared, strict=True))
+            for name, value in member.path_inputs(**own).items()
+        }
+
+    def label_logits(self, chosen_ids_S: torch.LongTensor, **inputs) -> torch.FloatTensor:
+        """As `MultiLabelPreTrainedModel.label_logits`; each member leaves other labels out where it can, and is given what
+        `path_inputs` found of it."""
+        found = [{} for _ in self.members]
+        for key in [key for key in inputs if "." in key]:
+            number, _, name = key.partition(".")
+            found[int(number)][name] = inputs.pop(key)
+        shared = self._inputs_of_members(inputs, inputs.pop("inputs_embeds", None))
+        parts = zip(self.members, shared, found, strict=True)
+        return self._averaged([member.label_logits(chosen_ids_S, **own, **given) for member, own, given in parts])
 
 
 def join_sets(parts: list[LabelSets], weights: list[float]) -> LabelSets:

@@ -308,3 +308,19 @@ def test_members_read_numbers_with_the_same_bins_in_half_precision_as_alone(tmp_
     loaded = EnsembleForMultiLabelClassification.from_pretrained(tmp_path, dtype=torch.bfloat16)
     found = next(module for module in loaded.modules() if hasattr(module, "fill_edges")).edges
     assert loaded.dtype == torch.bfloat16 and found.dtype == torch.float32 and torch.equal(found, edges)
+
+
+def test_scores_on_a_path_follow_each_member_s_own_choices_at_its_end():
+    """As a member's alone do: a greedy sequence found anew at every point would make them jump."""
+    model, rows = sequence_ensemble(), documents()
+    one, other = ({name: value[row : row + 1] for name, value in rows.items()} for row in (0, 1))
+    chosen_ids_S = torch.tensor([1, 3])
+    path = model.path_inputs(**one)
+    assert len(path) == len(model.members)
+    parts = [member.label_logits(chosen_ids_S, **other, **member.path_inputs(**one)) for member in model.members]
+    together = model.label_logits(chosen_ids_S, **other, **path)
+    torch.testing.assert_close(together, model._averaged(parts))
+    assert not torch.allclose(together, model.label_logits(chosen_ids_S, **other))
+    torch.testing.assert_close(
+        model.label_logits(chosen_ids_S, **one, **path), model.label_logits(chosen_ids_S, **one)
+    )
