@@ -75,7 +75,8 @@ class MsdnConfig(MultiLabelConfig):
             of all labels are refined together, each by those around it.
         kernel_sizes (`list[int]`, *optional*):
             Labels that the convolutions over the label axis reach, one convolution each, at most all of them; 2, 4 and 8 if
-            not given. In the parallel variant an even one counts one more, as its middle is the label itself.
+            not given. In the parallel variant an even one counts one more, as its middle is the label itself, and at most all
+            labels to both sides.
         channels (`int`, *optional*, defaults to 8): channels of each of these convolutions.
         label_embedding_size (`int`, *optional*, defaults to 4): width of the label vectors that they read.
         dilations (`list[int]`, *optional*):
@@ -227,7 +228,7 @@ class MsdnConfig(MultiLabelConfig):
 
     @property
     def effective_kernel_sizes(self) -> list[int]:
-        """The widths that the convolutions over the labels have: `kernel_sizes` within the labels; odd in the parallel variant."""
+        """The widths that the convolutions over the labels have: `kernel_sizes`, no wider than the labels are far apart; odd in the parallel variant."""
         if self.variant == "causal":
             return [min(size, self.num_labels) for size in self.kernel_sizes]
         most = 2 * self.num_labels - 1  # from the first label to the last, and back

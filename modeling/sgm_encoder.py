@@ -114,10 +114,10 @@ class ImageReader(nn.Module):
                     f"`vision_config` must be a model that reads pixel_values, found '{config.vision_config.model_type}', "
                     f"which reads {self.backbone.main_input_name}"
                 )
-            if getattr(config.vision_config, "mask_ratio", 0):
+            if config.vision_config.model_type == "vit_mae" and config.vision_config.mask_ratio:
                 raise refusal(
-                    f"`vision_config` must read whole pictures, found '{config.vision_config.model_type}' with a mask_ratio of "
-                    f"{config.vision_config.mask_ratio}, which hides random patches at every pass"
+                    f"`vision_config` must read whole pictures, found 'vit_mae' with a mask_ratio of {config.vision_config.mask_ratio}, "
+                    "which hides random patches at every pass"
                 )
             channels = _width_of(config.vision_config)
             pooler = getattr(self.backbone, "pooler", None)
@@ -148,9 +148,10 @@ def _built(auto_class, config, *, field: str, dtype: torch.dtype) -> nn.Module:
 
 def _width_of(config) -> int:
     """The width of a vision model's last states."""
-    # where there is a neck, it comes after the stages
-    sizes = getattr(config, "neck_hidden_sizes", None) or getattr(config, "hidden_sizes", None)
+    sizes = getattr(config, "hidden_sizes", None)
     if sizes:
+        # a neck comes after the stages; that of a model without stages is a head's, and not of the last states
+        sizes = getattr(config, "neck_hidden_sizes", None) or sizes
         return sizes[-1]
     if hasattr(config, "hidden_size"):
         return config.hidden_size

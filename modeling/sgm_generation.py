@@ -45,6 +45,7 @@ class SgmGeneration:
         if generation_config is not None:
             generation_config = self._filled_generation_config(generation_config, kwargs)
         else:
+            kwargs = {name: value for name, value in kwargs.items() if value is not None or name not in _OF_SEARCH}
             kwargs = SPECIAL_IDS | self._defaults(kwargs) | kwargs
         if constraints is not None:
             logits_processor = LogitsProcessorList(logits_processor or [])

@@ -20,7 +20,7 @@ _OF_ONE_VALUE = {
 
 
 def _unread(config: MultiLabelConfig) -> set[str]:
-    """Fields that more than one setting decides on."""
+    """Fields that nothing reads with this configuration."""
     unread = {name for name, (of, value) in _OF_ONE_VALUE.items() if getattr(config, of) != value}
     if config.label_order != "random" and config.num_orders == 1:
         unread.add("label_order_seed")

@@ -49,17 +49,20 @@ def _of_data(claim: Claim, data: ClaimData, lines: list[dict[str, Any]]) -> str:
         return ""
     tables = []
     for found in by_train_size(lines).values():
-        tables += [*means_tables(claim, data, found), unequal_trials(found), bars(claim, data, found)]
+        tables += [*means_tables(claim, data, found), unequal_trials(claim, found), bars(claim, data, found)]
         tables += [claim.all_at_once.tables(data.name, found)] if claim.all_at_once is not None else []
     return f"### {claim.name}: {data.name}\n\n{_fenced(*tables)}"
 
 
-def unequal_trials(lines: Sequence[dict[str, Any]]) -> str:
-    """Which arms chose among fewer settings than others did; empty where all that chose had equally many."""
+def unequal_trials(claim: Claim, lines: Sequence[dict[str, Any]]) -> str:
+    """Which arms chose among fewer settings than others did, one alone among them; empty where all that have settings to choose
+    from had equally many."""
+    choosing = {arm.name for arm in claim.arms if len(arm.trials) > 1}
     tried: dict[int, dict[str, None]] = {}
     for line in lines:
-        if line.get("trials"):
-            tried.setdefault(line["trials"]["number"], {})[line["arm"]] = None
+        if line.get("trials") or line["arm"] in choosing:
+            number = line["trials"]["number"] if line.get("trials") else 1
+            tried.setdefault(number, {})[line["arm"]] = None
     if len(tried) < 2:
         return ""
     of_each = (f"{number} of {', '.join(tried[number])}" for number in sorted(tried, reverse=True))

@@ -176,6 +176,7 @@ class NonInferior:
             f"{self.ours} is within {self.margin:g} of {self.other} in {self.metric} on each set, or above it, and has at least "
             "its average rank"
         )
+        said += f" ({', '.join(self.variants)} left out)" if self.variants else ""
         return _of_pair(means, said, (self.ours, self.other), pair, failing, shown, unranked=not ranked)
 
 

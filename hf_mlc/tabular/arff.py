@@ -150,7 +150,8 @@ class ArffFile:
         if text[:1] in ("'", '"'):
             name, end = self._quoted(text, 0, line)
             return name, text[end:].strip()
-        name = re.match(r"[^\s{]*", text)[0]  # the values of a nominal one may follow it at once
+        # the values of a nominal one may follow its name at once
+        name = (re.match(r"[^\s{]+(?=\{.*\}$)", text) or re.match(r"\S*", text))[0]
         if not name:
             raise self.error("no name", line, accepted="@attribute NAME TYPE")
         return name, text[len(name) :].strip()

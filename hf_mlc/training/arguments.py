@@ -41,8 +41,8 @@ class MultiLabelTrainingArguments(LightDxmlArguments, TrainingArguments):
             inside the validation rows) or `"none"`.
         threshold_metric (`str`, *optional*, defaults to `"f1_micro"`): what the thresholds maximise.
         end_biases (`list[float]`, *optional*, defaults to `[-1, -0.5, 0, 0.5, 1, 1.5]`):
-            of a model that writes label sequences: what is tried on validation at the end as `end_bias`; an empty list (or
-            `--end_biases` without a number) keeps the configuration's.
+            of a model that writes label sequences: what is tried on validation at the end as `end_bias`, with and without empty
+            sets; an empty list (or `--end_biases` without a number) keeps the configuration's, and its `min_labels`.
         early_stopping_patience (`int`, *optional*): evaluations without a better metric before training stops.
         overwrite_output (`bool`, *optional*, defaults to `False`): start anew in a folder that already holds a run.
         cpu_threads (`int`, *optional*):

@@ -89,12 +89,14 @@ def tune_search(
 
     The metric is the run's `threshold_metric`: of the label sets, for a model that decides on sets; otherwise the best
     value that one threshold for all labels reaches on the marginals. Of equal candidates the smaller `min_labels`, then the bias
-    nearest to 0, then the smaller weight: the plainer search. A `min_labels` above 0 was asked for, and is kept.
+    nearest to 0, then the smaller weight: the plainer search. A `min_labels` above 0 was asked for, and is kept; so is any with
+    `threshold_kind="none"`.
 
     Args:
         trainer ([`~hf_mlc.training.trainer.MultiLabelTrainer`]): with the trained model.
         dataset (`datasets.Dataset`, *optional*): validation rows, `eval_dataset` if not given. Never test rows.
-        end_biases (`Sequence[float]`, *optional*): the grid, to which the configuration's own is added; each is decoded once.
+        end_biases (`Sequence[float]`, *optional*): the grid, to which the configuration's own is added; each is decoded once with
+            each smallest set.
         rescoring_weights (`Sequence[float]`, *optional*): of these, and the configuration's own, every one is tried with every bias.
 
     Returns:
@@ -115,7 +117,10 @@ def tune_search(
     before, tried, num_documents = (config.end_bias, config.min_labels), [], 0
     # what was asked for, or chosen by an earlier training, is tried as well
     end_biases = list(dict.fromkeys([*map(float, end_biases), float(config.end_bias)]))
-    sizes = SMALLEST_SETS if config.min_labels == 0 else (config.min_labels,)
+    is_free = (
+        config.min_labels == 0 and trainer.args.threshold_kind != "none"
+    )  # without a rule to be tuned none is changed
+    sizes = SMALLEST_SETS if is_free else (config.min_labels,)
     weights = [None]
     if config.scores == "rescored":
         weights = list(dict.fromkeys([*map(float, rescoring_weights), float(config.rescoring_weight)]))

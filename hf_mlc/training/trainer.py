@@ -258,7 +258,7 @@ class MultiLabelTrainer(PushingTrainer):
         return choice
 
     def tune_search(self, dataset=None) -> SearchChoice | None:
-        """Chooses when a search over label sequences ends, on validation rows, before thresholds are chosen on its scores.
+        """Chooses when a search over label sequences ends, and the smallest set, on validation rows, before thresholds are chosen on its scores.
 
         Args:
             dataset (`datasets.Dataset`, *optional*): validation rows, `eval_dataset` if not given. Never test rows.

@@ -28,6 +28,15 @@ def test_the_rule_is_that_of_sets_and_names_no_threshold():
     assert "sets as a whole" in curve_caption(made) and "tuned decision rule" not in curve_caption(made)
 
 
+def test_a_search_s_smallest_set_was_chosen_where_more_than_one_was_tried():
+    tried = [{"end_bias": 0.5, "min_labels": size, "value": 0.5 + 0.1 * size} for size in (0, 1)]
+    for results, said in (({**SEARCH, "min_labels": 1, "tried": tried}, "the set must not be empty, chosen for"),
+                          ({**SEARCH, "min_labels": 1, "tried": tried[1:]}, "of at least 1 label;")):  # fmt: skip
+        assert said in rule_sentence(facts(results={"search": results}))
+    given_since = {**SEARCH, "min_labels": 0, "tried": tried}
+    assert "of at least 1 label;" in rule_sentence(facts(results={"search": given_since}))
+
+
 def test_what_decided_in_the_evaluation_counts_not_what_the_configuration_says():
     by_hand = {"sets": "thresholds", "thresholds": 0.25, "min_labels": 0, "tuned": False}
     assert rule_sentence(facts(used=by_hand)).startswith("A label is predicted where its score reaches 0.250")

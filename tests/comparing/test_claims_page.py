@@ -42,7 +42,7 @@ def test_of_two_lines_of_one_run_the_last_counts_and_unequal_numbers_of_trials_a
     file.write_text("".join(json.dumps(one) + "\n" for one in lines))
     page = claims_tables(tmp_path)
     assert next(row for row in page.splitlines() if row.startswith("msdn ")).split()[1:3] == ["1", "0.3000"]
-    assert "settings tried" not in page  # the other arm tried none
+    assert "settings tried: 3 of msdn; 1 of rnn-chain" in page  # the other arm's one, without a choice
     lines.append({**line("rnn-chain", "yeast", 0, 0.2), "settings": "1", "trials": {"number": 2}})
     file.write_text("".join(json.dumps(one) + "\n" for one in lines))
     assert "settings tried: 3 of msdn; 2 of rnn-chain" in claims_tables(tmp_path)

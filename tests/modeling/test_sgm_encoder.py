@@ -52,9 +52,26 @@ VISION = (
 )  # fmt: skip
 
 
-def test_a_vision_model_whose_neck_has_another_width_than_its_stages_is_read():
-    neck = {"hidden_sizes": [8, 12, 16], "neck_hidden_sizes": [4, 4, 8, 8, 12, 16, 24]}
-    model = build(SgmModelTester(encoder="image"), vision_config={"model_type": "mobilevit", "image_size": 32, **neck})
+OTHER_WIDTHS = {
+    "mobilevit": {"hidden_sizes": [8, 12, 16], "neck_hidden_sizes": [4, 4, 8, 8, 12, 16, 24]},  # the neck's
+    # the width of its states, whatever the necks of its heads
+    "dpt": {**VIT, "patch_size": 8, "neck_hidden_sizes": [4, 4, 8, 8], "backbone_out_indices": [0, 0, 0, 0]},
+    "hiera": {
+        "embed_dim": 8,
+        "depths": [1, 1],
+        "num_heads": [1, 1],
+        "num_query_pool": 1,
+        "image_size": [32, 32],
+        "masked_unit_size": [4, 4],
+    },
+}
+
+
+@pytest.mark.parametrize("model_type", OTHER_WIDTHS)
+def test_states_of_another_width_than_the_stages_are_read(model_type):
+    """And a `mask_ratio` that only pretraining goes by is nothing to refuse."""
+    settings = {"model_type": model_type, "image_size": 32, **OTHER_WIDTHS[model_type]}
+    model = build(SgmModelTester(encoder="image"), vision_config=settings)
     with torch.no_grad():
         logits = model(pixel_values=torch.randn(2, 3, 32, 32)).logits
     assert logits.shape == (2, 5) and torch.isfinite(logits).all()

@@ -74,6 +74,7 @@ def test_the_model_s_own_generation_config_is_kept_to():
     model.generation_config.num_beams, model.generation_config.max_new_tokens = 1, 2
     assert torch.equal(model.generate(**batch), expected) and expected.shape[1] == 3
     assert model.generate(**batch, max_new_tokens=4).shape[1] == 5  # what is given with the call goes before it
+    assert torch.equal(model.generate(**batch, max_new_tokens=None, num_beams=None), expected)
     model.generation_config.num_beams, model.generation_config.do_sample = None, True
     torch.manual_seed(0)
     drawn = model.generate(**batch)

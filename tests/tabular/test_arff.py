@@ -51,6 +51,16 @@ def test_a_header_is_read_with_quotes_tabs_and_any_case(tmp_path):
     ]
 
 
+def test_the_values_of_a_nominal_attribute_may_follow_its_name_at_once(tmp_path):
+    header = "@relation r\n@attribute on{0,1}\n@attribute 'a kind'{a, b}\n@attribute {word} numeric\n@attribute a{b real\n@data\n"
+    assert arff(tmp_path, "1,b,2,3\n", header).attributes == [
+        Attribute("on", "nominal", ("0", "1")),
+        Attribute("a kind", "nominal", ("a", "b")),
+        Attribute("{word}", "numeric"),
+        Attribute("a{b", "numeric"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -173,6 +173,12 @@ def test_a_smallest_set_that_was_asked_for_is_kept(trained):
     assert {one["min_labels"] for one in tune_search(trained, end_biases=GRID).tried} == {2}
 
 
+def test_a_run_that_tunes_no_rule_may_go_on_leaving_documents_without_labels(trained):
+    trained.args.threshold_kind = "none"
+    assert {one["min_labels"] for one in tune_search(trained, end_biases=(0.0, 8.0)).tried} == {0}
+    assert trained.model.config.min_labels == 0
+
+
 def test_thresholds_leave_the_rules_of_the_search_alone(trained):
     trained.model.config.min_labels = 1
     assert trained.tune_thresholds().min_labels == trained.model.config.min_labels == 1

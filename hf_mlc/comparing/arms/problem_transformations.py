@@ -25,7 +25,7 @@ from hf_mlc.comparing.tuning import chosen_rule, multi_hot
 from hf_mlc.data.splitting import iterative_stratified_split
 from hf_mlc.errors import UserError
 from hf_mlc.metrics import MultiLabelMetrics
-from hf_mlc.thresholds import PARTS
+from hf_mlc.thresholds import PARTS, SMALLEST_SETS
 
 
 CS = (0.3, 1.0, 4.0)
@@ -115,7 +115,8 @@ def _choose(
     for (c, weight), found in scores.items():
         scores_NL = np.concatenate(found)
         rules = [
-            (worth_of_answers(scores_NL, true_ids, select_by, fewest), PLANE, fewest, "plane") for fewest in (0, 1)
+            (worth_of_answers(scores_NL, true_ids, select_by, fewest), PLANE, fewest, "plane")
+            for fewest in SMALLEST_SETS
         ]
         if threshold_kind != "none":
             rule = chosen_rule(scores_NL, true_ids, space, kind=threshold_kind, metric=select_by, seed=seed)

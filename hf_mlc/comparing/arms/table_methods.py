@@ -27,6 +27,7 @@ from hf_mlc.comparing.tuning import chosen_rule, multi_hot
 from hf_mlc.errors import UserError
 from hf_mlc.labels import LabelSpace
 from hf_mlc.tabular.powerset_forest import PowersetForest
+from hf_mlc.thresholds import SMALLEST_SETS
 
 
 CHAINS = 10
@@ -106,7 +107,7 @@ def _chosen_rule(
     one is taken (Breiman and others, "Classification and Regression Trees", 1984, section 3.4.3).
     """
     metric = threshold_metric
-    rules = [(worth_of_answers(scores_NL, true_ids, metric, least), PLANE, least, "half") for least in (0, 1)]
+    rules = [(worth_of_answers(scores_NL, true_ids, metric, least), PLANE, least, "half") for least in SMALLEST_SETS]
     value, thresholds, min_labels, kind = max(rules, key=lambda rule: rule[0])
     if threshold_kind != "none" and has_scale:
         rule = chosen_rule(scores_NL, true_ids, space, kind="auto", metric=metric, seed=seed)
