@@ -14,7 +14,7 @@ demo: $(READY)
 # one thread a process: two workers with two threads each on two cores wait for one another ten times over
 test: export OMP_NUM_THREADS := 1
 test: $(READY)
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 2 -m "not slow"
+	$(PY) -m pytest -q -n 2 --dist loadfile --durations 40 --durations-min 2 -m "not slow"
 
 test-slow: $(READY)
 	$(PY) -m pytest -q -m slow

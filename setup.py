@@ -41,7 +41,7 @@ EXTRAS["dev"] = [
     *sorted({requirement for name, extra in EXTRAS.items() if name != "ann" for requirement in extra}),
     "playwright>=1.48",  # drives the Space's page in the Chromium of the system
     "pytest>=8.0",
-    "pytest-xdist>=3.7",
+    "pytest-xdist>=3.5",
     "ruff>=0.12",
 ]
 
