@@ -28,10 +28,10 @@ class SgmGeneration:
         """As `GenerationMixin.generate`, over label sequences: label l is the id l + 3, the end 2, padding 0.
 
         Beams are those of the configuration and their scores sums of log-probabilities (`length_penalty=0`) unless something
-        else is asked for, here or in the model's own `generation_config`; with `do_sample=True` there is one beam. A `generation_config` says its beams itself; what else it
-        leaves at transformers' defaults (a `length_penalty` of 1, a `max_length` of 20) is filled in as without one. The
-        configuration's rules (`min_labels`, `max_labels`, parents, exclusions) and `end_bias` hold in every step;
-        `repeat_mask` too.
+        else is asked for, here or in the model's own `generation_config`; with `do_sample=True` there is one beam. A
+        `generation_config` says its beams itself; what else it leaves at transformers' defaults (a `length_penalty` of 1, a
+        `max_length` of 20) is filled in as without one. The configuration's rules (`min_labels`, `max_labels`, parents,
+        exclusions) and `end_bias` hold in every step; `repeat_mask` too.
 
         Args:
             inputs, generation_config, logits_processor, kwargs: as `GenerationMixin.generate`. Targets are ignored.
@@ -60,10 +60,10 @@ class SgmGeneration:
         """What neither `kwargs` nor the model's own `generation_config` say of the search."""
         own = self.generation_config
         said = {name: kwargs.get(name, getattr(own, name, None)) for name in _OF_SEARCH}
-        filled = {}
-        if said["num_beams"] is None:
-            filled["num_beams"] = 1 if said["do_sample"] else self.config.num_beams
-        if (said["num_beams"] or filled["num_beams"]) > 1 and said["length_penalty"] is None:
+        filled, num_beams = {}, said["num_beams"]
+        if num_beams is None:
+            filled["num_beams"] = num_beams = 1 if said["do_sample"] else self.config.num_beams
+        if num_beams > 1 and said["length_penalty"] is None:
             filled["length_penalty"] = 0.0
         if said["max_length"] is None and said["max_new_tokens"] is None:
             filled["max_new_tokens"] = LabelConstraints.from_config(self.config).most_steps

@@ -54,11 +54,7 @@ def _sets_sentence(facts: CardFacts, rule: dict[str, Any]) -> str:
         _chain_words(facts.config) if hasattr(facts.config, "decoding") else _SETS.get(rule["decision"], _AS_A_WHOLE)
     )
     search, smallest = facts.results.get("search"), facts.results.get("smallest_set")
-    if (
-        smallest is None
-        and search
-        and {one.get("min_labels") for one in search.get("tried", ())} > {rule["min_labels"]}
-    ):
+    if search and len({one.get("min_labels") for one in search.get("tried", ())}) > 1:
         smallest = search  # chosen together with the end
     if smallest and smallest["min_labels"] != rule["min_labels"]:  # another number was given since
         smallest = None
