@@ -97,3 +97,9 @@ class Stopwatch:
             "seconds": round(time.perf_counter() - self.wall, 2),
             "cpu_seconds": round(time.process_time() - self.cpu, 2),
         }
+
+
+def sum_of_costs(*costs: dict[str, float] | None) -> dict[str, float] | None:
+    """Of what several parts cost, their sum by name; `None` are none."""
+    known = [cost for cost in costs if cost is not None]
+    return {name: sum(cost[name] for cost in known) for name in known[0]} if known else None

@@ -97,7 +97,8 @@ def _took(run: dict[str, Any]) -> str:
     if run.get("cpu_seconds") is not None:
         text += f" ({run['cpu_seconds']:.0f} s of processor time)"
     if run.get("resumed"):
-        text += ", the last part of a resumed run"
+        # of a checkpoint without the seconds up to it
+        text += ", in several parts" if "before_resuming" in run else ", the last part of a resumed run"
     return text
 
 

@@ -184,7 +184,7 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
         write_json(output / RUN_FILE, identity)
     training = Stopwatch()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    cost = {**training.read(), "resumed": checkpoint is not None}
+    cost = {**trainer.cost(training), "resumed": checkpoint is not None}
     beginning.end()
     compress_tables(trainer, table_dtype, tell=tell)
     search = trainer.tune_search()

@@ -17,8 +17,8 @@ from hf_mlc.cycles.starting import start_for_training
 from hf_mlc.language_modeling import LanguageModelArguments
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import PlantingArguments
-from hf_mlc.planting.planting import sum_of_costs
 from hf_mlc.planting.step import plant_for_training, send_no_buffers
+from hf_mlc.run_facts import sum_of_costs
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.known_sets import known_sets_for_training
 from hf_mlc.training.lora import LoraArguments

@@ -24,7 +24,7 @@ from hf_mlc.planting.pretrain import pretrain_attention
 from hf_mlc.planting.ranking import TokenLabelRanker, train_ranker
 from hf_mlc.planting.statistics import TokenLabelStore, token_label_store
 from hf_mlc.planting.training_rows import check_training_rows
-from hf_mlc.run_facts import Stopwatch
+from hf_mlc.run_facts import Stopwatch, sum_of_costs
 
 
 logger = logging.get_logger(__name__)
@@ -140,12 +140,6 @@ def freeze_planted(model: PlantForMultiLabelClassification) -> None:
     for part in (model.decoder.ranked, model.decoder.readout):
         if part is not None:
             part.requires_grad_(False)
-
-
-def sum_of_costs(*costs: dict[str, float] | None) -> dict[str, float] | None:
-    """Of what several parts cost, their sum by name; `None` are none."""
-    known = [cost for cost in costs if cost is not None]
-    return {name: sum(cost[name] for cost in known) for name in known[0]} if known else None
 
 
 @torch.no_grad()

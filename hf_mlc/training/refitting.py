@@ -116,7 +116,7 @@ def refit(
         "epochs": again.state.epoch,
         "steps": again.state.global_step,
         "loss": outcome.training_loss,
-        **stopwatch.read(),
+        **again.cost(stopwatch),
         "resumed": checkpoint is not None,
     }
     return again, facts

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import transformers
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import ExportableState
 
 from hf_mlc.errors import UserError
+from hf_mlc.run_facts import Stopwatch
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 
 
@@ -61,6 +64,30 @@ class BestCheckpoint(TrainerCallback):
         state.best_model_checkpoint = str(folder)
 
 
+class SecondsBefore(TrainerCallback, ExportableState):
+    """Has every checkpoint say what training took up to it, so that a run in several parts knows what all of them did.
+
+    What was trained after the checkpoint and lost is not in it.
+
+    Args:
+        seconds, cpu_seconds (`float`, *optional*, defaults to 0): of the parts before this one.
+    """
+
+    def __init__(self, seconds: float = 0.0, cpu_seconds: float = 0.0):
+        self.before = {"seconds": seconds, "cpu_seconds": cpu_seconds}
+        self.this_part = Stopwatch()
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.this_part = Stopwatch()
+
+    def added_to(self, part: dict[str, float]) -> dict[str, float]:
+        """The seconds of `part` and of the parts before it."""
+        return {name: round(self.before[name] + value, 2) for name, value in part.items()}
+
+    def state(self) -> dict[str, Any]:
+        return {"args": self.added_to(self.this_part.read()), "attributes": {}}
+
+
 class EarlyStoppingCallback(transformers.EarlyStoppingCallback):
     """As transformers'; the evaluation that stops a training for want of patience saves no checkpoint.
 
@@ -75,4 +102,4 @@ class EarlyStoppingCallback(transformers.EarlyStoppingCallback):
             control.should_save = False
 
 
-__all__ = ["BestCheckpoint", "EarlyStoppingCallback", "SamplerEpochs", "all_steps_done"]
+__all__ = ["BestCheckpoint", "EarlyStoppingCallback", "SamplerEpochs", "SecondsBefore", "all_steps_done"]

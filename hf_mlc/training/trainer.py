@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from transformers import PrinterCallback, ProgressCallback
+from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
 from hf_mlc.errors import UserError
 from hf_mlc.label_storage import read_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.configuration_multi_label import MultiLabelConfig
+from hf_mlc.run_facts import Stopwatch
 from hf_mlc.thresholds import ThresholdChoice, ThresholdTuner
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.collating import usual_collator
@@ -24,7 +26,13 @@ from hf_mlc.training.evaluation import ComputeMetrics, StreamingEvaluation, scor
 from hf_mlc.training.precision import kept_precision
 from hf_mlc.training.progress import HeadlineProgressCallback, OverallPrinterCallback
 from hf_mlc.training.pushing import PushingTrainer
-from hf_mlc.training.resuming import BestCheckpoint, EarlyStoppingCallback, SamplerEpochs, all_steps_done
+from hf_mlc.training.resuming import (
+    BestCheckpoint,
+    EarlyStoppingCallback,
+    SamplerEpochs,
+    SecondsBefore,
+    all_steps_done,
+)
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 from hf_mlc.training.smallest_set import SmallestSetChoice, tune_smallest_set
 from hf_mlc.training.unfreezing import GradualUnfreezing, optimizer_groups
@@ -98,6 +106,7 @@ class MultiLabelTrainer(PushingTrainer):
         self.sampler_epochs, self.best_checkpoint = SamplerEpochs(), BestCheckpoint()
         self.add_callback(self.sampler_epochs)
         self.add_callback(self.best_checkpoint)
+        self.add_callback(SecondsBefore())
 
     @property
     def target_name(self) -> str:
@@ -126,6 +135,27 @@ class MultiLabelTrainer(PushingTrainer):
                 "the read-out holds no linear machines and says nothing: hf_mlc.planting.planting.plant puts them in"
             )
         return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def _load_callback_state(self) -> None:
+        """As transformers'; what the checkpoint knows nothing of (patience that a resumed run asks for first, say) begins anew, and
+        doesn't end the run with a `KeyError` where the next checkpoint is written."""
+        super()._load_callback_state()
+        for one in (*self.callback_handler.callbacks, self.control):
+            if isinstance(one, ExportableState):
+                self.state.stateful_callbacks.setdefault(type(one).__name__, one.state())
+
+    def cost(self, this_part: Stopwatch) -> dict[str, Any]:
+        """What training took: `seconds` and `cpu_seconds`, and where the checkpoint that it was resumed from says so, with the
+        parts before, which are then in `before_resuming` as well.
+
+        Args:
+            this_part ([`~hf_mlc.run_facts.Stopwatch`]): started just before [`~MultiLabelTrainer.train`].
+        """
+        # found among the callbacks, since transformers puts another in its place when it resumes
+        earlier = next(one for one in self.callback_handler.callbacks if isinstance(one, SecondsBefore))
+        return earlier.added_to(this_part.read()) | (
+            {"before_resuming": earlier.before} if any(earlier.before.values()) else {}
+        )
 
     def get_eval_dataloader(self, eval_dataset=None):
         """As `transformers.Trainer.get_eval_dataloader`; every row counts, and only the loader of the validation rows is kept for

@@ -235,6 +235,22 @@ def test_the_card_says_how_the_model_was_made(card):
     assert "--config model_cards/tiny-news/recipe.yaml" in text and "--split test" in text
 
 
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ({}, "in 12 s (20 s of processor time), the last part of a resumed run"),
+        (
+            {"before_resuming": {"seconds": 5.0, "cpu_seconds": 8.0}},
+            "in 12 s (20 s of processor time), in several parts",
+        ),
+    ],
+)
+def test_of_a_resumed_run_the_card_says_what_its_seconds_are_of(model_folder, before, said):
+    training = RESULTS["training"] | {"resumed": True} | before
+    write(model_folder, **{"results.json": RESULTS | {"training": training}})
+    assert said in write_card(model_folder, run_snippet=False).read_text(encoding="utf-8")
+
+
 def test_what_a_python_user_run_does_not_know_is_left_out(model_folder):
     results = {"training": {"seconds": None, "epochs": 1.0, "steps": 5, "peak_memory_bytes": 10**6}, "parameters": 10}
     write(model_folder, **{"results.json": results})

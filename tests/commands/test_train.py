@@ -130,6 +130,9 @@ def test_a_killed_run_resumed_ends_with_the_weights_of_an_unbroken_one(corpus, t
     assert again.returncode == 0, again.stderr
     assert results(broken)["training"]["resumed"] and not results(unbroken)["training"]["resumed"]
     assert results(broken)["training"]["steps"] == results(unbroken)["training"]["steps"] == 160
+    assert (
+        results(broken)["training"]["cpu_seconds"] > results(broken)["training"]["before_resuming"]["cpu_seconds"] > 0
+    )
     ours = weights(broken)
     for name, value in weights(unbroken).items():
         assert torch.equal(value, ours[name]), name
@@ -485,6 +488,7 @@ def test_a_second_training_is_not_done_twice_because_of_what_comes_after_it(corp
     assert run(train, base) == 0
     ours = results(out)
     assert ours["training"]["resumed"] and ours["refit"]["resumed"]
+    assert ours["refit"]["seconds"] >= ours["refit"]["before_resuming"]["seconds"] > 0
     assert all(torch.equal(value, after_second[name]) for name, value in weights(out).items())
     assert not (out / "refit").exists()
     assert "validation, before the second training" in capsys.readouterr().err

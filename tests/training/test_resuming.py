@@ -11,6 +11,7 @@ import transformers
 from transformers import TrainerControl, TrainerState
 
 from hf_mlc.errors import UserError
+from hf_mlc.run_facts import Stopwatch
 from hf_mlc.training.resuming import BestCheckpoint, EarlyStoppingCallback, SamplerEpochs
 
 from .test_trainer import trainer_of
@@ -73,3 +74,50 @@ def test_the_best_checkpoint_is_looked_for_in_the_folder_of_the_run(tmp_path):
     (tmp_path / "checkpoint-20").mkdir()
     callback.on_train_begin(args, state, None)
     assert state.best_model_checkpoint == str(tmp_path / "checkpoint-20")
+
+
+def test_a_run_in_parts_knows_what_all_of_them_took(parts, tmp_path):
+    settings = {"save_strategy": "steps", "save_steps": 2, "eval_strategy": "no", "load_best_model_at_end": False}
+    settings |= {"per_device_train_batch_size": 2, "max_steps": 4}
+    first = trainer_of(parts, tmp_path, **settings)
+    clock = Stopwatch()
+    first.train()
+    whole = first.cost(clock)
+    assert "before_resuming" not in whole and whole["seconds"] > 0
+    file = tmp_path / "checkpoint-2" / "trainer_state.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    assert 0 < state["stateful_callbacks"]["SecondsBefore"]["args"]["seconds"] <= whole["seconds"]
+    state["stateful_callbacks"]["SecondsBefore"]["args"] = {"seconds": 500.0, "cpu_seconds": 900.0}
+    file.write_text(json.dumps(state), encoding="utf-8")
+
+    second = trainer_of(parts, tmp_path, **settings)
+    clock = Stopwatch()
+    second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    cost = second.cost(clock)
+    assert cost["before_resuming"] == {"seconds": 500.0, "cpu_seconds": 900.0}
+    assert 500 < cost["seconds"] < 800 and 900 < cost["cpu_seconds"] < 1200
+    # and the next checkpoint knows both parts
+    state = json.loads((tmp_path / "checkpoint-4" / "trainer_state.json").read_text(encoding="utf-8"))
+    assert 500 < state["stateful_callbacks"]["SecondsBefore"]["args"]["seconds"] <= cost["seconds"]
+
+
+def test_a_checkpoint_that_knows_nothing_of_seconds_or_patience_can_be_gone_on_from(parts, tmp_path):
+    settings = {"save_strategy": "steps", "save_steps": 2, "eval_strategy": "no", "load_best_model_at_end": False}
+    settings |= {"per_device_train_batch_size": 2, "max_steps": 4}
+    trainer_of(parts, tmp_path, **settings).train()
+    file = tmp_path / "checkpoint-2" / "trainer_state.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    del state["stateful_callbacks"]["SecondsBefore"]
+    file.write_text(json.dumps(state), encoding="utf-8")
+    settings |= {
+        "load_best_model_at_end": True,
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "early_stopping_patience": 3,
+    }
+    again = trainer_of(parts, tmp_path, **settings)
+    clock = Stopwatch()
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert again.state.global_step == 4 and "before_resuming" not in again.cost(clock)
+    state = json.loads((tmp_path / "checkpoint-4" / "trainer_state.json").read_text(encoding="utf-8"))
+    assert {"SecondsBefore", "EarlyStoppingCallback"} <= state["stateful_callbacks"].keys()

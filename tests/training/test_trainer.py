@@ -16,8 +16,9 @@ from hf_mlc.training.trainer import MultiLabelTrainer, last_complete_checkpoint
 
 def trainer_of(parts, folder, targets="labels", **arguments):
     model, tokenizer, rows, space = parts
+    arguments = {"max_steps": 1, **arguments}
     args = MultiLabelTrainingArguments(
-        output_dir=str(folder), use_cpu=True, report_to="none", disable_tqdm=True, max_steps=1, **arguments
+        output_dir=str(folder), use_cpu=True, report_to="none", disable_tqdm=True, **arguments
     )
     return MultiLabelTrainer(
         model,

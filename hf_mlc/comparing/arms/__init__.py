@@ -58,8 +58,8 @@ class Fitted:
         facts (`dict`): what else is worth a line: chosen settings, epochs.
         versions (`dict[str, str]`): of outside packages.
         predict_seconds: the seconds that scoring took, where the clock of this process would count another's start.
-        spared (`dict`, *optional*): `seconds` and `cpu_seconds` of work that an earlier arm did for this one as well; they
-            belong to what fitting it costs.
+        spared (`dict`, *optional*): `seconds` and `cpu_seconds` of work that another process did: an earlier arm for this one as
+            well, or this one's before it was cut short; they belong to what fitting it costs.
         beside (`dict`, *optional*): `seconds` and `cpu_seconds` of what fitting did for the comparison alone, such as writing rows
             down in another form; they do not.
         parameter_parts (`dict[str, int]`, *optional*): of a model that relates labels on top of an encoder, how `parameters` divide

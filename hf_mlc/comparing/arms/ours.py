@@ -26,6 +26,7 @@ from hf_mlc.inference import LoadedModel, encoded_batches, load_model, scored_ba
 from hf_mlc.inputs import SPARSE
 from hf_mlc.modeling.answers import choose_labels
 from hf_mlc.modeling.label_graph import GRAPH_FILE
+from hf_mlc.run_facts import sum_of_costs
 from hf_mlc.tabular.feature_files import read_feature_file
 
 
@@ -79,13 +80,14 @@ def fit(job: Job, folder: Path) -> Fitted:
             "epochs": results["training"]["epochs"],
             "steps": results["training"]["steps"],
             "best_step": results["training"]["best_step"],
-            **(
-                {"resumed": True} if results["training"]["resumed"] else {}
-            ),  # its seconds are those after the checkpoint
+            **({"resumed": True} if any(training["resumed"] for training in trainings) else {}),
             "validation": _few(results["validation"]),
             **({"planting": results["planting"]} if results.get("planting") else {}),
         },
-        spared=(results.get("planting") or {}).get("from_cache"),
+        # what others did of this run: planting by an earlier arm, and trainings before they were resumed from a checkpoint
+        spared=sum_of_costs(
+            (results.get("planting") or {}).get("from_cache"), *(one.get("before_resuming") for one in trainings)
+        ),
     )
 
 
