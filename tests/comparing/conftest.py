@@ -1,8 +1,11 @@
-"""One small comparison, run once: two arms, two seeds, on a corpus that the package writes itself."""
+"""One small comparison, run once: two arms, two seeds, on a corpus that the package writes itself. Every comparison of these
+tests has its runs in one process: a start is seconds of imports."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +13,8 @@ import pytest
 
 from hf_mlc.commands.compare import main as compare
 from hf_mlc.commands.running import run
+from hf_mlc.comparing import runs
+from hf_mlc.comparing.processes import Shared
 from hf_mlc.data.demo_notes import write_demo_corpus
 
 
@@ -24,6 +29,15 @@ per_device_train_batch_size: 16
 threshold_kind: global
 use_cpu: true
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_process() -> Iterator[None]:
+    """In place of a process a run, and of one a comparison; both are tested in test_processes.py."""
+    with Shared() as process, pytest.MonkeyPatch.context() as patch:
+        for name in ("Alone", "Shared"):
+            patch.setattr(runs, name, lambda: nullcontext(process))
+        yield
 
 
 class Compared(NamedTuple):

@@ -1,4 +1,4 @@
-"""A process that several runs share: what it does with runs that fail, and with its own end."""
+"""A process of a run's own, and one that several share: what becomes of runs that fail, and of its own end."""
 
 from __future__ import annotations
 
@@ -9,17 +9,30 @@ import sys
 
 import pytest
 
-from hf_mlc.comparing.processes import STARTER, Shared
+from hf_mlc.comparing.processes import STARTER, Alone, Shared
 
 
-def test_a_shared_process_goes_on_after_a_users_mistake_and_a_new_one_after_its_death(tmp_path):
+@pytest.fixture
+def wrong(tmp_path):
+    """The file of a job that no runner does."""
     rows = {
         "train": "", "validation": "", "labels": "", "measured": "", "split": "test", "text_column": [], "fingerprints": {},
         "num_train": 0,
     }  # fmt: skip
     job = {"runner": "nothing", "settings": {}, "rows": rows, "seed": 0, "environments": "", "where": {"model": ""}}
-    wrong, log = tmp_path / "wrong.json", tmp_path / "log"
-    wrong.write_text(json.dumps(job), encoding="utf-8")
+    file = tmp_path / "wrong.json"
+    file.write_text(json.dumps(job), encoding="utf-8")
+    return file
+
+
+def test_a_run_in_a_process_of_its_own_leaves_its_status_and_what_it_printed(wrong, tmp_path):
+    with Alone() as processes:
+        assert processes.do(wrong, tmp_path / "log") == 2
+        assert "hf-mlc: error" in (tmp_path / "log").read_text() and "'nothing'" in (tmp_path / "log").read_text()
+
+
+def test_a_shared_process_goes_on_after_a_users_mistake_and_a_new_one_after_its_death(wrong, tmp_path):
+    log = tmp_path / "log"
     with Shared() as processes:
         assert processes.do(wrong, log) == 2
         assert "hf-mlc: error" in log.read_text() and "'nothing'" in log.read_text()
