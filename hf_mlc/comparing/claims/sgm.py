@@ -3,8 +3,8 @@
 It is made as statements, each printed with whether it holds: above the same encoder under the three heads (what the
 sequence is worth by itself), with and without the same linear machines beside it; above the three over tf-idf and linear SVMs as
 scikit-learn has them, and above the same with everything tuned that ours has tuned; from a pretrained encoder likewise. The arms of
-this package are the recipe with the arm's settings on top; `sgm-whole` has all parts of the seed paper, and each of its ablations
-lacks one.
+this package are the recipe with the arm's settings on top; `sgm-whole` has all parts of the SGM-MLC paper (which restates Yang and
+others' SGM and adds attentions), and each of its ablations lacks one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ END_POINTS = ("subset_accuracy", "f1_micro")
 RECIPE = "model_cards/sgm-reuters/recipe.yaml"
 PRETRAINED = "from the pretrained encoder of --encoder_path"
 
-# the seed's parts beside the recipe's: self-attention of the encoder, attention to label vectors, label-wise attention
+# the paper's parts beside the recipe's: self-attention of the encoder, attention to label vectors, label-wise attention
 _WHOLE = {"encoder_self_attention": True, "label_attention": "both"}
 _WITH_MACHINES = {"linear_readout": True, "readout_folds": 5}
 # the tuned linear methods are fitted on validation rows too, once these have chosen; so these are trained
@@ -46,7 +46,7 @@ VARIANTS = (
         settings={"sequence_loss": "ocd", "decision": "sequence"},
         by_default=False,
     ),
-    Arm("sgm-alphabetical", "labels by the alphabet, as the seed has them", settings={"label_order": "alphabetical"}),
+    Arm("sgm-alphabetical", "labels by the alphabet, as the paper has them", settings={"label_order": "alphabetical"}),
     Arm("sgm-rare-first", "the rarest label first", settings={"label_order": "rare_first"}),
     Arm("sgm-random", "another order each time", settings={"label_order": "random"}),
     Arm("sgm-ocd", "order-free targets on its own choices", settings={"sequence_loss": "ocd"}),
@@ -80,8 +80,8 @@ VARIANTS = (
     ),
 )
 ABLATIONS = (
-    Arm("sgm-whole", "with all of the seed's attentions", settings=_WHOLE),
-    Arm("sgm-seed", "the seed: all of that, alphabetical, greedy", settings={**_WHOLE, "label_order": "alphabetical", "num_beams": 1, "decision": "sequence"}),
+    Arm("sgm-whole", "with all of the paper's attentions", settings=_WHOLE),
+    Arm("sgm-seed", "as the paper has it: all of that, alphabetical, greedy", settings={**_WHOLE, "label_order": "alphabetical", "num_beams": 1, "decision": "sequence"}),
     Arm("sgm-whole-no-self-attention", "less the encoder's self-attention", settings={"label_attention": "both"}),
     Arm("sgm-whole-unidirectional", "the encoder reads ahead only, as wide", settings={**_WHOLE, "bidirectional": False}),
     Arm("sgm-whole-no-label-attention", "less attention to and by labels", settings={"encoder_self_attention": True}),
