@@ -45,6 +45,7 @@ class LightDxmlPreTrainedModel(TextPreTrainedModel):
     """Initialisation and what transformers wants to know about the architecture."""
 
     config: LightDxmlConfig
+    has_data_parallel = False  # tables and lists of a model in training are its trainer's, too
 
     def _init_weights(self, module):
         if isinstance(module, (TokenVectors, TfidfBag, ResidualBlock, LabelProxy, StoredTable, *SELF_INITIALISED)):

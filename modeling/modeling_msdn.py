@@ -62,6 +62,7 @@ class MsdnPreTrainedModel(TextPreTrainedModel):
     """Initialisation and what transformers wants to know about the architecture."""
 
     config: MsdnConfig
+    has_data_parallel = False  # decoders are kept with the weights that they were made of
     _keep_in_fp32_modules_strict = {"edges"}  # of bins: rounded ones would move values to other bins
 
     def _init_weights(self, module):

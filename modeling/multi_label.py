@@ -78,6 +78,8 @@ class MultiLabelPreTrainedModel(PreTrainedModel):
     # the number of documents and says so by setting `model_accepts_loss_kwargs` itself.
     accepts_loss_kwargs = False
     auto_classes: tuple[str, ...] = ("AutoModel", "AutoModelForSequenceClassification")
+    # the copies that `nn.DataParallel` makes have no parameters, only what these were: not for a model that keeps things made of them
+    has_data_parallel = True
 
     def __init__(self, config: MultiLabelConfig):
         super().__init__(config)

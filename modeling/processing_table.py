@@ -451,7 +451,7 @@ def category_of(value: Any) -> str | None:
         if math.isnan(number):
             return None
         text = repr(number)
-    if text in MISSING:
+    if text in MISSING or text.lstrip("+-").lower() == "nan":  # in whatever letters: as a number it is missing, too
         return None
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text

@@ -22,6 +22,7 @@ from hf_mlc.commands.train_data import check_test_split, label_space_and_validat
 from hf_mlc.commands.train_folder import (
     RUN_FILE,
     check_output,
+    check_sets_of,
     checkpoint_to_resume,
     comparable,
     empty_output,
@@ -46,7 +47,7 @@ from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import without_effect
 from hf_mlc.planting.linear_readout import PLANTING_FOLDER
 from hf_mlc.planting.step import PLANTING_FILE
-from hf_mlc.run_facts import Stopwatch, num_parameters
+from hf_mlc.run_facts import Stopwatch, num_parameters, sum_of_costs
 from hf_mlc.tables import metrics_table
 from hf_mlc.training.best_metric import check_best_metric
 from hf_mlc.training.compressing import check_trainable, compress_tables, take_table_dtype
@@ -168,6 +169,8 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
         tell(f"without effect here: {', '.join(unread)}")
     rows = TrainingRows(splits["train"], encoded["train"])
     beginning.begin(model, step, processor, rows, is_resumed=checkpoint is not None)
+    if checkpoint is not None:
+        check_sets_of(checkpoint, model)
 
     trainer = architecture.trainer(
         model,
@@ -235,7 +238,8 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
             trainer.push_to_hub()
         return
     results = run_results(chosen_by)
-    results["training"] |= {**cost, "total_seconds": stopwatch.read()["seconds"]}
+    before = sum_of_costs(*((part or {}).get("before_resuming") for part in (cost, refit_facts))) or {"seconds": 0.0}
+    results["training"] |= {**cost, "total_seconds": round(stopwatch.read()["seconds"] + before["seconds"], 2)}
     results |= {
         "recipe": identity["arguments"],
         "data": data_facts,

@@ -128,9 +128,10 @@ class Beginning:
                 self.tell("the linear machines are kept, and answer rows they were fitted on better than new ones")
                 send_no_buffers(self.args)
             return
+        # a checkpoint has these as well; what is cheap is done again, so that results.json knows it
+        self.tfidf = fill_for_training(model, step.token_ids(counted.encoded), self.args)
+        step.begin(model, processor, *counted)
         if not is_resumed:
-            self.tfidf = fill_for_training(model, step.token_ids(counted.encoded), self.args)
-            step.begin(model, processor, *counted)
             self.token_start = start_for_training(model, counted.encoded, collator, self.args)
         before = self.planted
         self.planted = plant_for_training(

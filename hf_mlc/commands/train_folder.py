@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import DatasetDict
-from transformers.utils import CONFIG_NAME
+from safetensors import safe_open
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 
 from hf_mlc.commands.running import check_output_folder
 from hf_mlc.commands.train_arguments import DataArguments
@@ -23,6 +25,7 @@ from hf_mlc.folder_files import METRICS_FILE, OF_THE_WEIGHTS, RESULTS_FILE
 from hf_mlc.inference import config_of, label_space_of
 from hf_mlc.labels import LabelSpace
 from hf_mlc.language_modeling import LANGUAGE_MODEL_FOLDER
+from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.linear_readout import PLANTING_FOLDER
 from hf_mlc.planting.step import PLANTING_FILE
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
@@ -120,6 +123,26 @@ def checkpoint_to_resume(
             accepted="another folder, --resume_from_checkpoint to go on all the same, or --overwrite_output",
         )
     return checkpoint
+
+
+def check_sets_of(checkpoint: Path, model: MultiLabelPreTrainedModel) -> None:
+    """`UserError` where the label sets or the forest in a checkpoint are not those of this run's rows and arguments, as they may be
+    where it was asked for by name: of another size they can't be loaded, and of the same they would take the new ones' place unseen."""
+    file = checkpoint / SAFE_WEIGHTS_NAME
+    counted = {name: held for name, held in model.named_buffers() if name.startswith(("known_sets.", "set_forest."))}
+    if not counted or not file.is_file():
+        return
+    with safe_open(file, "pt") as saved:
+        for name in sorted(counted.keys() & set(saved.keys())):  # label sets first, of which a forest speaks
+            theirs, ours = saved.get_tensor(name), counted[name].cpu()
+            if theirs.shape != ours.shape or not torch.equal(theirs.to(ours.dtype), ours):
+                what = "a forest" if name.startswith("set_forest.") else "label sets"
+                raise UserError(
+                    f"holds {what} of other training rows or arguments",
+                    file=checkpoint,
+                    field="resume_from_checkpoint",
+                    accepted="a checkpoint of the same ones, or --overwrite_output",
+                )
 
 
 @contextmanager

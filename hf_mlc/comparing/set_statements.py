@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from hf_mlc.comparing.ranks import average_ranks
+from hf_mlc.comparing.ranks import SAME_DIGITS, average_ranks
+from hf_mlc.metrics import LOWER_IS_BETTER
 
 
 HOLDS, FAILS, OPEN = "HOLDS", "DOES NOT HOLD", "OPEN"
@@ -122,6 +123,12 @@ class SetMeans:
         return statistics.mean(found.values())
 
 
+def _leads(pair: Paired, metric: str) -> dict[str, float]:
+    """By data set, how much better the first arm is than the second; as ranks have them, values level in so many digits are."""
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    return {name: sign * round(first - second, SAME_DIGITS) for name, (first, second) in pair.values.items()}
+
+
 def _shared(by_seed: Iterable[Mapping[int, Any]]) -> list[int]:
     """The seeds that all of them have."""
     seeds = [set(values) for values in by_seed]
@@ -162,9 +169,9 @@ class NonInferior:
     def answer(self, means: SetMeans) -> str:
         means = means.without(self.variants)
         pair = means.paired(self.ours, self.other, self.metric)
-        ranks = means.on(pair.values).average_ranks(self.metric)
+        ranks = means.on(pair.values).average_ranks(self.metric, lower_is_better=self.metric in LOWER_IS_BETTER)
         ranked = self.ours in ranks and self.other in ranks
-        differences = {name: ours - theirs for name, (ours, theirs) in pair.values.items()}
+        differences = _leads(pair, self.metric)
         failing = [name for name, value in differences.items() if value < -self.margin]
         shown = [f"{name} {value:+.4f}" for name, value in differences.items()]
         if ranked:
@@ -190,7 +197,7 @@ class AboveOnEach:
 
     def answer(self, means: SetMeans) -> str:
         pair = means.paired(self.ours, self.other, self.metric)
-        differences = {name: ours - theirs for name, (ours, theirs) in pair.values.items()}
+        differences = _leads(pair, self.metric)
         asked = [name for name in differences if means.dependence(name) > 0]
         failing = [name for name in asked if differences[name] <= 0]
         shown = [f"{name} {value:+.4f}" + " (not asked)" * (name not in asked) for name, value in differences.items()]
@@ -215,7 +222,7 @@ class BestRank:
 
     def answer(self, means: SetMeans) -> str:
         means = means.without(self.variants)
-        ranks = means.average_ranks(self.metric)
+        ranks = means.average_ranks(self.metric, lower_is_better=self.metric in LOWER_IS_BETTER)
         said = f"{self.ours} has the best average rank in {self.metric} of {len(ranks)} ranked systems"
         said += f" ({', '.join(self.variants)} left out)" if self.variants else ""
         if not means.ran(self.ours):

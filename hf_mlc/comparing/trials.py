@@ -1,7 +1,8 @@
 """Settings that are tried before an arm runs: each trained once, chosen on validation rows, then used with every seed.
 
 Every arm tries equally many on a data set, so that nobody is tuned more than another. All trials run with one seed, whatever seeds
-the comparison has, so that parts of it run apart make the same choice; the measured rows have no part in it. Trials are lines
+the comparison has, so that parts of it run apart make the same choice; test rows have no part in it. (Rows measured with `--split
+validation` or `unused` may have: those of seed 0's draw, on which the trials were.) Trials are lines
 of a file of their own beside the comparison's, and are not trained twice.
 """
 

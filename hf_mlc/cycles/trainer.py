@@ -45,12 +45,6 @@ class LightDxmlTrainer(MultiLabelTrainer):
     """
 
     def __init__(self, model, args, *, label_features: datasets.Dataset | None = None, **kwargs):
-        if args.n_gpu > 1:
-            raise UserError(
-                f"found {args.n_gpu} GPUs in one process",
-                field="n_gpu",
-                accepted="`accelerate launch`, a process for each",
-            )
         if args.ddp_broadcast_buffers is None:
             args.ddp_broadcast_buffers = False  # the index is one, as large as the labels, and the same everywhere
         if args.negatives == "all" and not model.config.shared_shortlist:

@@ -67,7 +67,7 @@ class BestCheckpoint(TrainerCallback):
 class SecondsBefore(TrainerCallback, ExportableState):
     """Has every checkpoint say what training took up to it, so that a run in several parts knows what all of them did.
 
-    What was trained after the checkpoint and lost is not in it.
+    Neither what was trained after the checkpoint and lost is in it, nor what was done before training (planting, a language model).
 
     Args:
         seconds, cpu_seconds (`float`, *optional*, defaults to 0): of the parts before this one.

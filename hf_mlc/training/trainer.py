@@ -66,6 +66,12 @@ class MultiLabelTrainer(PushingTrainer):
     """
 
     def __init__(self, model, args: MultiLabelTrainingArguments, *, label_space: LabelSpace | None = None, **kwargs):
+        if args.n_gpu > 1 and not getattr(model, "has_data_parallel", True):
+            raise UserError(
+                f"found {args.n_gpu} GPUs in one process",
+                field="n_gpu",
+                accepted="`accelerate launch`, a process for each",
+            )
         self.label_space = label_space if label_space is not None else read_label_space(model.config)
         if kwargs.get("data_collator") is None:
             kwargs["data_collator"] = usual_collator(
@@ -137,10 +143,12 @@ class MultiLabelTrainer(PushingTrainer):
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _load_callback_state(self) -> None:
-        """As transformers'; what the checkpoint knows nothing of (patience that a resumed run asks for first, say) begins anew, and
-        doesn't end the run with a `KeyError` where the next checkpoint is written."""
+        """As transformers'; patience is that of this run's arguments. And what the checkpoint knows nothing of (patience that a resumed
+        run asks for first, say) begins anew, and doesn't end the run with a `KeyError` where the next checkpoint is written."""
         super()._load_callback_state()
         for one in (*self.callback_handler.callbacks, self.control):
+            if isinstance(one, EarlyStoppingCallback):
+                one.early_stopping_patience = self.args.early_stopping_patience
             if isinstance(one, ExportableState):
                 self.state.stateful_callbacks.setdefault(type(one).__name__, one.state())
 

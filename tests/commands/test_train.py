@@ -130,6 +130,7 @@ def test_a_killed_run_resumed_ends_with_the_weights_of_an_unbroken_one(corpus, t
     assert again.returncode == 0, again.stderr
     assert results(broken)["training"]["resumed"] and not results(unbroken)["training"]["resumed"]
     assert results(broken)["training"]["steps"] == results(unbroken)["training"]["steps"] == 160
+    assert results(broken)["training"]["total_seconds"] >= results(broken)["training"]["seconds"]
     assert (
         results(broken)["training"]["cpu_seconds"] > results(broken)["training"]["before_resuming"]["cpu_seconds"] > 0
     )

@@ -21,6 +21,7 @@ from tests.commands.test_tables import ARGUMENTS, FEATURES, LABELS, results_of, 
 
 TREES = 15
 FOREST = ["--known_sets", "restrict", "--forest_weight", "2", "--forest_trees", str(TREES), "--seed", "7"]
+SAVED = ["--save_strategy", "steps", "--save_steps", "5", "--eval_strategy", "no", "--load_best_model_at_end", "false"]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,13 @@ def table(tmp_path_factory) -> Path:
     return folder
 
 
-def trained(table: Path, folder: Path, *more: str) -> Path:
+def words(table: Path, folder: Path, *more: str) -> list[str]:
     data = ["--dataset_name", str(table), "--feature_columns", "*", *LABELS, "--output_dir", str(folder)]
-    assert run(train, [*ARGUMENTS, *data, *QUIET, *more]) == 0
+    return [*ARGUMENTS, *data, *QUIET, *more]
+
+
+def trained(table: Path, folder: Path, *more: str) -> Path:
+    assert run(train, words(table, folder, *more)) == 0
     return folder
 
 
@@ -87,21 +92,32 @@ def test_a_training_that_goes_on_without_takes_the_forest_out(table, tmp_path, c
 
 
 def test_a_run_that_goes_on_from_a_checkpoint_grows_the_same_trees(table, tmp_path):
-    saved = [
-        "--save_strategy",
-        "steps",
-        "--save_steps",
-        "5",
-        "--eval_strategy",
-        "no",
-        "--load_best_model_at_end",
-        "false",
-    ]
-    whole = trained(table, tmp_path / "whole", *FOREST, *saved)
+    whole = trained(table, tmp_path / "whole", *FOREST, *SAVED)
     part = tmp_path / "part"
-    trained(table, part, *FOREST, *saved, "--max_steps", "5", "--num_train_epochs", "4")
+    trained(table, part, *FOREST, *SAVED, "--max_steps", "5", "--num_train_epochs", "4")
     assert (part / "checkpoint-5").is_dir()
-    trained(table, part, *FOREST, *saved, "--resume_from_checkpoint", str(part / "checkpoint-5"))
+    trained(table, part, *FOREST, *SAVED, "--resume_from_checkpoint", str(part / "checkpoint-5"))
     one, other = (load_model(str(folder)).model.set_forest for folder in (whole, part))
     for (name, expected), (_, found) in zip(one.named_buffers(), other.named_buffers(), strict=True):
         assert torch.equal(expected, found), name
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        (["--forest_trees", "9"], "a forest"),
+        (["--seed", "8"], "a forest"),
+        (["--validation_fraction", "0.4"], "label sets"),
+    ],
+)
+def test_a_checkpoint_of_other_sets_or_another_forest_is_one_line(table, tmp_path, capsys, changed, found):
+    """Asked for by name, which is how a run goes on with other arguments."""
+    part, data = tmp_path / "part", tmp_path / "data"
+    data.mkdir()
+    for split in ("train", "test"):  # validation rows are drawn
+        (data / f"{split}.csv").write_bytes((table / f"{split}.csv").read_bytes())
+    trained(data, part, *FOREST, *SAVED, "--max_steps", "5")
+    again = [*FOREST, *SAVED, *changed, "--resume_from_checkpoint", str(part / "checkpoint-5")]
+    assert run(train, words(data, part, *again)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"holds {found} of other training rows or arguments" in error and "checkpoint-5" in error

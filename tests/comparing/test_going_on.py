@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from hf_mlc.comparing.arms import ours
@@ -57,3 +59,13 @@ def test_any_other_mistake_is_said(trained, tmp_path):
     (tmp_path / "checkpoint-3").mkdir()
     with pytest.raises(UserError, match="no such column"):
         ours._train(tmp_path / "recipe.yaml", tmp_path)
+
+
+@pytest.mark.parametrize("refit", [None, {"seconds": 4.0}, {"before_resuming": {"seconds": 3.0, "cpu_seconds": 5.0}}])
+def test_what_was_trained_before_a_run_was_cut_short_belongs_to_its_cost(tmp_path, refit):
+    first = {"seconds": 9.0, "before_resuming": {"seconds": 7.0, "cpu_seconds": 11.0}}
+    (tmp_path / "results.json").write_text(json.dumps({"training": first, "refit": refit}), encoding="utf-8")
+    more = (refit or {}).get("before_resuming", {"seconds": 0.0, "cpu_seconds": 0.0})
+    assert ours.before_resuming(tmp_path) == {"seconds": 7 + more["seconds"], "cpu_seconds": 11 + more["cpu_seconds"]}
+    (tmp_path / "results.json").write_text(json.dumps({"training": {"seconds": 9.0}, "refit": None}), encoding="utf-8")
+    assert ours.before_resuming(tmp_path) is None

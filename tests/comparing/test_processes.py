@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
+from hf_mlc.comparing import runs
+from hf_mlc.comparing.claim import find_claim
 from hf_mlc.comparing.processes import STARTER, Alone, Shared
 
 
@@ -66,3 +70,14 @@ def test_a_run_whose_starter_ended_before_it_could_look_ends_too():
     # its parent is this process, which is not the one that is said to have started it
     environment = {**os.environ, STARTER: str(os.getpid() + 1)}
     assert subprocess.run([sys.executable, "-c", run], env=environment, timeout=60, check=False).returncode == 1
+
+
+@pytest.mark.parametrize(("claim", "expected"), [("msdn", "Shared"), ("plant", "Alone")])
+def test_runs_of_small_tables_share_a_process_and_others_have_their_own(claim, expected, notes, tmp_path, monkeypatch):
+    made, found = [], find_claim(claim)
+    for name in ("Alone", "Shared"):
+        monkeypatch.setattr(runs, name, lambda name=name: nullcontext(made.append(name)))
+    data = replace(found.own_data, name="notes", folder=str(notes))
+    plan = runs.Plan(found, data, [], [], [None], "test", tmp_path, tmp_path / "lines.jsonl", {}, tmp_path)
+    assert runs.run_all(plan, command=None) == ([], [])
+    assert made == [expected]

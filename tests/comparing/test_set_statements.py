@@ -159,3 +159,27 @@ def test_the_rank_beside_a_margin_is_over_the_sets_that_both_ran_on():
         ": OPEN (a -0.0090, b +0.2000, average rank there 1.50 against 1.50 of 3 systems; not there: c; on 2 data sets"
         in said
     )
+
+
+def test_means_level_in_six_digits_are_level_for_statements_as_for_ranks():
+    by_the_margin = (run("a", "ours", 0.49), run("a", "rnn", 0.5), *LEVEL[2:])
+    assert 0.49 - 0.5 < -0.01  # in floating point
+    assert ": HOLDS (" in NonInferior("ours", "rnn").answer(means(*by_the_margin))
+    level = (run("a", "ours", 0.1 + 0.2), run("a", "rnn", 0.3), *LEVEL[2:])
+    assert "not so: a" in AboveOnEach("ours", "rnn").answer(means(*level))
+
+
+def test_of_a_loss_the_smaller_one_is_better():
+    def lines(ours: float, rnn: float) -> SetMeans:
+        runs = [run(data, arm, 0.0) for data in "ab" for arm in ("ours", "rnn")]
+        for line in runs:
+            line["metrics"]["hamming_loss"] = ours if line["arm"] == "ours" else rnn
+        return means(*runs)
+
+    for statement in (NonInferior, AboveOnEach):
+        assert ": HOLDS (" in statement("ours", "rnn", metric="hamming_loss").answer(lines(0.1, 0.2))
+        assert "DOES NOT HOLD" in statement("ours", "rnn", metric="hamming_loss").answer(lines(0.2, 0.1))
+    assert ": HOLDS (" in BestRank("ours", metric="hamming_loss").answer(lines(0.1, 0.2)).replace(
+        ": OPEN (", ": HOLDS ("
+    )
+    assert "DOES NOT HOLD" in BestRank("ours", metric="hamming_loss").answer(lines(0.2, 0.1))

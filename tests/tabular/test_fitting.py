@@ -239,3 +239,9 @@ def test_a_category_of_many_digits_is_the_same_as_a_number_and_as_a_string():
     rows = [{"a": 12345678901234567}, {"a": "12345678901234567"}, {"a": 10**16}, {"a": "10000000000000000"}]
     extractor = fit_table(rows, category_columns=["a"])
     assert extractor.categories == {"a": ["10000000000000000", "12345678901234567"]}
+
+
+@pytest.mark.parametrize("gap", ["NAN", "Nan", "-nan"])
+def test_a_category_that_reads_as_no_number_is_missing_in_whatever_letters(gap):
+    extractor = fit_table([{"code": code} for code in ("7", gap, "12", "3")], category_columns=["code"])
+    assert extractor.categories == {"code": ["3", "7", "12"]}

@@ -121,3 +121,15 @@ def test_a_checkpoint_that_knows_nothing_of_seconds_or_patience_can_be_gone_on_f
     assert again.state.global_step == 4 and "before_resuming" not in again.cost(clock)
     state = json.loads((tmp_path / "checkpoint-4" / "trainer_state.json").read_text(encoding="utf-8"))
     assert {"SecondsBefore", "EarlyStoppingCallback"} <= state["stateful_callbacks"].keys()
+
+
+def test_a_resumed_run_has_the_patience_that_it_asks_for(parts, tmp_path):
+    settings = {
+        "per_device_train_batch_size": 2, "max_steps": 4, "save_strategy": "steps", "save_steps": 2, "eval_strategy": "steps",
+        "eval_steps": 2,
+    }  # fmt: skip
+    trainer_of(parts, tmp_path, **settings, early_stopping_patience=3).train()
+    again = trainer_of(parts, tmp_path, **settings, early_stopping_patience=10)
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    state = json.loads((tmp_path / "checkpoint-4" / "trainer_state.json").read_text(encoding="utf-8"))
+    assert state["stateful_callbacks"]["EarlyStoppingCallback"]["args"]["early_stopping_patience"] == 10

@@ -9,6 +9,8 @@ from transformers import EvalPrediction
 from hf_mlc.data import MultiLabelCollator
 from hf_mlc.errors import UserError
 from hf_mlc.label_storage import read_label_space
+from hf_mlc.modeling.modeling_lightdxml import LightDxmlForMultiLabelClassification
+from hf_mlc.modeling.modeling_msdn import MsdnForMultiLabelClassification
 from hf_mlc.training.arguments import MultiLabelTrainingArguments
 from hf_mlc.training.sampling import LengthGroupedEpochSampler
 from hf_mlc.training.trainer import MultiLabelTrainer, last_complete_checkpoint
@@ -172,3 +174,15 @@ def test_the_last_whole_checkpoint_is_found(tmp_path):
             (folder / "trainer_state.json").write_text(state, encoding="utf-8")
     assert last_complete_checkpoint(tmp_path).name == "checkpoint-100"
     assert last_complete_checkpoint(tmp_path, num_processes=2) is None
+
+
+def test_several_gpus_in_one_process_are_refused_where_a_model_cannot_be_copied(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(MultiLabelTrainingArguments, "n_gpu", 2)
+    monkeypatch.setattr(type(parts[0]), "has_data_parallel", False)
+    with pytest.raises(UserError, match=r"'n_gpu': found 2 GPUs in one process; accepted: `accelerate launch`"):
+        trainer_of(parts, tmp_path)
+
+
+@pytest.mark.parametrize("model_class", [MsdnForMultiLabelClassification, LightDxmlForMultiLabelClassification])
+def test_models_that_keep_what_was_made_of_their_weights_are_not_copied(model_class):
+    assert not model_class.has_data_parallel

@@ -84,11 +84,15 @@ def fit(job: Job, folder: Path) -> Fitted:
             "validation": _few(results["validation"]),
             **({"planting": results["planting"]} if results.get("planting") else {}),
         },
-        # what others did of this run: planting by an earlier arm, and trainings before they were resumed from a checkpoint
-        spared=sum_of_costs(
-            (results.get("planting") or {}).get("from_cache"), *(one.get("before_resuming") for one in trainings)
-        ),
+        spared=sum_of_costs((results.get("planting") or {}).get("from_cache"), before_resuming(folder)),
     )
+
+
+def before_resuming(folder: Path) -> dict[str, float] | None:
+    """What other processes trained of the run in `folder`, up to the checkpoints that it was resumed from."""
+    results = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+    parts = [results["training"], results["refit"] or {}]
+    return sum_of_costs(*(part.get("before_resuming") for part in parts))
 
 
 def _train(recipe: Path, folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hf_mlc.commands.ensemble import main as ensemble
 from hf_mlc.comparing.arms import Fitted, Job, ours
 from hf_mlc.inference import load_model
+from hf_mlc.run_facts import sum_of_costs
 
 
 MEMBERS = 5
@@ -37,6 +38,8 @@ def fit(job: Job, folder: Path) -> Fitted:
         parameter_parts=_summed([member.parameter_parts for member in members]),
         optimizer_cpu_seconds=round(sum(member.optimizer_cpu_seconds for member in members), 2),
         facts={"members": len(members), "seeds": seeds, "decision": loaded.model.config.decision},
+        # not what a cache spared them: the first one filled it, in this process
+        spared=sum_of_costs(*(ours.before_resuming(parts / str(seed)) for seed in seeds)),
     )
 
 
