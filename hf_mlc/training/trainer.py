@@ -147,7 +147,7 @@ class MultiLabelTrainer(PushingTrainer):
         run asks for first, say) begins anew, and doesn't end the run with a `KeyError` where the next checkpoint is written."""
         super()._load_callback_state()
         for one in (*self.callback_handler.callbacks, self.control):
-            if isinstance(one, EarlyStoppingCallback):
+            if isinstance(one, EarlyStoppingCallback) and self.args.early_stopping_patience is not None:
                 one.early_stopping_patience = self.args.early_stopping_patience
             if isinstance(one, ExportableState):
                 self.state.stateful_callbacks.setdefault(type(one).__name__, one.state())
