@@ -9,6 +9,7 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,9 @@ def sum_of_costs(*costs: dict[str, float] | None) -> dict[str, float] | None:
     """Of what several parts cost, their sum by name; `None` are none."""
     known = [cost for cost in costs if cost is not None]
     return {name: sum(cost[name] for cost in known) for name in known[0]} if known else None
+
+
+def seconds_before_resuming(*trainings: Mapping[str, Any] | None) -> dict[str, float] | None:
+    """What was trained before the checkpoints that these trainings, by their facts in results.json, were resumed from; `None` where
+    none was."""
+    return sum_of_costs(*(one.get("before_resuming") for one in trainings if one is not None))

@@ -47,7 +47,7 @@ from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
 from hf_mlc.planting.arguments import without_effect
 from hf_mlc.planting.linear_readout import PLANTING_FOLDER
 from hf_mlc.planting.step import PLANTING_FILE
-from hf_mlc.run_facts import Stopwatch, num_parameters, sum_of_costs
+from hf_mlc.run_facts import Stopwatch, num_parameters, seconds_before_resuming
 from hf_mlc.tables import metrics_table
 from hf_mlc.training.best_metric import check_best_metric
 from hf_mlc.training.compressing import check_trainable, compress_tables, take_table_dtype
@@ -238,7 +238,7 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
             trainer.push_to_hub()
         return
     results = run_results(chosen_by)
-    before = sum_of_costs(*((part or {}).get("before_resuming") for part in (cost, refit_facts))) or {"seconds": 0.0}
+    before = seconds_before_resuming(cost, refit_facts) or {"seconds": 0.0}
     results["training"] |= {**cost, "total_seconds": round(stopwatch.read()["seconds"] + before["seconds"], 2)}
     results |= {
         "recipe": identity["arguments"],

@@ -26,7 +26,7 @@ from hf_mlc.inference import LoadedModel, encoded_batches, load_model, scored_ba
 from hf_mlc.inputs import SPARSE
 from hf_mlc.modeling.answers import choose_labels
 from hf_mlc.modeling.label_graph import GRAPH_FILE
-from hf_mlc.run_facts import sum_of_costs
+from hf_mlc.run_facts import seconds_before_resuming, sum_of_costs
 from hf_mlc.tabular.feature_files import read_feature_file
 
 
@@ -84,15 +84,14 @@ def fit(job: Job, folder: Path) -> Fitted:
             "validation": _few(results["validation"]),
             **({"planting": results["planting"]} if results.get("planting") else {}),
         },
-        spared=sum_of_costs((results.get("planting") or {}).get("from_cache"), before_resuming(folder)),
+        spared=sum_of_costs((results.get("planting") or {}).get("from_cache"), seconds_before_resuming(*trainings)),
     )
 
 
 def before_resuming(folder: Path) -> dict[str, float] | None:
     """What other processes trained of the run in `folder`, up to the checkpoints that it was resumed from."""
     results = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
-    parts = [results["training"], results["refit"] or {}]
-    return sum_of_costs(*(part.get("before_resuming") for part in parts))
+    return seconds_before_resuming(results["training"], results["refit"])
 
 
 def _train(recipe: Path, folder: Path) -> None:
