@@ -22,7 +22,15 @@ _WITH_MACHINES = {"linear_readout": True, "readout_folds": 5}
 # the tuned linear methods are fitted on validation rows too, once these have chosen; so these are trained
 _REFITTED = {**_WITH_MACHINES, "refit": True}
 # a pretrained encoder has its own sizes, tokens and vectors, and asks for small rates, the smaller the deeper a layer
-_NOT_PRETRAINED = ("encoder", "embedding_size", "hidden_size", "tokenizer_kind", "word_vectors")
+_NOT_PRETRAINED = (
+    "encoder",
+    "embedding_size",
+    "hidden_size",
+    "tokenizer_kind",
+    "word_vectors",
+    "word_vectors_std",
+    "embedding_std",
+)
 _FINE_TUNED = {
     "layer_learning_rate_decay": 0.7,
     "warmup_steps": 0.1,
@@ -89,6 +97,12 @@ ABLATIONS = (
     Arm("sgm-whole-no-repeat-mask", "labels may come twice", settings={**_WHOLE, "repeat_mask": False}),
     Arm("sgm-whole-random-order", "another order each time", settings={**_WHOLE, "label_order": "random"}),
 )  # fmt: skip
+SMALL_VECTORS = Arm(
+    "sgm-small-vectors",
+    "words' vectors as they come of the corpus, labels' as small as the configuration's default",
+    settings={"embedding_std": 0.1},
+    without=("word_vectors_std",),
+)
 # whose thresholds choose the smallest set too, as those of linear models do
 _NO_SEARCH = {"decision": "thresholds"}
 SAME_ENCODER = (
@@ -243,6 +257,7 @@ DIFFERENCES = tuple(
             *(("sgm", other.name) for other in VARIANTS[1:]),
             *(("sgm-whole", other.name) for other in ABLATIONS[1:]),
             ("sgm-whole", "sgm"),
+            ("sgm", SMALL_VECTORS.name),
             ("sgm-pretrained", "sgm"),
             *(pair for statement in STATEMENTS for pair in statement.pairs),
         ]
@@ -276,6 +291,7 @@ CLAIM = Claim(
     arms=(
         *VARIANTS,
         *ABLATIONS,
+        SMALL_VECTORS,
         *SAME_ENCODER,
         *SAME_ENCODER_AND_MACHINES,
         *SAME_ENCODER_REFITTED,
