@@ -15,7 +15,7 @@ from transformers import BertConfig, BertModel
 from hf_mlc.auto import ARCHITECTURES
 from hf_mlc.commands.config_arguments import config_names
 from hf_mlc.commands.recipes import read_recipe
-from hf_mlc.comparing.arms import Job, fit, problem_transformations, same_encoder, seed_ensemble
+from hf_mlc.comparing.arms import Job, fit, ours, problem_transformations, same_encoder, seed_ensemble
 from hf_mlc.comparing.arms.problem_transformations import METHODS, PLANE, powerset_scores
 from hf_mlc.comparing.arms.same_encoder import SameEncoderConfig
 from hf_mlc.comparing.claim import ClaimData, find_claim
@@ -24,6 +24,7 @@ from hf_mlc.comparing.data import Rows, prepare_rows
 from hf_mlc.comparing.runs import Plan
 from hf_mlc.data import train_tokenizer
 from hf_mlc.folder_files import RESULTS_FILE
+from hf_mlc.inference import load_model
 from hf_mlc.modeling.configuration_sgm import SgmConfig
 from hf_mlc.training.end_bias import can_be_tuned
 
@@ -44,10 +45,10 @@ def rows(notes, tmp_path_factory) -> Rows:
     return prepare_rows(data, notes, tmp_path_factory.mktemp("rows"), train_size=60, seed=0)
 
 
-def scored(fitted, texts, num_labels: int) -> np.ndarray:
+def scored(score, texts, num_labels: int) -> np.ndarray:
     """Scores of every text, each given once."""
     scores_NL, seen_N = np.full((len(texts), num_labels), np.nan), np.zeros(len(texts), int)
-    for places, scores_BL, *_ in fitted.score(texts):
+    for places, scores_BL, *_ in score(texts):
         scores_NL[places] = scores_BL
         seen_N[places] += 1
     assert (seen_N == 1).all()
@@ -76,7 +77,7 @@ def test_every_kind_of_arm_fits_without_a_look_at_the_measured_rows(arm, rows, t
     settings = {**TINY, **arm.settings} if arm in OURS else {"Cs": (1.0,), **arm.settings}
     blind = dataclasses.replace(rows, measured="/no/such/folder")
     fitted = fit(Job(arm.runner, settings, blind, 0, "/nowhere"), tmp_path / "model")
-    scores_NL = scored(fitted, rows.read_measured()["text"][:], len(rows.label_space()))
+    scores_NL = scored(fitted.score, rows.read_measured()["text"][:], len(rows.label_space()))
     assert scores_NL.min() >= 0 and scores_NL.max() <= 1 and scores_NL.std() > 0
     assert fitted.parameters > 0 and fitted.model_bytes > 0 and fitted.min_labels in (0, 1)
     if arm in WITH_MACHINES:
@@ -141,7 +142,7 @@ def test_an_untuned_method_answers_as_scikit_learn_does(rows, tmp_path):
 
     fitted = fit(Job("problem-transformation", {"method": "binary-relevance"}, rows, 0, ""), tmp_path)
     assert (fitted.thresholds, fitted.min_labels, fitted.versions) == (PLANE, 0, {"scikit-learn": sklearn.__version__})
-    scores_NL = scored(fitted, texts, len(space))
+    scores_NL = scored(fitted.score, texts, len(space))
     assert expected.any() and ((scores_NL[:, learned] >= PLANE) == expected).all()
     # a label without a training document is ranked last, not in the middle as a decision function of 0 would be
     never = ~truth_NL.any(axis=0)
@@ -191,6 +192,17 @@ def test_members_that_know_the_validation_rows_bring_their_thresholds_along(rows
     members = sorted(tmp_path.glob("model-members/*/config.json"))
     of_members = [json.loads(file.read_text())["thresholds"] for file in members]
     assert len(members) == 2 and fitted.thresholds == pytest.approx(sum(of_members) / 2)
+
+
+def test_seeds_of_a_head_are_averaged_as_those_of_a_model_of_ours_are(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(seed_ensemble, "MEMBERS", 2)
+    whole = fit(Job("seed-ensemble-per-label", {**TINY, "decision": "thresholds"}, rows, 0, ""), tmp_path / "model")
+    texts = rows.read_measured()["text"][:]
+    with ours.shown(same_encoder.SameEncoderModel, like="sgm"):
+        members = [load_model(str(tmp_path / "model-members" / seed)) for seed in ("1000", "1001")]
+        of_members = [scored(ours.scoring(member, TINY), texts, len(rows.label_space())) for member in members]
+    assert np.abs(of_members[0] - of_members[1]).max() > 1e-3  # two seeds
+    assert scored(whole.score, texts, len(rows.label_space())) == pytest.approx(sum(of_members) / 2, abs=1e-5)
 
 
 def head_of(name: str, **settings):

@@ -25,7 +25,9 @@ from hf_mlc.folder_files import RESULTS_FILE
 from hf_mlc.inference import LoadedModel, encoded_batches, load_model, scored_batches
 from hf_mlc.inputs import SPARSE
 from hf_mlc.modeling.answers import choose_labels
+from hf_mlc.modeling.configuration_ensemble import MEMBER_CONFIGS
 from hf_mlc.modeling.label_graph import GRAPH_FILE
+from hf_mlc.modeling.modeling_ensemble import MEMBER_MODELS
 from hf_mlc.run_facts import seconds_before_resuming, sum_of_costs
 from hf_mlc.tabular.feature_files import read_feature_file
 
@@ -107,17 +109,20 @@ def _train(recipe: Path, folder: Path) -> None:
 
 @contextmanager
 def shown(model_class: type, *, like: str) -> Iterator[None]:
-    """Inside, `train` and `load_model` know a comparison's own model as an architecture, trained as that of the model type `like`
-    is."""
+    """Inside, `train`, `load_model` and `ensemble` know a comparison's own model as an architecture, trained as that of the model
+    type `like` is."""
     config_class = model_class.config_class
     transformers.AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     for auto_class in model_class.auto_classes:
         getattr(transformers, auto_class).register(config_class, model_class, exist_ok=True)
     ARCHITECTURES[config_class.model_type] = replace(ARCHITECTURES[like], config=config_class, model=model_class)
+    MEMBER_CONFIGS[config_class.model_type] = config_class
+    MEMBER_MODELS[config_class.model_type] = model_class
     try:
         yield
     finally:
-        del ARCHITECTURES[config_class.model_type]
+        for known in (ARCHITECTURES, MEMBER_CONFIGS, MEMBER_MODELS):
+            del known[config_class.model_type]
 
 
 def scoring(loaded: LoadedModel, settings: Mapping[str, Any]) -> Callable[[Sequence[str]], Scored]:

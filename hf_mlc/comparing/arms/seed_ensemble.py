@@ -1,34 +1,44 @@
-"""Several models of one recipe that differ by their seeds, made into one by the very command that a user types: `ensemble`."""
+"""Several models of one recipe that differ by their seeds, made into one by the very command that a user types: `ensemble`.
+
+What it is worth to average seeds is no merit of an architecture, so that SGM's encoder under sigmoids can be averaged as well.
+"""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from hf_mlc.commands.ensemble import main as ensemble
-from hf_mlc.comparing.arms import Fitted, Job, ours
+from hf_mlc.comparing.arms import Fitted, Job, ours, same_encoder
 from hf_mlc.inference import load_model
 from hf_mlc.run_facts import sum_of_costs
 
 
 MEMBERS = 5
+# the runner of each member, by that of the whole
+MEMBER_RUNNERS = {"seed-ensemble": "train", "seed-ensemble-per-label": "same-encoder-per-label"}
 
 
 def fit(job: Job, folder: Path) -> Fitted:
-    """Trains each member as `ours.fit` does, on the same rows; none has the job's own seed, with which another arm runs.
+    """Trains each member as its own runner does, on the same rows; none has the job's own seed, with which another arm runs.
     Thresholds of the whole are chosen on the validation rows; with `refit`, after which the members know these, they are the mean
     of those that each had before its second training.
     """
     parts = folder.with_name(f"{folder.name}-members")
     parts.mkdir(parents=True, exist_ok=True)
     seeds = [1000 * (job.seed + 1) + member for member in range(MEMBERS)]
-    members = [ours.fit(replace(job, seed=seed), parts / str(seed)) for seed in seeds]
+    runner = MEMBER_RUNNERS[job.runner]
+    is_ours = runner == "train"
+    fit_member = ours.fit if is_ours else same_encoder.fit
+    members = [fit_member(replace(job, runner=runner, seed=seed), parts / str(seed)) for seed in seeds]
     words = ["--models", *(str(parts / str(seed)) for seed in seeds), "--output_dir", str(folder)]
     words += [] if job.settings.get("refit") else ["--validation_file", job.rows.validation, "--seed", str(job.seed)]
     for name in ("threshold_kind", "threshold_metric"):
         words += [f"--{name}", job.settings[name]] if name in job.settings else []
-    ensemble(words)
-    loaded = load_model(str(folder))
+    with nullcontext() if is_ours else ours.shown(same_encoder.SameEncoderModel, like="sgm"):
+        ensemble(words)
+        loaded = load_model(str(folder))
     return Fitted(
         score=ours.scoring(loaded, job.settings),
         thresholds=loaded.model.config.thresholds,

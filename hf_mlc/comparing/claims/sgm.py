@@ -121,6 +121,12 @@ SAME_ENCODER = (
     ),
     Arm("sgm-encoder-cc", "same encoder, a chain of sigmoids", runner="same-encoder-chain", settings=_NO_SEARCH),
 )
+ENSEMBLE_OF_HEADS = Arm(
+    "sgm-encoder-br-ensemble",
+    "five seeds of the same encoder under sigmoids, averaged",
+    runner="seed-ensemble-per-label",
+    settings=_NO_SEARCH,
+)
 
 
 def _heads_beside_machines(ours: str, also: str, settings: dict) -> tuple[Arm, ...]:
@@ -209,6 +215,10 @@ STATEMENTS = (
         SINGLE, _names(SAME_ENCODER), END_POINTS,
     ),
     Statement(
+        "is above as many seeds of the same encoder under sigmoids",
+        ("sgm-ensemble",), (ENSEMBLE_OF_HEADS.name,), END_POINTS,
+    ),
+    Statement(
         "is above the same encoder with the same linear machines under the heads of binary relevance, label powerset and a classifier chain",
         WITH_MACHINES, _names(SAME_ENCODER_AND_MACHINES), END_POINTS,
     ),
@@ -291,6 +301,7 @@ CLAIM = Claim(
         *VARIANTS,
         *ABLATIONS,
         *SAME_ENCODER,
+        ENSEMBLE_OF_HEADS,
         *SAME_ENCODER_AND_MACHINES,
         *SAME_ENCODER_REFITTED,
         *UNTUNED,
