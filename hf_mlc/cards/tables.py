@@ -123,7 +123,7 @@ def sequence_table(facts: CardFacts) -> str | None:
 
 def _entropy_meaning(step: str) -> str:
     which = "that ends the sequence" if step == "end" else f"that gives label {step}"
-    return f"how evenly the step {which} looks at the text: 0 one token, 1 all alike"
+    return f"how evenly the step {which} looks at what it reads: 0 one place, 1 all alike"
 
 
 def ahead(facts: CardFacts, names: Sequence[str] = HEADLINE) -> dict[str, list[str]]:

@@ -32,7 +32,7 @@ from hf_mlc.commands.train_folder import (
 )
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.commands.train_label_features import LabelFeatureStep
-from hf_mlc.commands.train_model import check_trained, new_model, trained_model
+from hf_mlc.commands.train_model import check_trained, new_model, trained_model, with_label_rules
 from hf_mlc.commands.train_relations import without_relations
 from hf_mlc.commands.train_steps import ARGUMENTS, STEPS, step_of_run
 from hf_mlc.commands.train_texts import TextStep
@@ -127,6 +127,7 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
             label_lists=step.label_lists,
             target_lists=step.target_lists,
         )
+    ruled_settings = with_label_rules(settings, model_args.label_rules, model_type, label_space)
     report = check_splits(splits, label_space, noun=step.kind.noun)
     with args.main_process_first(desc="emptying the output folder"):
         if main_process:  # not before the rows were read: until then a mistake in the arguments costs nothing
@@ -148,10 +149,10 @@ def _train(arguments: list[str], stack: ExitStack, *, is_kept: bool) -> None:
 
     def make_model(label_space: LabelSpace, *counted: str) -> MultiLabelPreTrainedModel:
         if base is not None:
-            return trained_model(base, settings, label_space)
+            return trained_model(base, ruled_settings, label_space)
         return new_model(
             model_type,
-            settings,
+            ruled_settings,
             step,
             processor,
             label_space,

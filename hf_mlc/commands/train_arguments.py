@@ -68,3 +68,7 @@ class ModelArguments:
             "help": "Go on from a trained model of this package, with its labels and what its input is read through."
         },
     )
+    label_rules: str | None = field(
+        default=None,
+        metadata={"help": "JSON file of a search's rules by labels' names: parents first, one of a group at most."},
+    )

@@ -12,6 +12,7 @@ from hf_mlc.commands.train_arguments import TRAINED, ModelArguments
 from hf_mlc.commands.train_inputs import InputStep
 from hf_mlc.errors import UserError
 from hf_mlc.inference import LoadedModel
+from hf_mlc.label_rules import read_label_rules
 from hf_mlc.label_storage import store_label_space
 from hf_mlc.labels import LabelSpace
 from hf_mlc.modeling.multi_label import MultiLabelPreTrainedModel
@@ -35,6 +36,21 @@ def check_trained(model_type: str, model_args: ModelArguments) -> None:
         field = "model_type" if model_args.model_name_or_path is None else "model_name_or_path"
         accepted = f"one of {', '.join(TRAINED)}; of trained models, hf-mlc {model_type} makes one"
         raise UserError(f"a model of the type '{model_type}' isn't trained", field=field, accepted=accepted)
+
+
+def with_label_rules(
+    settings: dict[str, Any], file: str | None, model_type: str, label_space: LabelSpace
+) -> dict[str, Any]:
+    """The settings with what a file of `--label_rules` adds to them; `UserError` where they have it already, or no use for it."""
+    if file is None:
+        return settings
+    if "label_parents" not in config_names(architecture_of(model_type).config):
+        raise UserError(f"a model of the type '{model_type}' has no such rules", field="label_rules", accepted="sgm")
+    rules = read_label_rules(file, label_space)
+    for name in rules:
+        if name in settings:
+            raise UserError("given beside label_rules, which has it too", field=name, accepted="one of the two")
+    return {**settings, **rules}
 
 
 def trained_model(base: LoadedModel, settings: dict[str, Any], label_space: LabelSpace) -> MultiLabelPreTrainedModel:
