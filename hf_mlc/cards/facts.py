@@ -223,6 +223,8 @@ def _decided_alike(used: dict[str, Any], config: MultiLabelConfig) -> bool:
 
     Of thresholds by label metrics.json holds how far they reach, and no more than that is compared.
     """
+    if any(getattr(config, name, value) != value for name, value in (used.get("override") or {}).items()):
+        return False
     if not used.get("tuned"):
         return True
     sets = used.get("sets", "thresholds")

@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig
 from transformers.hf_argparser import string_to_bool
 
 from hf_mlc.commands.recipes import YamlLoader
+from hf_mlc.errors import UserError
 
 
 def config_names(config_class: type[PreTrainedConfig]) -> list[str]:
@@ -55,6 +56,14 @@ def add_config_fields(
             help=(about if default is None else f"{about} (default: {default})").strip().replace("%", "%%"),
             **({"nargs": "?", "const": True} if bool in options else {}),  # the flag alone means yes
         )
+
+
+def read_field(field: dataclasses.Field, word: str) -> Any:
+    """What a word means as the value of a configuration's field; `UserError` where it is none."""
+    try:
+        return _reader(_options(field.type))(word)
+    except (argparse.ArgumentTypeError, ValueError):
+        raise UserError(f"found '{word}'", field=field.name, accepted=_shown(_options(field.type))) from None
 
 
 def _options(annotation: Any) -> list[Any]:

@@ -13,6 +13,7 @@ import torch
 from datasets import Dataset, DatasetDict
 from tqdm.auto import tqdm
 
+from hf_mlc.commands.answer_settings import HELP, override
 from hf_mlc.commands.column_arguments import ColumnArguments, HubDataArguments
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
 from hf_mlc.commands.running import check_output_file, say, write_json
@@ -45,6 +46,7 @@ class EvaluateArguments:
     output: str | None = field(default=None, metadata={"help": "JSON file for the metrics."})
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
     threshold: float | None = field(default=None, metadata={"help": "In place of the tuned thresholds."})
+    override: list[str] | None = field(default=None, metadata={"help": HELP})
     ranking_ks: list[int] = field(default_factory=lambda: [1, 3, 5], metadata={"help": "The k of ranking metrics."})
     propensity: list[float] | None = field(
         default=None, metadata={"help": "A and B of psp@k, in place of the model's own (0.55 1.5)."}
@@ -76,6 +78,7 @@ def main(arguments: list[str]) -> None:
     )
     stopwatch = Stopwatch()
     loaded = load_model(args.model, revision=args.revision, allow_onnx=True)
+    overridden = override(loaded, args.override)
     if args.propensity is not None and (loaded.label_space.counts is None or not loaded.label_space.num_documents):
         raise UserError(
             "its labels have no training counts, which psp@k is made of",
@@ -152,6 +155,7 @@ def main(arguments: list[str]) -> None:
                     "min_labels": metrics.min_labels,
                     "tuned": args.threshold is None,
                     **({"sets": sets} if sets != "thresholds" else {}),
+                    **({"override": overridden} if overridden else {}),
                 },
                 "split": args.split,
                 "documents": len(rows),

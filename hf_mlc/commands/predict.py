@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hf_mlc.commands.answer_settings import HELP, override
 from hf_mlc.commands.column_arguments import ContentArguments
 from hf_mlc.commands.parsing import check_at_least, check_probability, parse_arguments
 from hf_mlc.commands.running import check_output_file, say
@@ -57,6 +58,7 @@ class PredictArguments:
     revision: str | None = field(default=None, metadata={"help": "The model's branch, tag or commit."})
     top_k: int | None = field(default=None, metadata={"help": "The k best labels; default: the tuned thresholds."})
     threshold: float | None = field(default=None, metadata={"help": "Every label from this score on."})
+    override: list[str] | None = field(default=None, metadata={"help": HELP})
     explain: bool = field(
         default=False, metadata={"help": "Give each label the five words that it was read from, with their places."}
     )
@@ -97,6 +99,7 @@ def main(arguments: list[str]) -> None:
     """
     (args, content_args), _, _ = parse_arguments((PredictArguments, ContentArguments), arguments)
     loaded = load_model(args.model, revision=args.revision, allow_onnx=not args.explain)
+    override(loaded, args.override)
     if args.explain:
         check_reads_texts(loaded, "the evidence of words")
     kind = loaded.kind

@@ -341,6 +341,8 @@ SIX = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
         ({"decision": "sequence", "thresholds": 0.7}, {"sets": "sequence"}, True),  # they decide nothing
         ({"decision": "sequence", "min_labels": 0}, {"sets": "sequence"}, False),
         ({"thresholds": 0.7}, {"tuned": False}, True),  # by hand, as the card says
+        ({"num_beams": 5}, {"override": {"num_beams": 1}}, False),
+        ({"num_beams": 1}, {"override": {"num_beams": 1}}, True),
     ],
     ids=str,
 )
