@@ -16,6 +16,7 @@ from hf_mlc.commands.recipes import read_recipe
 from hf_mlc.comparing.all_at_once import AllAtOnce
 from hf_mlc.comparing.generated import Generated
 from hf_mlc.comparing.set_statements import OverSets
+from hf_mlc.data.contents.features import ALL
 from hf_mlc.data.writing import FEATURES_FILE
 from hf_mlc.errors import UserError
 
@@ -151,7 +152,8 @@ class ClaimData:
         text_column (`tuple[str]`, *optional*): columns of the text.
         columns (`dict`, *optional*): where labels and ids stand, as arguments of [`~hf_mlc.data.rows.Columns`]; in columns of these
             names if not given.
-        features_column (`str`, *optional*): of a table, the column of its features, instead of a text.
+        features_column (`str` or `tuple[str]`, *optional*): of a table, the column of its features, instead of a text; or the columns of
+            each, `"*"` for all but those of labels and ids.
         generated ([`Generated`], *optional*): sparse rows that are made where they are missing; `folder` is then their name in the cache.
         sequences ([`Sequences`], *optional*): of events, how rows are made of them, instead of a text.
         meta_file (`str`, *optional*): JSON file in the folder whose `feature_names` and `feature_types` are those of a table, and
@@ -180,7 +182,7 @@ class ClaimData:
     shown: tuple[str, ...] = ()
     text_column: tuple[str, ...] = ("text",)
     columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    features_column: str | None = None
+    features_column: str | tuple[str, ...] | None = None
     generated: Generated | None = None
     sequences: Sequences | None = None
     meta_file: str | None = None
@@ -208,8 +210,8 @@ class ClaimData:
         return {**read_recipe(ROOT / self.recipe), **self.settings}
 
     def with_columns_of(self, recipe: Mapping[str, Any]) -> ClaimData:
-        """The same rows read from the columns that a recipe of `train` names: of texts theirs, and those of labels and ids. Event
-        sequences are read as they are, since rows are made of them first.
+        """The same rows read from the columns that a recipe of `train` names: of texts and features theirs, and those of labels and ids.
+        Event sequences are read as they are, since rows are made of them first.
 
         Args:
             recipe (`dict`): arguments of `train`; those that it doesn't name are as they are.
@@ -219,6 +221,12 @@ class ClaimData:
         changes: dict[str, Any] = {}
         if recipe.get("text_column") is not None:
             changes["text_column"] = tuple(_several(recipe["text_column"]))
+        if self.features_column is not None:
+            if recipe.get("features_column") is not None:
+                changes["features_column"] = recipe["features_column"]
+            if recipe.get("feature_columns") is not None:
+                names = tuple(_several(recipe["feature_columns"]))
+                changes["features_column"] = ALL if names == (ALL,) else names
         columns = {name: recipe[argument] for argument, name in _COLUMNS.items() if recipe.get(argument) is not None}
         if "label_columns" in columns:
             columns["label_columns"] = tuple(_several(columns["label_columns"]))

@@ -17,6 +17,7 @@ from hf_mlc.comparing.event_rows import SEQUENCES, labels_of_training, rows_of_s
 from hf_mlc.comparing.label_dependence import label_dependence
 from hf_mlc.comparing.lines import settings_hash
 from hf_mlc.data import Columns, add_validation_split, fingerprint, load_splits
+from hf_mlc.data.contents.features import ALL
 from hf_mlc.data.writing import LABELS_FILE
 from hf_mlc.errors import UserError
 from hf_mlc.files import written_whole
@@ -53,7 +54,7 @@ class Rows:
             have are evaluated.
         label_map (`dict`, *optional*): what training calls the measured rows' labels; `None` for one to leave out.
         date_column, measured_from (`str`, *optional*): only rows from this day on are measured.
-        features_column (`str`, *optional*): of a table, the column of the measured rows' features.
+        features_column (`str` or `list[str]`, *optional*): of a table, the column of the measured rows' features, or those of each.
         meta_file (`str`, *optional*): of a table, the file that declares its features.
         category_columns (`list[str]`, *optional*): of a table, features of categories, whatever their values look like.
         absent_features (`str`, *optional*, defaults to `"error"`): of a table, what a feature means that an object doesn't hold.
@@ -74,7 +75,7 @@ class Rows:
     label_map: dict[str, str | None] | None = None
     date_column: str | None = None
     measured_from: str | None = None
-    features_column: str | None = None
+    features_column: str | list[str] | None = None
     meta_file: str | None = None
     category_columns: Sequence[str] = ()
     absent_features: str = "error"
@@ -114,7 +115,7 @@ class Rows:
         days = _days(dates, file=self.measured, field=self.date_column)
         return rows.select([place for place, day in enumerate(days) if day >= self.measured_from])
 
-    def _columns_of_table(self, features_column: str) -> Columns:
+    def _columns_of_table(self, features_column: str | list[str]) -> Columns:
         return columns_of_table(features_column, self.meta_file, self.category_columns, self.absent_features)
 
     def _load_measured(self, columns: Columns) -> datasets.Dataset:
@@ -180,6 +181,9 @@ def prepare_rows(
         if data.dates is not None:
             splits = _written_until(splits, data.dates, source, skip, data.columns)
         space = _label_space(data, source, splits["train"]["labels"])
+    features_column = data.features_column
+    if features_column == ALL:  # of the measured rows too those that training has
+        features_column = list(splits["train"].features["features"])
     unused = None
     if train_size is not None:
         if not 2 <= train_size <= len(splits["train"]):
@@ -231,11 +235,7 @@ def prepare_rows(
         num_train=len(splits["train"]),
         across=data.is_across,
         label_map=label_map if split == "test" else None,
-        features_column=None
-        if data.features_column is None
-        else data.features_column
-        if split == "test"
-        else "features",
+        features_column=features_column if split == "test" or features_column is None else "features",
         **of_table,
         train_sequences=str(folder / f"{SEQUENCES}.jsonl") if made else None,
         facts=_facts(data, splits["train"]["labels"], space),
@@ -274,12 +274,14 @@ def _declared(data: ClaimData, source: Path, settings: Mapping[str, Any]) -> dic
 
 
 def columns_of_table(
-    features_column: str, meta_file: str | None, category_columns: Sequence[str], absent_features: str
+    features_column: str | Sequence[str], meta_file: str | None, category_columns: Sequence[str], absent_features: str
 ) -> Columns:
     """The columns of a table, whose values stay as they are written where some are declared categories."""
     declared = None if meta_file is None else read_feature_file(meta_file)
     names, types = ((), None) if declared is None else (declared.names, declared.types)
     as_written = declares_categories(names, types, category_columns)
+    if not isinstance(features_column, str):
+        features_column = tuple(features_column)
     return Columns(features=features_column, as_written=as_written, absent=absent_features)
 
 

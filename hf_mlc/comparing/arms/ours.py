@@ -36,7 +36,8 @@ TEXTS_AT_ONCE = 1024  # sorted by length together, as `evaluate` does
 # what the comparison decides; a recipe's columns are those of the data, of which every arm is given rows written anew
 OF_THE_RUN = {
     "dataset_name", "train_file", "validation_file", "test_file", "text_column", "labels_column", "labels_separator",
-    "label_columns", "id_column", "label_file", "output_dir", "do_predict", "seed", "validation_fraction", "push_to_hub",
+    "label_columns", "features_column", "feature_columns", "id_column", "label_file", "output_dir", "do_predict", "seed",
+    "validation_fraction", "push_to_hub",
 }  # fmt: skip
 
 
